@@ -1,0 +1,1 @@
+"""The demonstration: rendered rooms, and the recipes that train the tiny models on them."""

@@ -1,0 +1,46 @@
+"""Put trained weights into demo/weights, where the pipeline finds them as the model `tiny`.
+
+    python -m demo.ship --sam DIR --clip DIR
+
+Takes the averaged weights of both trainings' last checkpoints and stores them as float16, which
+halves the files; prints the sha256 sums that `retrieval/checkpoints.py` must name.
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from retrieval.cache import file_hash
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+def ship(work: Path, name: str) -> Path:
+    """Write `name`.safetensors and the training's log from a training's folder."""
+    state = torch.load(work / "checkpoint.pt", weights_only=True)["average"]
+    tensors = {
+        key: value.half().contiguous() if value.is_floating_point() else value
+        for key, value in state.items()
+    }
+    WEIGHTS.mkdir(exist_ok=True)
+    path = WEIGHTS / f"{name}.safetensors"
+    save_file(tensors, path)
+    shutil.copyfile(work / "log.jsonl", WEIGHTS / f"{name}-training.jsonl")
+    return path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sam", type=Path, required=True, help="work folder of demo.train_sam")
+    parser.add_argument("--clip", type=Path, required=True, help="work folder of demo.train_clip")
+    arguments = parser.parse_args()
+    for name in ("sam", "clip"):
+        path = ship(getattr(arguments, name), name)
+        print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, sha256 {file_hash(path)}")
+
+
+if __name__ == "__main__":
+    main()

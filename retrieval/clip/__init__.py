@@ -1,0 +1,1 @@
+"""Images and words as CLIP embeddings; `crops`, `settings` and `texts` do without torch."""

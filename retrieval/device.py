@@ -1,0 +1,37 @@
+"""Where models run. The environment decides it and no parameter does: it changes no result."""
+
+import os
+
+import torch
+
+from retrieval.errors import UserError
+
+VARIABLE = "RETRIEVAL_DEVICE"
+
+
+def pick() -> torch.device:
+    """The device $RETRIEVAL_DEVICE names ("cpu", "cuda:1"), else CUDA, else MPS, else the CPU.
+
+    Raises:
+        UserError: there is no such device here.
+    """
+    wish = os.environ.get(VARIABLE)
+    if wish:
+        return _checked(wish)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def _checked(wish: str) -> torch.device:
+    try:
+        device = torch.device(wish)
+        torch.empty(1, device=device)
+    except Exception as error:  # torch raises several kinds, some of them not even RuntimeError
+        raise UserError(
+            f"{VARIABLE}={wish}: torch cannot use it ({str(error).splitlines()[0]}); "
+            "set it to cpu, cuda or mps, or unset it"
+        ) from error
+    return device

@@ -1,0 +1,1 @@
+"""Masks of everything in an image by SAM; `settings` alone can be imported without torch."""

@@ -1,0 +1,34 @@
+"""From similarities to predictions: a threshold, and unions on packed bits."""
+
+import numpy as np
+import numpy.typing as npt
+
+from retrieval.masks import Packed
+
+
+def select(similarity: npt.NDArray[np.float32], threshold: float) -> npt.NDArray[np.bool_]:
+    """Which masks show which class: (N, C) float32 to (N, C) bool, where similarity > threshold.
+
+    A similarity equal to the threshold is not above it. The threshold is compared as float32, the
+    type of the similarities, so that 0.3 in params.yaml means what 0.3 in scores.parquet does.
+    """
+    return similarity > np.float32(threshold)
+
+
+def union(masks: Packed, chosen: npt.NDArray[np.bool_]) -> Packed:
+    """The pixels of any chosen mask: (N, H, W8) packed bits and (N,) bool to (H, W8) packed bits.
+
+    Without a chosen mask no pixel is set.
+    """
+    together: Packed = np.bitwise_or.reduce(masks[chosen], axis=0)
+    return together
+
+
+def locate(
+    ids: npt.NDArray[np.uint64], among: npt.NDArray[np.uint64]
+) -> npt.NDArray[np.intp] | None:
+    """Where each id stands in `among`, (N,); None unless both hold the same ids, each once."""
+    order = np.argsort(among)
+    if not np.array_equal(np.sort(ids), among[order]) or len(np.unique(ids)) != len(ids):
+        return None
+    return order[np.searchsorted(among, ids, sorter=order)]

@@ -1,0 +1,199 @@
+"""Zarr v3 groups in one zip file, written and read without importing zarr.
+
+Importing zarr takes longer than a small stage's whole work. What is needed of the format is little:
+a zarr.json for each group and array, and zstd-compressed chunks, cut along the first axis only. The
+bytes of a file depend on what is in it and on nothing else: not on the order in which the groups
+came, nor on the time, nor on the system.
+
+Format: https://zarr-specs.readthedocs.io/en/latest/v3/core/index.html
+"""
+
+import io
+import json
+import struct
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import zstandard
+
+CHUNK_BYTES = 8 * 2**20
+"""Of a chunk before compression, a row larger than that excepted."""
+
+ZSTD_LEVEL = 9
+
+_GROUP = {"zarr_format": 3, "node_type": "group"}
+_BROKEN = (
+    zipfile.BadZipFile,
+    zstandard.ZstdError,
+    zlib.error,
+    struct.error,
+    OSError,
+    EOFError,
+    ValueError,
+    NotImplementedError,
+    RuntimeError,  # zipfile: an encrypted entry
+)
+
+
+class DamagedError(Exception):
+    """A file's bytes are not what was written; the message says what is wrong."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """A Zarr group: its attributes, and its arrays by name, each of at least one dimension."""
+
+    attributes: Mapping[str, Any]
+    arrays: Mapping[str, npt.NDArray[Any]]
+
+
+def encode_group(group: Group) -> dict[str, bytes]:
+    """The group's files, by their paths within it. Arrays are compressed here."""
+    entries = {"zarr.json": _json({**_GROUP, "attributes": dict(group.attributes)})}
+    for name, array in group.arrays.items():
+        entries |= {f"{name}/{path}": data for path, data in _encode_array(array).items()}
+    return entries
+
+
+def encode(groups: Mapping[str, dict[str, bytes]], attributes: Mapping[str, Any]) -> bytes:
+    """The bytes of a zip file of encoded `groups`, by name, with `attributes` at its root."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        _add(archive, "zarr.json", _json({**_GROUP, "attributes": dict(attributes)}))
+        for name, entries in sorted(groups.items()):
+            for path in sorted(entries):
+                _add(archive, f"{name}/{path}", entries[path])
+    return buffer.getvalue()
+
+
+def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
+    """Store and do not deflate: chunks are compressed, and zlib's bytes vary with its version."""
+    entry = zipfile.ZipInfo(name)  # dated 1980 unless told otherwise
+    entry.create_system = 3  # as on Unix, wherever this runs
+    entry.external_attr = 0o644 << 16
+    archive.writestr(entry, data)
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _encode_array(array: npt.NDArray[Any]) -> dict[str, bytes]:
+    length, rest = len(array), array.shape[1:]
+    row_bytes = array.itemsize * int(np.prod(rest))
+    chunks = -(-length // max(1, CHUNK_BYTES // row_bytes))
+    # Zarr pads the last chunk to full length: chunks of nearly equal length leave little to pad.
+    size = -(-length // chunks) if chunks else 1
+    little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL)
+    entries = {"zarr.json": _json(_array_metadata(array, (size, *rest)))}
+    for number in range(chunks):
+        data = little[number * size : (number + 1) * size].tobytes()
+        data += bytes(size * row_bytes - len(data))
+        entries[_chunk_path(number, array.ndim)] = compressor.compress(data)
+    return entries
+
+
+def _array_metadata(array: npt.NDArray[Any], chunk: tuple[int, ...]) -> dict[str, Any]:
+    little = {} if array.itemsize == 1 else {"configuration": {"endian": "little"}}
+    zstd = {"name": "zstd", "configuration": {"level": ZSTD_LEVEL, "checksum": False}}
+    return {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": list(array.shape),
+        "data_type": array.dtype.name,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(chunk)}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "fill_value": array.dtype.type(0).item(),
+        "codecs": [{"name": "bytes", **little}, zstd],
+        "attributes": {},
+    }
+
+
+def _chunk_path(number: int, dimensions: int) -> str:
+    return "/".join(["c", str(number), *["0"] * (dimensions - 1)])
+
+
+class Reader:
+    """A zip file that `encode` made. Methods raise `DamagedError` where the bytes do not fit."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+        """
+        try:
+            self._archive = zipfile.ZipFile(path)
+        except FileNotFoundError:
+            raise
+        except _BROKEN as error:
+            raise DamagedError(str(error)) from None
+
+    def close(self) -> None:
+        """Close the file."""
+        self._archive.close()
+
+    def groups(self) -> list[str]:
+        """The names of the groups, sorted."""
+        suffix = "/zarr.json"
+        names = (name for name in self._archive.namelist() if name.endswith(suffix))
+        return sorted(name.removesuffix(suffix) for name in names if name.count("/") == 1)
+
+    def attributes(self, group: str = "") -> dict[str, Any]:
+        """The attributes of a group; of the root where no name is given."""
+        attributes = self._metadata(group).get("attributes")
+        if not isinstance(attributes, dict):
+            raise DamagedError(f"{group} has no attributes")
+        return attributes
+
+    def array(self, group: str, name: str, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+        """One array of a group, of which nothing else is read."""
+        node = f"{group}/{name}"
+        metadata = self._metadata(node)
+        try:
+            shape = tuple(metadata["shape"])
+            chunk = tuple(metadata["chunk_grid"]["configuration"]["chunk_shape"])
+            codecs = [codec["name"] for codec in metadata["codecs"]]
+            found = (metadata["data_type"], chunk[1:], codecs)
+            if found != (dtype.name, shape[1:], ["bytes", "zstd"]):
+                raise DamagedError(f"{name} is not laid out as this program writes it")
+            array = np.empty(shape, dtype)
+            for number, start in enumerate(range(0, shape[0], chunk[0])):
+                data = self._read(f"{node}/{_chunk_path(number, len(shape))}")
+                rows = _decompress(data, chunk, dtype)
+                array[start : start + chunk[0]] = rows[: shape[0] - start]
+        except (*_BROKEN, KeyError, TypeError, IndexError) as error:
+            raise DamagedError(f"{name}: {error}") from None
+        return array
+
+    def _metadata(self, node: str) -> dict[str, Any]:
+        try:
+            metadata = json.loads(self._read(f"{node}/zarr.json".lstrip("/")))
+        except ValueError as error:
+            raise DamagedError(f"{node}: {error}") from None
+        if not isinstance(metadata, dict):
+            raise DamagedError(f"{node}: zarr.json is not what it should be")
+        return metadata
+
+    def _read(self, path: str) -> bytes:
+        try:
+            return self._archive.read(path)
+        except KeyError:
+            raise DamagedError(f"{path} is missing") from None
+        except _BROKEN as error:
+            raise DamagedError(str(error)) from None
+
+
+def _decompress(data: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    expected, found = int(np.prod(shape)) * dtype.itemsize, zstandard.frame_content_size(data)
+    if found != expected:  # told by the frame's header, before any memory is taken
+        raise DamagedError(f"a chunk of {found} bytes where {expected} were expected")
+    raw = zstandard.ZstdDecompressor().decompress(data)
+    return np.frombuffer(raw, dtype.newbyteorder("<")).reshape(shape)

@@ -1,0 +1,1 @@
+"""The DVC stages, one short module each, named after what they make."""

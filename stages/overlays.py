@@ -1,0 +1,105 @@
+"""overlays: some images with their ground truth and prediction, a panel each -> data/overlays."""
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import pydantic
+from PIL import Image
+
+from retrieval import cli, files, ground_truth, images, mask_store, overlays, params
+from retrieval.errors import UserError
+from retrieval.ground_truth import GroundTruth
+from retrieval.masks import ImagePredictions, unpack
+from retrieval.overlays import Mask
+
+PREDICTIONS = Path("data/predictions.zarr")
+OVERLAYS = Path("data/overlays")
+QUALITY = 88
+
+
+class Overlays(params.Section):
+    """How many panels, and of which class."""
+
+    count: Annotated[int, pydantic.Field(ge=0, le=100)]
+    class_: params.Text = pydantic.Field(alias="class")
+
+
+class Params(params.Section):
+    """What params.yaml says to this stage."""
+
+    images: params.Folder
+    ground_truth: GroundTruth
+    overlays: Overlays
+
+
+def run(predictions: Path, output: Path, settings: Params) -> str:
+    """Fill the folder `output` with panels; the closing line.
+
+    They are of the first images, by id, that show the class in the ground truth; without ground
+    truth of the first images.
+
+    Raises:
+        UserError: an input is missing or damaged, or does not fit the others.
+    """
+    name, count = settings.overlays.class_, settings.overlays.count
+    paths = images.find(settings.images)
+    with mask_store.Store(predictions) as store, files.replacing_folder(output) as folder:
+        drawn = 0
+        for prediction, true in islice(candidates(store, name, settings), count):
+            if prediction.image not in paths:
+                raise UserError(
+                    f"{settings.images} has no image {prediction.image!r}: run `dvc repro`"
+                )
+            panel = draw(prediction, true, paths[prediction.image], name)
+            panel.save(folder / overlays.file_name(prediction.image), quality=QUALITY)
+            drawn += 1
+    return f"overlays: {drawn} panels of {name} in {output}"
+
+
+def candidates(
+    store: mask_store.Store, name: str, settings: Params
+) -> Iterator[tuple[ImagePredictions, Mask | None]]:
+    """Predictions by image id, each with the (H, W) bool pixels of the class, if known."""
+    truth = settings.ground_truth
+    label_maps = ground_truth.pair(store.images(), truth.folder, truth.pattern)
+    classes = store.read_predictions(store.images()[0]).classes
+    if name not in classes:
+        raise UserError(f"overlays.class is {name!r}; it must be one of {', '.join(classes)}")
+    if label_maps and name not in truth.labels:
+        raise UserError(f"overlays.class is {name!r}, which ground_truth.labels does not have")
+    for image in store.images():
+        prediction = store.read_predictions(image)
+        if not label_maps:
+            yield prediction, None
+            continue
+        path = label_maps[image]
+        labels = ground_truth.read_labels(path, truth.palette)
+        ground_truth.expect_shape(labels, prediction.height, prediction.width, path, image)
+        true = ground_truth.class_mask(labels, truth.labels[name])
+        if true.any():
+            yield prediction, true
+
+
+def draw(prediction: ImagePredictions, true: Mask | None, path: Path, name: str) -> Image.Image:
+    """The panel of one image, whose own file is `path`."""
+    image = images.read(path)
+    height, width = image.shape[:2]
+    if (height, width) != (prediction.height, prediction.width):
+        size = f"{prediction.width} x {prediction.height}"
+        raise UserError(
+            f"{path} is {width} x {height} pixels and its prediction {size}: run `dvc repro`"
+        )
+    index = prediction.classes.index(name)
+    predicted = unpack(prediction.masks[index], prediction.width)
+    return overlays.panel_of(image, predicted, true, name)
+
+
+def main() -> str:
+    """Run the stage on the pipeline's own files."""
+    return run(PREDICTIONS, OVERLAYS, params.load(Params))
+
+
+if __name__ == "__main__":
+    cli.run_stage(main)

@@ -1,0 +1,53 @@
+import pytest
+
+from retrieval import cli
+from retrieval.errors import UserError
+
+
+def test_the_closing_line_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.run_stage(lambda: "masks: 3 images")
+    assert capsys.readouterr() == ("masks: 3 images\n", "")
+
+
+def test_a_user_error_is_one_line_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> str:
+        raise UserError("a.jpg is\n  empty: replace it")
+
+    with pytest.raises(SystemExit) as stop:
+        cli.run_stage(fail)
+    assert stop.value.code == 1
+    assert capsys.readouterr() == ("", "error: a.jpg is empty: replace it\n")
+
+
+def test_an_interruption_is_one_word_and_exit_code_130(capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupt() -> str:
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as stop:
+        cli.run_stage(interrupt)
+    assert stop.value.code == 130
+    assert capsys.readouterr() == ("", "interrupted\n")
+
+
+def test_a_mistake_of_the_program_keeps_its_traceback() -> None:
+    def fail() -> str:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        cli.run_stage(fail)
+
+
+def test_quick_work_shows_no_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    assert list(cli.progress("abc", 3, "masks")) == ["a", "b", "c"]
+    assert capsys.readouterr().err == ""
+
+
+def test_long_work_shows_what_is_done(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "QUIET_SECONDS", -1.0)
+    assert list(cli.progress("abc", 3, "masks")) == ["a", "b", "c"]
+    last = capsys.readouterr().err.split("\r")[-1]
+    assert "masks" in last
+    assert "3/3" in last
+    assert "image" in last

@@ -1,0 +1,163 @@
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from retrieval import evaluation
+from retrieval.masks import pack
+from tests.builders import Bools
+
+
+def counts(hits: list, false_alarms: list, misses: list, pixels: int = 100) -> evaluation.Agreement:
+    """Lists of numbers as an Agreement."""
+    arrays = [np.array(values, np.int64) for values in (hits, false_alarms, misses)]
+    return evaluation.Agreement(*arrays, np.full_like(arrays[0], pixels))
+
+
+def test_a_literal_image_is_counted() -> None:
+    predicted = np.array([[[1, 1, 0], [0, 1, 0]], [[0, 0, 0], [0, 0, 0]]], bool)
+    true = np.array([[[0, 1, 1], [0, 1, 1]], [[0, 0, 1], [0, 0, 0]]], bool)
+    found = evaluation.agreement(pack(predicted), pack(true), 3)
+    assert found.hits.tolist() == [2, 0]
+    assert found.false_alarms.tolist() == [1, 0]
+    assert found.misses.tolist() == [2, 1]
+    assert found.pixels.tolist() == [6, 6]
+    assert found.true.tolist() == [4, 1]
+    assert found.predicted.tolist() == [3, 0]
+    assert evaluation.iou(found).tolist() == [0.4, 0.0]
+
+
+PAIRS = st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 18)).flatmap(
+    lambda shape: st.tuples(hnp.arrays(bool, shape), hnp.arrays(bool, shape))
+)
+
+
+@given(PAIRS)
+def test_bits_give_what_booleans_give(pair: tuple[Bools, Bools]) -> None:
+    predicted, true = pair
+    found = evaluation.agreement(pack(predicted), pack(true), predicted.shape[2])
+    axes = (1, 2)
+    np.testing.assert_array_equal(found.hits, (predicted & true).sum(axes))
+    np.testing.assert_array_equal(found.false_alarms, (predicted & ~true).sum(axes))
+    np.testing.assert_array_equal(found.misses, (~predicted & true).sum(axes))
+    np.testing.assert_array_equal(found.pixels, [predicted[0].size] * len(predicted))
+    for p, t, value in zip(predicted, true, evaluation.iou(found), strict=True):
+        if (p | t).any():
+            assert value == (p & t).sum() / (p | t).sum()
+        else:
+            assert math.isnan(value)
+
+
+def test_empty_against_empty_has_no_iou_and_enters_no_mean() -> None:
+    assert math.isnan(evaluation.iou(counts([0], [0], [0]))[0])
+    assert evaluation.mean(np.array([0.5, np.nan, 1.0])) == 0.75
+    assert math.isnan(evaluation.mean(np.array([np.nan])))
+    assert math.isnan(evaluation.mean(np.array([])))
+
+
+def test_a_class_is_averaged_over_the_images_that_show_it() -> None:
+    # IoU 0.5 and 0; then an image without the class but with an alarm, and one with neither.
+    found = evaluation.class_figures(counts([10, 0, 0, 0], [5, 0, 20, 0], [5, 30, 0, 0]))
+    assert found == {
+        "mean_image_iou": 0.25,
+        "pooled_iou": 10 / 70,
+        "precision": 10 / 35,
+        "recall": 10 / 45,
+        "images_with_class": 2,
+        "images_absent": 2,
+        "false_alarm_images": 1,
+    }
+
+
+def test_figures_without_a_value_are_nan() -> None:
+    absent = evaluation.class_figures(counts([0], [0], [0]))
+    assert {name for name, value in absent.items() if math.isnan(value)} == {
+        "mean_image_iou",
+        "pooled_iou",
+        "precision",
+        "recall",
+    }
+    missed = evaluation.class_figures(counts([0], [0], [7]))
+    assert math.isnan(missed["precision"])
+    assert (missed["recall"], missed["mean_image_iou"], missed["pooled_iou"]) == (0, 0, 0)
+
+
+def images() -> list[evaluation.Agreement]:
+    """Two images, three classes: found with IoU 1/3 and 1; never found; never shown."""
+    return [
+        counts([10, 0, 0], [10, 0, 5], [10, 40, 0], 100),
+        counts([50, 0, 0], [0, 0, 0], [0, 0, 0], 200),
+    ]
+
+
+def test_the_report_of_literal_images() -> None:
+    found = evaluation.report(images(), ["chair", "sofa", "lamp"])
+    assert found == {
+        "mean_image_iou": 0.333333,  # of chair's 0.666667 and sofa's 0
+        "classes": {
+            "chair": {
+                "mean_image_iou": 0.666667,
+                "pooled_iou": 0.75,
+                "precision": 0.857143,
+                "recall": 0.857143,
+                "images_with_class": 2,
+                "images_absent": 0,
+                "false_alarm_images": 0,
+            },
+            "sofa": {
+                "mean_image_iou": 0.0,
+                "pooled_iou": 0.0,
+                "recall": 0.0,
+                "images_with_class": 1,
+                "images_absent": 1,
+                "false_alarm_images": 0,
+            },
+            "lamp": {
+                "pooled_iou": 0.0,
+                "precision": 0.0,
+                "images_with_class": 0,
+                "images_absent": 2,
+                "false_alarm_images": 1,
+            },
+        },
+        "baselines": {
+            "everything": {"chair": 0.225, "sofa": 0.4},
+            "nothing": {"chair": 0.0, "sofa": 0.0},
+        },
+    }
+
+
+def leaves(tree: dict) -> list:
+    nested = [leaves(value) if isinstance(value, dict) else [value] for value in tree.values()]
+    return [leaf for part in nested for leaf in part]
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 9)] * 6), min_size=1))
+def test_the_report_is_numbers_only(rows: list[tuple[int, ...]]) -> None:
+    agreements = [counts([*row[:2]], [*row[2:4]], [*row[4:]]) for row in rows]
+    found = evaluation.report(agreements, ["a", "b"])
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert all(type(leaf) in (int, float) for leaf in leaves(found))
+
+
+@given(PAIRS)
+def test_the_baselines_are_what_such_predictions_would_get(pair: tuple[Bools, Bools]) -> None:
+    predicted, true = pair
+    width = true.shape[2]
+    found = evaluation.agreement(pack(predicted), pack(true), width)
+    for baseline, value in (("everything", True), ("nothing", False)):
+        planes = np.full_like(true, value)
+        expected = evaluation.agreement(pack(planes), pack(true), width)
+        for name, array in vars(evaluation.BASELINES[baseline](found)).items():
+            np.testing.assert_array_equal(array, getattr(expected, name))
+
+
+def test_floats_are_rounded_and_counts_stay_whole() -> None:
+    found = evaluation.report([counts([1], [0], [2])], ["chair"])
+    assert found["classes"]["chair"]["mean_image_iou"] == pytest.approx(1 / 3, abs=5e-7)
+    assert len(str(found["mean_image_iou"])) == 8
+    assert type(found["classes"]["chair"]["images_with_class"]) is int

@@ -1,0 +1,173 @@
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from retrieval import checkpoints, mask_store, tables
+from retrieval.checkpoints import Checkpoint, file_hash
+from retrieval.clip import encoder, loading
+from retrieval.clip.crops import cut
+from retrieval.clip.tiny import build_tiny_clip
+from retrieval.errors import UserError
+from retrieval.masks import ImageMasks, image_masks, pack
+from stages import embeddings
+
+ROOT = Path(__file__).resolve().parents[2]
+VIEWS = ("crop", "masked", "blurred")
+SIZES = {"a": (20, 30), "empty": (5, 6), "sub/b": (31, 17), "z": (40, 40)}
+COUNTS = {"a": 3, "empty": 0, "sub/b": 5, "z": 1}
+
+
+@pytest.fixture
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A tiny CLIP without any training in place of the shipped one; its sha256."""
+    torch.manual_seed(0)
+    path = tmp_path / "clip.safetensors"
+    save_file(build_tiny_clip().state_dict(), path)
+    entry = Checkpoint("clip", "tiny", path.name, file_hash(path), None)
+    monkeypatch.setattr(checkpoints, "CHECKPOINTS", (entry,))
+    monkeypatch.setattr(checkpoints, "SHIPPED", tmp_path)
+    monkeypatch.setenv("RETRIEVAL_DEVICE", "cpu")
+    return entry.sha256
+
+
+def pixels_of(image: str) -> np.ndarray:
+    rng = np.random.default_rng(len(image))
+    return rng.integers(0, 256, (*SIZES[image], 3), dtype=np.uint8)
+
+
+def masks_of(image: str) -> ImageMasks:
+    rng = np.random.default_rng(len(image))
+    height, width = SIZES[image]
+    count = COUNTS[image]
+    return image_masks(
+        image,
+        width,
+        pack(rng.random((count, height, width)) > 0.9),
+        predicted_iou=rng.random(count),
+        stability_score=rng.random(count),
+        points=np.zeros((count, 2)),
+        attributes={"sam": {"model": "tiny"}},
+    )
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> Path:
+    """A folder with images and masks.zarr."""
+    for image in SIZES:
+        path = tmp_path / "images" / f"{image}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels_of(image)).save(path)
+    stacks = [masks_of(image) for image in mask_store.shard_order(SIZES)]
+    mask_store.write(tmp_path / "masks.zarr", stacks)
+    return tmp_path
+
+
+def settings(folder: Path, **changes: Any) -> embeddings.Params:
+    clip = {"model": "tiny", "views": VIEWS, "crop_padding": 0.1, "crop_shape": "pad"}
+    return embeddings.Params.model_validate(
+        {"images": str(folder / "images"), "clip": clip | changes}
+    )
+
+
+def test_a_row_per_mask_and_view(
+    weights: str, inputs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches of 4 crops go across images, and each row is what its crop alone gives."""
+    monkeypatch.setattr(encoder, "BATCH_PIXELS", 4 * 64 * 64)
+    made, output = settings(inputs), inputs / "embeddings.parquet"
+    line = embeddings.run(inputs / "masks.zarr", output, made)
+    assert line == "embeddings: 27 rows for 4 images, views: crop, masked, blurred"
+    rows = pq.read_table(output).to_pylist()
+    clip = loading.load("tiny", torch.device("cpu"))
+    expected = [
+        (image, mask, view)
+        for image in sorted(SIZES)
+        for mask in range(COUNTS[image])
+        for view in range(len(VIEWS))
+    ]
+    assert len(rows) == len(expected)
+    for row, (image, mask, view) in zip(rows, expected, strict=True):
+        stack = masks_of(image)
+        assert (row["image"], row["mask_id"]) == (image, stack.ids[mask])
+        assert row["view"] == VIEWS[view]
+        assert row["box"] == stack.boxes[mask].tolist()
+        crops = cut(pixels_of(image), stack.boxes[mask], stack.masks[mask], made.clip, 64)
+        alone = encoder.encode_images(clip, crops[view][None])[0]
+        assert np.dot(alone, row["embedding"]) >= 0.9999
+
+
+def test_metadata_say_what_made_it(weights: str, inputs: Path) -> None:
+    output = inputs / "embeddings.parquet"
+    embeddings.run(inputs / "masks.zarr", output, settings(inputs, views=("crop",)))
+    assert tables.read_metadata(output) == {
+        "sam": {"model": "tiny"},
+        "clip": {
+            "model": "tiny",
+            "sha256": weights,
+            "views": ["crop"],
+            "crop_padding": 0.1,
+            "crop_shape": "pad",
+        },
+    }
+
+
+def test_no_mask_at_all(weights: str, inputs: Path) -> None:
+    mask_store.write(inputs / "masks.zarr", [masks_of("empty")])
+    output = inputs / "embeddings.parquet"
+    line = embeddings.run(inputs / "masks.zarr", output, settings(inputs))
+    assert line == "embeddings: 0 rows for 1 images, views: crop, masked, blurred"
+    assert list(tables.read_embeddings(output)) == []
+
+
+def test_image_that_has_gone(weights: str, inputs: Path) -> None:
+    (inputs / "images" / "z.png").unlink()
+    with pytest.raises(UserError, match="'z' has masks but no file"):
+        embeddings.run(inputs / "masks.zarr", inputs / "embeddings.parquet", settings(inputs))
+    assert not (inputs / "embeddings.parquet").exists()
+
+
+def test_image_of_another_size(weights: str, inputs: Path) -> None:
+    Image.new("RGB", (41, 40)).save(inputs / "images" / "z.png")
+    with pytest.raises(UserError, match=r"z\.png has 41 x 40 pixels, its masks 40 x 40"):
+        embeddings.run(inputs / "masks.zarr", inputs / "embeddings.parquet", settings(inputs))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("model: ViT-B/33", r"clip\.model is 'ViT-B/33'; it must be one of tiny, RN50"),
+        ("views: []", r"clip\.views is \[\]"),
+        ("views: [crop, cropped]", r"clip\.views\[1\] is 'cropped'.*'crop', 'masked' or 'blurred'"),
+        ("crop_padding: -1", r"clip\.crop_padding is -1"),
+        ("crop_shape: round", r"clip\.crop_shape is 'round'.*'square', 'pad' or 'centre'"),
+    ],
+)
+def test_wrong_params_end_in_one_line_without_torch(
+    tmp_path: Path, line: str, message: str
+) -> None:
+    lines = ["model: tiny", "views: [crop]", "crop_padding: 0.1", "crop_shape: pad"]
+    key = line.split(":")[0]
+    lines = [line if own.startswith(f"{key}:") else own for own in lines]
+    text = "\n  ".join(["images: images", "clip:", *lines]).replace("\n  clip:", "\nclip:")
+    (tmp_path / "params.yaml").write_text(text)
+    code = f"""
+import runpy, sys
+sys.path.insert(0, {str(ROOT)!r})
+sys.modules["torch"] = None
+runpy.run_module("stages.embeddings", run_name="__main__")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert re.search(message, done.stderr)

@@ -1,0 +1,161 @@
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from retrieval import checkpoints, images, params
+from retrieval.checkpoints import Checkpoint, file_hash
+from retrieval.errors import UserError
+from retrieval.mask_store import Store
+from retrieval.masks import image_masks
+from retrieval.sam import loading
+from retrieval.sam.generator import MaskGenerator
+from retrieval.sam.tiny import build_tiny_sam
+from stages import masks
+
+ROOT = Path(__file__).resolve().parents[2]
+
+PARAMS = """
+threshold: 0.3
+images: {folder}
+sam:
+  model: tiny
+  points_per_side: 2
+  points_per_batch: 64
+  pred_iou_thresh: 0.0
+  stability_score_thresh: 0.0
+  stability_score_offset: 1.0
+  box_nms_thresh: 1.0
+  crop_n_layers: 0
+  crop_nms_thresh: 0.7
+  crop_overlap_ratio: 0.3413333333333333
+  crop_n_points_downscale_factor: 1
+  min_mask_region_area: 0
+"""
+
+
+@pytest.fixture
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A tiny SAM without any training in place of the shipped one; its sha256."""
+    torch.manual_seed(0)
+    path = tmp_path / "sam.safetensors"
+    save_file(build_tiny_sam().state_dict(), path)
+    entry = Checkpoint("sam", "tiny", path.name, file_hash(path), None)
+    monkeypatch.setattr(checkpoints, "CHECKPOINTS", (entry,))
+    monkeypatch.setattr(checkpoints, "SHIPPED", tmp_path)
+    monkeypatch.setenv("RETRIEVAL_DEVICE", "cpu")
+    return entry.sha256
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three images of different sizes."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "images" / "sub").mkdir(parents=True)
+    for name, size in {"a": (20, 30), "sub/b": (31, 17), "c": (1, 1)}.items():
+        pixels = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "images" / f"{name}.png")
+    return tmp_path / "images"
+
+
+Settings = Callable[..., masks.Params]
+
+
+@pytest.fixture
+def settings(tmp_path: Path, folder: Path) -> Settings:
+    def settings(**changes: object) -> masks.Params:
+        path = tmp_path / "params.yaml"
+        lines = PARAMS.format(folder=folder).splitlines()
+        for key, value in changes.items():
+            lines = [f"  {key}: {value}" if f" {key}:" in line else line for line in lines]
+        path.write_text("\n".join(lines))
+        return params.load(masks.Params, path)
+
+    return settings
+
+
+def test_store_holds_what_the_generator_finds(
+    weights: str, settings: Settings, folder: Path, tmp_path: Path
+) -> None:
+    made = settings()
+    line = masks.run(tmp_path / "masks.zarr", made)
+    generate = MaskGenerator(loading.load("tiny", torch.device("cpu")), made.sam)
+    total = 0
+    with Store(tmp_path / "masks.zarr") as store:
+        assert store.images() == ["a", "c", "sub/b"]
+        for image in store.images():
+            pixels = images.read(folder / f"{image}.png")
+            expected = image_masks(image, pixels.shape[1], **vars(generate(pixels)))
+            stored = store.read(image)
+            assert len(stored.ids) > 0
+            total += len(stored.ids)
+            for name in ("masks", "ids", "boxes", "areas", "predicted_iou", "points"):
+                np.testing.assert_array_equal(getattr(stored, name), getattr(expected, name))
+            assert stored.attributes["sam"] == made.sam.model_dump() | {"sha256": weights}
+    assert line == f"masks: {total} masks in 3 images"
+
+
+def test_same_bytes_again(weights: str, settings: Settings, tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        masks.run(tmp_path / name, settings())
+    first, second = (
+        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+        for name in ("first", "second")
+    )
+    assert first == second
+
+
+def test_images_without_a_mask(weights: str, settings: Settings, tmp_path: Path) -> None:
+    line = masks.run(tmp_path / "masks.zarr", settings(stability_score_thresh=1.0))
+    assert line == "masks: 0 masks in 3 images, 3 of them without any"
+    with Store(tmp_path / "masks.zarr") as store:
+        assert store.read("a").masks.shape == (0, 20, 4)
+
+
+def test_unreadable_image_is_told_before_a_model_is_loaded(
+    settings: Settings, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "load", lambda *_: pytest.fail("loaded"))
+    (folder / "z.jpg").write_bytes(b"")
+    with pytest.raises(UserError, match=r"z\.jpg"):
+        masks.run(tmp_path / "masks.zarr", settings())
+    assert not (tmp_path / "masks.zarr").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("model: tiny", "model: vit_x", r"sam\.model is 'vit_x'; it must be one of tiny, vit_b"),
+        ("model: tiny", "model: 7", r"sam\.model is 7"),
+        ("points_per_side: 2", "points_per_side: 0", r"sam\.points_per_side is 0"),
+        ("  points_per_batch: 64\n", "", r"sam\.points_per_batch is missing"),
+        ("pred_iou_thresh: 0.0", "pred_iou_thresh: .nan", r"sam\.pred_iou_thresh is nan"),
+        ("  model", "  points_per_image: 1\n  model", r"sam\.points_per_image is not a known key"),
+        ("images: ", "images: 7\nfolder: ", r"images is 7"),
+    ],
+)
+def test_wrong_params_end_in_one_line_without_torch(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    text = PARAMS.format(folder=tmp_path)
+    assert old in text
+    (tmp_path / "params.yaml").write_text(text.replace(old, new))
+    code = f"""
+import runpy, sys
+sys.path.insert(0, {str(ROOT)!r})
+sys.modules["torch"] = None
+runpy.run_module("stages.masks", run_name="__main__")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert re.search(message, done.stderr)
