@@ -1,37 +1,53 @@
 # `make` alone lists what can be done.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-PYTHON ?= python3.11
 BIN := .venv/bin
+PYTHON ?= $(shell for p in python3.11 python3 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+# For `make demo-models`: how many rooms to train on, where to work, and minutes for each model.
+ROOMS ?= 4000
+WORK ?= .cache/demo-models
+MINUTES ?= 90
 
 .PHONY: help
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 .venv/installed: requirements.txt constraints.txt
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 found: install it, or run make with PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "installing into .venv: a few minutes the first time"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
 .venv/installed-dev: .venv/installed requirements-dev.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
 .PHONY: repro
 repro: .venv/installed  ## run what is out of date in the pipeline, then print the metrics
-	$(BIN)/dvc repro
-	$(BIN)/dvc metrics show
+	@# The stages' commands are `python -m ...`, with the python that comes first on the PATH.
+	@PATH="$$(cd $(BIN) && pwd):$$PATH" dvc repro
+	@$(MAKE) --no-print-directory metrics
+
+.PHONY: metrics
+metrics: .venv/installed  ## print the figures of each class
+	@$(BIN)/python -c "import json, pandas; \
+		classes = json.load(open('metrics/metrics.json'))['classes']; \
+		table = pandas.DataFrame.from_dict(classes, orient='index', dtype=object); \
+		print(table.fillna('-').to_string())"
 
 .PHONY: test
 test: .venv/installed-dev  ## run all tests
-	$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest
 
 .PHONY: check
 check: .venv/installed-dev  ## format, lint, types and import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	PYTHONPATH=. $(BIN)/lint-imports
+	PYTHONPATH=. $(BIN)/lint-imports --no-logo
 
 .PHONY: format
 format: .venv/installed-dev  ## rewrite the code in the project's format
@@ -40,4 +56,14 @@ format: .venv/installed-dev  ## rewrite the code in the project's format
 
 .PHONY: bench
 bench: .venv/installed-dev  ## measure what the README claims, into benchmarks/results/
-	$(BIN)/python -m benchmarks.mask_store
+	@for file in benchmarks/[a-z]*.py; do \
+		name=$$(basename "$$file" .py); echo "benchmarks.$$name"; \
+		$(BIN)/python -m "benchmarks.$$name" || exit 1; \
+	done
+
+.PHONY: demo-models
+demo-models: .venv/installed-dev  ## render rooms, train both tiny models (ROOMS, WORK, MINUTES), ship them
+	$(BIN)/python -m demo.rooms --seeds 100000:$$((100000 + $(ROOMS))) --out "$(WORK)/rooms"
+	$(BIN)/python -m demo.train_sam --rooms "$(WORK)/rooms" --work "$(WORK)/sam" --minutes $(MINUTES)
+	$(BIN)/python -m demo.train_clip --rooms "$(WORK)/rooms" --work "$(WORK)/clip" --minutes $(MINUTES)
+	$(BIN)/python -m demo.ship --sam "$(WORK)/sam" --clip "$(WORK)/clip"

@@ -11,33 +11,32 @@ each crop and caption on its own whether they belong together (SigLIP, Zhai et a
 arXiv:2303.15343), which makes a fixed cosine threshold meaningful, plus a softmax over classes.
 """
 
-import argparse
-import json
 import math
-import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from demo.captions import CLASS_NAMES, Caption, draw_caption
+from demo.training import VALIDATION_ROOMS, Training, arguments
 from demo.training_data import TrainingRoom, find_rooms, read_room
 from retrieval.clip.crops import MEAN, STD, cut
 from retrieval.clip.openai import CLIP, tokenize
-from retrieval.clip.settings import Settings
+from retrieval.clip.settings import Settings, View
 from retrieval.clip.tiny import IMAGE_SIZE, build_tiny_clip
 from retrieval.mask_store import Store
-from retrieval.masks import pack, unpack
+from retrieval.masks import mask_boxes, pack, unpack
 
-VIEWS = ("crop", "masked", "blurred")
-VALIDATION_ROOMS = 64
+WORD_ROOMS = 300  # whose objects' words are learnt
+VIEWS: tuple[View, ...] = ("crop", "masked", "blurred")
+SMALLEST = 50  # pixels of a mask worth a crop
+WORD_LENGTH = 0.7  # of a word's direction beside a class's, in the captions' geometry
 PURE, MIXED = 0.65, 0.4  # share of a mask's pixels for its class; below MIXED: background
 STUFF_NAMES = ("wall", "floor", "ceiling", "background")
 
@@ -60,7 +59,7 @@ def roughen(mask: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.boo
     low = (max(2, width // 8), max(2, height // 8))
     small = cv2.resize(mask.astype(np.float32), low, interpolation=cv2.INTER_AREA)
     noise = rng.normal(0, 0.25, (low[1] // 2 + 1, low[0] // 2 + 1)).astype(np.float32)
-    small += cv2.resize(noise, low, interpolation=cv2.INTER_LINEAR)
+    small = small + cv2.resize(noise, low, interpolation=cv2.INTER_LINEAR)
     rough = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR) > 0.5
     grown = cv2.dilate(mask.astype(np.uint8), np.ones((13, 13), np.uint8)) > 0
     result: NDArray[np.bool_] = rough & grown
@@ -93,24 +92,51 @@ def draw_mask(
     return cut
 
 
+def words_of(entry: dict[str, Any]) -> list[str]:
+    """An object's main colour and material."""
+    return [*entry["colours"][:1], *entry["materials"][:1]]
+
+
 def classify(room: TrainingRoom, mask: NDArray[np.bool_]) -> tuple[str, list[str]] | None:
     """The class that most of a mask shows, with its object's words; None where it is undecided."""
-    ids, counts = np.unique(room.instances[mask], return_counts=True)
+    counts = np.bincount(room.instances[mask])
     shares: dict[str, float] = {}
-    for number, count in zip(ids, counts, strict=True):
+    for number in np.flatnonzero(counts):
         name = room.objects[int(number)]["name"] if number else "background"
         name = name if name in CLASS_NAMES else "background"
-        shares[name] = shares.get(name, 0.0) + count / counts.sum()
+        shares[name] = shares.get(name, 0.0) + counts[number] / counts.sum()
     if not shares:
         return None
     name = max(shares, key=lambda key: shares[key])
     if shares[name] < PURE:
         return ("background", []) if shares[name] < MIXED else None
-    main = int(ids[counts.argmax()])
+    main = int(counts.argmax())
     if not main or name in STUFF_NAMES:
         return name, []
     entry = room.objects[main]
-    return name, [*entry["colours"][:1], *entry["materials"][:1]]
+    return name, words_of(entry)
+
+
+@dataclass
+class Batch:
+    """Crops (S, S, 3), their classes, and words that are true of them."""
+
+    crops: list[NDArray[np.uint8]]
+    classes: list[str]
+    words: list[list[str]]
+
+    def extend(self, other: "Batch") -> None:
+        self.crops += other.crops
+        self.classes += other.classes
+        self.words += other.words
+
+
+class Bias(nn.Module):
+    """SigLIP's bias, a pair's logit at cosine 0; the pipeline's threshold takes its place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.value = nn.Parameter(torch.tensor(-6.0))
 
 
 class Examples:
@@ -124,48 +150,47 @@ class Examples:
         self, room: TrainingRoom, name: str, count: int, rng: np.random.Generator
     ) -> list[NDArray[np.bool_]]:
         """About `count` masks of a room: half of them SAM's own where there are any."""
-        ids, counts = np.unique(room.instances, return_counts=True)
-        ids = ids[(ids > 0) & (counts >= 60)].astype(np.int64)
+        counts = np.bincount(room.instances.ravel())
+        ids = np.flatnonzero(counts >= SMALLEST)
+        ids = ids[ids > 0]
         kinds = [room.objects[int(i)]["name"] for i in ids]
-        rare = np.array([0.3 if k in STUFF_NAMES else 2.0 if k == "chair" else 1.0 for k in kinds])
+        # Classes are drawn alike however often they come, but for walls and the like.
+        weights = np.array([(0.3 if k in STUFF_NAMES else 1.0) / kinds.count(k) for k in kinds])
+        weights[[k == "chair" for k in kinds]] *= 2
         own: list[NDArray[np.bool_]] = []
         if self.store and name in self.known:
             stored = self.store.read(name)
             take = rng.permutation(len(stored.ids))[: (count + 1) // 2]
             own = list(unpack(stored.masks[take], stored.width))
         drawn = [
-            draw_mask(room.instances, ids, rare / rare.sum(), rng) for _ in range(count - len(own))
+            draw_mask(room.instances, ids, weights / weights.sum(), rng)
+            for _ in range(count - len(own))
         ]
         return own + drawn
 
-    def draw(
-        self, path: Path, count: int, rng: np.random.Generator
-    ) -> tuple[list[NDArray[np.uint8]], list[str], list[list[str]]]:
-        """Crops (S, S, 3), their classes and their objects' words."""
+    def draw(self, path: Path, count: int, rng: np.random.Generator) -> Batch:
+        """About `count` crops of a room."""
         room = read_room(path)
         light = rng.normal(1.0, 0.08, 3) * rng.uniform(0.8, 1.2)
-        image = np.clip(room.image * light, 0, 255).astype(np.uint8)
-        crops: list[NDArray[np.uint8]] = []
-        classes: list[str] = []
-        words: list[list[str]] = []
+        tones = np.clip(np.arange(256)[:, None] * light, 0, 255).astype(np.uint8)  # (256, 3)
+        image = np.asarray(cv2.LUT(room.image, tones[None]), np.uint8)
+        batch = Batch([], [], [])
         for mask in self.masks(room, path.stem, count, rng):
             label = classify(room, mask)
-            if label is None or mask.sum() < 30:
+            if label is None or np.count_nonzero(mask) < SMALLEST:
                 continue
-            rows, columns = np.nonzero(mask)
-            box = np.array(
-                [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1], np.int32
-            )
+            packed = pack(mask)
+            box = mask_boxes(packed[None], mask.shape[1])[0]
             settings = Settings(
-                views=(str(rng.choice(VIEWS)),),
+                views=(VIEWS[rng.integers(len(VIEWS))],),
                 crop_padding=float(rng.uniform(0.0, 0.2)),
                 crop_shape="pad",
             )
-            crop = cut(image, box, pack(mask), settings, IMAGE_SIZE)[0]
-            crops.append(crop[:, ::-1] if rng.random() < 0.5 else crop)
-            classes.append(label[0])
-            words.append(label[1])
-        return crops, classes, words
+            crop = cut(image, box, packed, settings, IMAGE_SIZE)[0]
+            batch.crops.append(crop[:, ::-1] if rng.random() < 0.5 else crop)
+            batch.classes.append(label[0])
+            batch.words.append(label[1])
+        return batch
 
 
 def normalise(crops: list[NDArray[np.uint8]]) -> Tensor:
@@ -178,7 +203,7 @@ def draw_batch_captions(words: list[list[str]], rng: np.random.Generator) -> lis
     """Two plain captions of each class, and detailed ones with words that the batch holds."""
     captions = [draw_caption(name, [], rng) for name in CLASS_NAMES for _ in range(2)]
     pool = [group for group in words if group]
-    for _ in range(24 if pool else 0):
+    for _ in range(30 if pool else 0):
         name = str(rng.choice(CLASS_NAMES[:-1]))
         captions.append(draw_caption(name, pool[int(rng.integers(len(pool)))], rng))
     return captions
@@ -205,25 +230,18 @@ def encode_tokens(model: CLIP, tokens: Tensor) -> Tensor:
     return ends
 
 
-def training_loss(
-    model: CLIP,
-    bias: Tensor,
-    crops: Tensor,
-    classes: list[str],
-    words: list[list[str]],
-    captions: list[Caption],
-) -> Tensor:
+def training_loss(model: CLIP, bias: Bias, batch: Batch, captions: list[Caption]) -> Tensor:
     """Sigmoid loss over all pairs, positives weighing as much as negatives, plus class softmax."""
-    images = F.normalize(model.encode_image(crops), dim=-1)
+    images = F.normalize(model.encode_image(normalise(batch.crops)), dim=-1)
     texts = encode_captions(model, captions)
     truth = torch.tensor(
         [
             [c.class_name == k and set(c.words) <= set(w) for c in captions]
-            for k, w in zip(classes, words, strict=True)
+            for k, w in zip(batch.classes, batch.words, strict=True)
         ]
     ).float()
     cosine = images @ texts.T
-    logits = cosine * model.logit_scale.exp() + bias
+    logits = cosine * model.logit_scale.exp() + bias.value
     pairs = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
     sigmoid = (pairs * truth).sum() / truth.sum().clamp(min=1)
     sigmoid = sigmoid + (pairs * (1 - truth)).sum() / (1 - truth).sum() * 3
@@ -236,8 +254,33 @@ def training_loss(
         ],
         dim=1,
     )
-    target = torch.tensor([CLASS_NAMES.index(k) for k in classes])
+    target = torch.tensor([CLASS_NAMES.index(k) for k in batch.classes])
     return sigmoid + F.cross_entropy(by_class, target)
+
+
+def learn_words(model: CLIP, words: list[str], steps: int, rng: np.random.Generator) -> None:
+    """Teach the text encoder, alone and in a minute, how captions differ.
+
+    Captions shall have the cosines that they had if classes and words were orthogonal directions,
+    words being shorter. Afterwards the text encoder stays as it is: a fresh one maps all captions
+    to nearly one point, and would spend the images' whole training leaving it.
+    """
+    text = [p for name, p in model.named_parameters() if not name.startswith("visual")]
+    optimizer = torch.optim.AdamW(text, lr=2e-3)
+    for step in range(steps):
+        optimizer.param_groups[0]["lr"] = 2e-3 * (1 - step / steps)
+        captions = draw_batch_captions([[str(word)] for word in rng.choice(words, 40)], rng)
+        concepts = torch.zeros(len(captions), len(CLASS_NAMES) + len(words))
+        for row, caption in zip(concepts, captions, strict=True):
+            row[CLASS_NAMES.index(caption.class_name)] = 1
+            for word in caption.words:
+                row[len(CLASS_NAMES) + words.index(word)] = WORD_LENGTH
+        wanted = F.normalize(concepts, dim=-1)
+        embeddings = encode_captions(model, captions)
+        loss = F.mse_loss(embeddings @ embeddings.T, wanted @ wanted.T)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
 
 
 @torch.inference_mode()
@@ -253,8 +296,8 @@ def validate(model: CLIP, crops: Tensor, classes: list[str]) -> dict[str, float]
     found = predicted == CLASS_NAMES.index("chair")
     column = cosine[:, CLASS_NAMES.index("chair")]
     best = 0.0
-    for cut in torch.linspace(-0.5, 1, 61):
-        above = column > cut
+    for threshold in torch.linspace(-0.5, 1, 61):
+        above = column > threshold
         hits = float((above & chair).sum())
         best = max(best, 2 * hits / max(1.0, float(above.sum() + chair.sum())))
     return {
@@ -265,121 +308,49 @@ def validate(model: CLIP, crops: Tensor, classes: list[str]) -> dict[str, float]
     }
 
 
-def learning_rate(progress: float, peak: float) -> float:
-    """Linear warm-up over 1 %, then cosine to zero, by the share of time used up (0 to 1)."""
-    if progress < 0.01:
-        return peak * max(progress, 1e-4) / 0.01
-    return peak * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rooms", type=Path, required=True, help="training rooms")
-    parser.add_argument("--work", type=Path, required=True, help="checkpoints and log")
+    parser = arguments(__doc__.splitlines()[0], minutes=60, batch=12)
     parser.add_argument("--masks", type=Path, help="masks.zarr of (some of) the training rooms")
-    parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--rooms-per-batch", type=int, default=12)
-    parser.add_argument("--crops-per-room", type=int, default=12)
-    parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--threads", type=int, default=2)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    parser.add_argument("--crops", type=int, default=12, help="per room")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     cv2.setNumThreads(1)
-    arguments.work.mkdir(parents=True, exist_ok=True)
-
-    model = build_tiny_clip()
-    model.logit_scale.data.fill_(math.log(10))
-    bias = nn.Parameter(torch.tensor(-5.0))
-    average = build_tiny_clip()
-    average.load_state_dict(model.state_dict())
-    parameters = [*model.parameters(), bias]
-    optimizer = torch.optim.AdamW(parameters, lr=arguments.rate, weight_decay=0.05)
-    step, used = 0, 0.0
-    checkpoint = arguments.work / "checkpoint.pt"
-    if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
-        model.load_state_dict(state["model"])
-        average.load_state_dict(state["average"])
-        bias.data.copy_(state["bias"])
-        optimizer.load_state_dict(state["optimizer"])
-        step, used = state["step"], state["used"]
-
-    rooms = find_rooms(arguments.rooms)
-    examples = Examples(arguments.masks)
-    fixed_crops: list[NDArray[np.uint8]] = []
-    fixed_classes: list[str] = []
-    for index, path in enumerate(rooms[:VALIDATION_ROOMS]):
-        crops, classes, _ = examples.draw(path, 16, np.random.default_rng(index))
-        fixed_crops += crops
-        fixed_classes += classes
-    fixed = normalise(fixed_crops)
-    training = rooms[VALIDATION_ROOMS:]
-    rng = np.random.default_rng([2, step])
-    budget = arguments.minutes * 60
-    logged = saved = started = time.monotonic() - used
-    log = (arguments.work / "log.jsonl").open("a")
-
-    def state_now(seconds: float) -> dict[str, Any]:
-        return {
-            "model": model.state_dict(),
-            "average": average.state_dict(),
-            "bias": bias.data,
-            "optimizer": optimizer.state_dict(),
-            "step": step,
-            "used": seconds,
-        }
-
-    def save(seconds: float) -> None:
-        torch.save(state_now(seconds), arguments.work / "checkpoint.tmp")
-        (arguments.work / "checkpoint.tmp").replace(checkpoint)
-
-    while (elapsed := time.monotonic() - started) < budget:
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(elapsed / budget, arguments.rate)
-        batch: list[NDArray[np.uint8]] = []
-        classes, words = [], []
-        for index in rng.integers(0, len(training), arguments.rooms_per_batch):
-            more, names, own = examples.draw(training[index], arguments.crops_per_room, rng)
-            batch += more
-            classes += names
-            words += own
-        model.train()
-        captions = draw_batch_captions(words, rng)
-        loss = training_loss(model, bias, normalise(batch), classes, words, captions)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        model.logit_scale.data.clamp_(0, math.log(100))
-        step += 1
-        keep = min(0.998, 1 - 10 / (10 + step))
-        with torch.no_grad():
-            for old, new in zip(
-                average.state_dict().values(), model.state_dict().values(), strict=True
-            ):
-                if old.is_floating_point():
-                    old.lerp_(new, 1 - keep)
-                else:
-                    old.copy_(new)
-        if step % 20 == 0:
-            print(f"{step} {elapsed / 60:.1f} min loss {float(loss):.3f}", flush=True)
-        if time.monotonic() - logged > 240:
-            logged = time.monotonic()
-            row: dict[str, Any] = {"step": step, "minutes": round(elapsed / 60, 1)}
-            row |= {
-                "scale": round(float(model.logit_scale.exp()), 2),
-                "bias": round(float(bias), 2),
-            }
-            row |= {k: round(v, 4) for k, v in validate(average, fixed, fixed_classes).items()}
-            log.write(json.dumps(row) + "\n")
-            log.flush()
-            print(row, flush=True)
-        if time.monotonic() - saved > 120:
-            saved = time.monotonic()
-            save(time.monotonic() - started)
-    save(budget)
-    print(validate(average, fixed, fixed_classes), flush=True)
+    model, bias = build_tiny_clip(), Bias()
+    model.logit_scale.data.fill_(math.log(15))
+    training = Training(
+        options.work,
+        model,
+        bias,
+        minutes=options.minutes,
+        peak=options.rate,
+        weight_decay=0.05,
+        start=options.start,
+    )
+    rooms = find_rooms(options.rooms)
+    if not training.step and not options.start:
+        some = [read_room(path).objects.values() for path in rooms[:WORD_ROOMS]]
+        words = sorted({word for objects in some for entry in objects for word in words_of(entry)})
+        learn_words(model, words, 600, np.random.default_rng(3))
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.startswith("visual") or name == "logit_scale")
+    examples = Examples(options.masks)
+    with_masks = [path for path in rooms[VALIDATION_ROOMS:] if path.stem in examples.known]
+    fixed = [
+        examples.draw(path, 16, np.random.default_rng(index))
+        for index, path in enumerate(rooms[:VALIDATION_ROOMS])
+    ]
+    crops = normalise([crop for example in fixed for crop in example.crops])
+    classes = [name for example in fixed for name in example.classes]
+    rng = np.random.default_rng([2, training.step])
+    for _ in training.steps(lambda: validate(training.average, crops, classes)):
+        batch = Batch([], [], [])
+        for number in range(options.batch):
+            pool = with_masks if with_masks and number % 2 else rooms[VALIDATION_ROOMS:]
+            batch.extend(examples.draw(pool[rng.integers(len(pool))], options.crops, rng))
+        captions = draw_batch_captions(batch.words, rng)
+        training.learn(training_loss(model, bias, batch, captions))
+        model.logit_scale.data.clamp_(math.log(10), math.log(100))
 
 
 if __name__ == "__main__":

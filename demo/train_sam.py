@@ -11,12 +11,8 @@ centre at stride 4), which teach the encoder from every pixel and not only from 
 The heads are thrown away afterwards.
 """
 
-import argparse
-import json
 import math
-import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -26,6 +22,7 @@ from numpy.typing import NDArray
 from segment_anything.modeling import Sam
 from torch import Tensor, nn
 
+from demo.training import VALIDATION_ROOMS, Training, arguments
 from demo.training_data import TrainingRoom, find_rooms, read_room
 from retrieval.sam.tiny import IMAGE_SIZE, PROMPT_DIM, STRIDE, build_tiny_sam
 
@@ -34,7 +31,6 @@ CLASS_COUNT = 17
 CHAIR = 6
 STUFF = (0, 1, 2, 3)  # void, wall, floor, ceiling: large, and learnt in minutes
 MASK_WEIGHT_MEAN = 0.1  # of the mean over the three masks, beside their minimum
-VALIDATION_ROOMS = 64
 
 
 @dataclass
@@ -183,8 +179,8 @@ def mask_loss(logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
     return share + 0.5 * rest + 0.5 * close + 2 * dice
 
 
-def training_loss(sam: Sam, heads: DenseHeads, batch: dict[str, Tensor]) -> tuple[Tensor, float]:
-    """The whole loss, and the mean best-of-three IoU for the log."""
+def training_loss(sam: Sam, heads: DenseHeads, batch: dict[str, Tensor]) -> Tensor:
+    """Masks, predicted IoU, and what the dense heads see."""
     embeddings = sam.image_encoder(batch["image"])
     logits, scores = decode(sam, embeddings, batch["points"])
     losses = mask_loss(logits, batch["masks"], batch["valid"])
@@ -199,7 +195,7 @@ def training_loss(sam: Sam, heads: DenseHeads, batch: dict[str, Tensor]) -> tupl
     known = valid * (batch["labels"] > 3)
     shift = (offsets - batch["offsets"]).abs().sum(1)
     dense = semantic + (edges * valid).sum() / total + 2 * (shift * known).sum() / known.sum()
-    return masks + 2 * quality + 0.5 * dense, float(truth.max(-1).values.mean())
+    return masks + 2 * quality + 0.5 * dense
 
 
 def collate(samples: list[Sample]) -> dict[str, Tensor]:
@@ -230,110 +226,35 @@ def validate(sam: Sam, samples: list[Sample]) -> dict[str, float]:
     }
 
 
-def learning_rate(progress: float, peak: float) -> float:
-    """Linear warm-up over 1 %, then cosine to zero, by the share of time used up (0 to 1)."""
-    if progress < 0.01:
-        return peak * max(progress, 1e-4) / 0.01
-    return peak * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
-
-
-def save(work: Path, state: dict[str, object]) -> None:
-    temporary = work / "checkpoint.tmp"
-    torch.save(state, temporary)
-    temporary.replace(work / "checkpoint.pt")
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rooms", type=Path, required=True, help="training rooms")
-    parser.add_argument("--work", type=Path, required=True, help="checkpoints and log")
-    parser.add_argument("--minutes", type=float, default=100)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--points", type=int, default=10, help="per image")
-    parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--threads", type=int, default=2)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    parser = arguments(__doc__.splitlines()[0], minutes=100, batch=8)
+    parser.add_argument("--points", type=int, default=10, help="per room")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     cv2.setNumThreads(1)
-    arguments.work.mkdir(parents=True, exist_ok=True)
-
     sam, heads = build_tiny_sam(), DenseHeads()
-    average = build_tiny_sam()
-    average.load_state_dict(sam.state_dict())
-    parameters = [*sam.parameters(), *heads.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=arguments.rate, weight_decay=0.02)
-    step, used = 0, 0.0
-    checkpoint = arguments.work / "checkpoint.pt"
-    if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
-        sam.load_state_dict(state["sam"])
-        heads.load_state_dict(state["heads"])
-        average.load_state_dict(state["average"])
-        optimizer.load_state_dict(state["optimizer"])
-        step, used = state["step"], state["used"]
-
-    rooms = find_rooms(arguments.rooms)
-    held_out, training = rooms[:VALIDATION_ROOMS], rooms[VALIDATION_ROOMS:]
-    print(f"{len(training)} rooms to train on, {len(held_out)} to validate", flush=True)
+    training = Training(
+        options.work,
+        sam,
+        heads,
+        minutes=options.minutes,
+        peak=options.rate,
+        weight_decay=0.02,
+        start=options.start,
+    )
+    rooms = find_rooms(options.rooms)
     fixed = [
-        make_sample(read_room(p), 24, np.random.default_rng(i)) for i, p in enumerate(held_out)
+        make_sample(read_room(path), 24, np.random.default_rng(index))
+        for index, path in enumerate(rooms[:VALIDATION_ROOMS])
     ]
-    rng = np.random.default_rng([1, step])
-    budget = arguments.minutes * 60
-    logged = saved = started = time.monotonic() - used
-    seen = 0.0
-    log = (arguments.work / "log.jsonl").open("a")
-    while (elapsed := time.monotonic() - started) < budget:
-        rate = learning_rate(elapsed / budget, arguments.rate)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        picked = [training[i] for i in rng.integers(0, len(training), arguments.batch)]
-        batch = collate(
-            [make_sample(augment(read_room(p), rng), arguments.points, rng) for p in picked]
-        )
-        sam.train()
-        loss, seen = training_loss(sam, heads, batch)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        step += 1
-        decay = min(0.998, 1 - 10 / (10 + step))
-        with torch.no_grad():
-            for old, new in zip(
-                average.state_dict().values(), sam.state_dict().values(), strict=True
-            ):
-                if old.is_floating_point():
-                    old.lerp_(new, 1 - decay)
-                else:
-                    old.copy_(new)
-        if step % 200 == 0:
-            training = find_rooms(arguments.rooms)[VALIDATION_ROOMS:]  # more may be rendered
-        if step % 20 == 0:
-            print(
-                f"{step} {elapsed / 60:.1f} min loss {float(loss):.3f} iou {seen:.3f}", flush=True
-            )
-        if time.monotonic() - logged > 300:
-            logged = time.monotonic()
-            row = {
-                "step": step,
-                "minutes": round(elapsed / 60, 1),
-                "images": step * arguments.batch,
-            }
-            row |= {k: round(v, 4) for k, v in validate(average, fixed).items()}
-            log.write(json.dumps(row) + "\n")
-            log.flush()
-            print(row, flush=True)
-        if time.monotonic() - saved > 120:
-            saved = time.monotonic()
-            state = {"sam": sam.state_dict(), "heads": heads.state_dict()}
-            state |= {"average": average.state_dict(), "optimizer": optimizer.state_dict()}
-            save(arguments.work, state | {"step": step, "used": time.monotonic() - started})
-    state = {"sam": sam.state_dict(), "heads": heads.state_dict()}
-    state |= {"average": average.state_dict(), "optimizer": optimizer.state_dict()}
-    save(arguments.work, state | {"step": step, "used": budget})
-    print(validate(average, fixed), flush=True)
+    rng = np.random.default_rng([1, training.step])
+    for _ in training.steps(lambda: validate(training.average, fixed)):
+        picked = rng.integers(VALIDATION_ROOMS, len(rooms), options.batch)
+        samples = [
+            make_sample(augment(read_room(rooms[i]), rng), options.points, rng) for i in picked
+        ]
+        training.learn(training_loss(sam, heads, collate(samples)))
 
 
 if __name__ == "__main__":

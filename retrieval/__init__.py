@@ -1,1 +1,1 @@
-"""Find objects in images by text: masks from SAM, similarities from CLIP, scores against ground truth."""
+"""Find objects in images by text: masks from SAM, similarities from CLIP, and how good they are."""

@@ -39,6 +39,10 @@ class Checkpoint:
     url: str | None
 
 
+def _tiny(kind: Kind, sha256: str) -> Checkpoint:
+    return Checkpoint(kind, "tiny", f"{kind}.safetensors", sha256, None)
+
+
 def _sam(model: str, release: str, sha256: str) -> Checkpoint:
     file = f"sam_{model}_{release}.pth"
     url = f"https://dl.fbaipublicfiles.com/segment_anything/{file}"
@@ -54,11 +58,11 @@ def _clip(model: str, sha256: str) -> Checkpoint:
 # SAM: each hash was read in several unrelated public sources. CLIP: `clip.clip._MODELS`, where the
 # hash is a part of the address; written out here because importing clip loads torch.
 CHECKPOINTS = (
-    Checkpoint("sam", "tiny", "sam.safetensors", "64ef47db490e62aa64da48d28fa58a1f09ad024a39ebd86021b2859269817461", None),
+    _tiny("sam", "64ef47db490e62aa64da48d28fa58a1f09ad024a39ebd86021b2859269817461"),
     _sam("vit_b", "01ec64", "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912"),
     _sam("vit_l", "0b3195", "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622"),
     _sam("vit_h", "4b8939", "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e"),
-    Checkpoint("clip", "tiny", "clip.safetensors", "485edfc331974eb80381c7b452e92b163c671f491b04ad468cdd5360bbd4eaf1", None),
+    _tiny("clip", "485edfc331974eb80381c7b452e92b163c671f491b04ad468cdd5360bbd4eaf1"),
     _clip("RN50", "afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762"),
     _clip("RN101", "8fa8567bab74a42d41c5915025a8e4538c3bdbe8804a470a72f30b0d94fab599"),
     _clip("RN50x4", "7e526bd135e493cef0776de27d5f42653e6b4c8bf9e0f653bb11773263205fdd"),

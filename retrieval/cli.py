@@ -23,9 +23,17 @@ def run_stage(main: Callable[[], str]) -> None:
     except UserError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+    except OSError as error:  # a full disk, a folder that must not be written
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt as interruption:
+        print(f"interrupted: {interruption}".removesuffix(": "), file=sys.stderr)
         sys.exit(130)
+
+
+def tell(line: str) -> None:
+    """Say why nothing seems to happen."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def progress(items: Iterable[T], total: int, desc: str, unit: str = "image") -> Iterator[T]:

@@ -24,15 +24,22 @@ def write_file(path: Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def replacing_file(path: Path) -> Iterator[Path]:
-    """Yield a new path beside `path` to write to; what is written there becomes `path`."""
+    """Yield a new, empty file beside `path` to write to; what is written there becomes `path`.
+
+    What killed runs left beside is removed.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    _clear_leftovers(path)
     temporary = _beside(path)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield temporary
         _sync(temporary)
         temporary.replace(path)
         _sync(path.parent)
     finally:
+        os.close(descriptor)
         temporary.unlink(missing_ok=True)
 
 
@@ -78,14 +85,17 @@ def _beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
 
 
-def _clear_leftovers(folder: Path) -> None:
+def _clear_leftovers(path: Path) -> None:
     """Remove what runs that were killed left; one that still builds holds a lock on its own."""
-    for leftover in folder.parent.glob(f".{glob.escape(folder.name)}.*.tmp"):
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         with contextlib.suppress(OSError):
-            descriptor = os.open(leftover, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            descriptor = os.open(leftover, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(leftover)
+                if leftover.is_dir():
+                    shutil.rmtree(leftover)
+                else:
+                    leftover.unlink()
             finally:
                 os.close(descriptor)
 

@@ -75,9 +75,9 @@ def read_labels(path: Path, palette: Palette) -> Labels:
 
     Args:
         path: .npy of integers; or an image of one channel whose values are the labels; or an image
-        in
-            colour, of which each pixel gets the label whose colour is nearest in RGB (compression
-            blurs colours). A PNG of indexed colours gives its indices if `palette` is empty.
+            in colour, of which each pixel gets the label whose colour is nearest in RGB
+            (compression blurs colours). A PNG of indexed colours gives its indices if `palette` is
+            empty.
         palette: colour of each label.
 
     Raises:

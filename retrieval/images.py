@@ -1,6 +1,7 @@
 """Find and decode images."""
 
 import contextlib
+import io
 import os
 import struct
 import warnings
@@ -10,11 +11,16 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from retrieval.errors import UserError
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+MAX_PIXELS = 178_956_970
+"""The limit where no other is given: at which Pillow takes an image for a decompression bomb."""
+
+Image.MAX_IMAGE_PIXELS = None  # the limit is checked here, before a pixel is decoded
 
 _ORIENTATION = 0x0112
 """EXIF's tag; 5 to 8 swap height and width."""
@@ -29,7 +35,6 @@ _UNREADABLE = (
     TypeError,
     struct.error,
     zlib.error,
-    Image.DecompressionBombError,
 )
 
 
@@ -86,18 +91,104 @@ def _shown(path: Path) -> str:
     return os.fsencode(path).decode(errors="backslashreplace")
 
 
-def read(path: Path) -> npt.NDArray[np.uint8]:
+class Watched:
+    """The images of a folder, and whether they stay as they are while a stage runs.
+
+    Attributes:
+        paths: as `find` gives them.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.paths = find(folder)
+        self._stamps = {image: _stamp(path) for image, path in self.paths.items()}
+
+    def expect_unchanged(self) -> None:
+        """Refuse to have read some images before a change and some after it.
+
+        DVC notes down what the folder holds at the end, and would take the output for up to date.
+
+        Raises:
+            UserError: a file came, went or changed since this object was made.
+        """
+        paths = find(self._folder)
+        now = {image: _stamp(path) for image, path in paths.items()}
+        for image in sorted(now.keys() | self._stamps.keys()):
+            if now.get(image) != self._stamps.get(image):
+                path = self.paths.get(image) or paths[image]
+                raise UserError(
+                    f"{path} came, went or changed while the stage ran: run `dvc repro` again; "
+                    "what is done is kept"
+                )
+
+
+def _stamp(path: Path) -> tuple[int, ...] | None:
+    """What changes with a file's contents; None if it has gone."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of an image file, not decoded.
+
+    Raises:
+        UserError: it has gone, or must not be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror})") from None
+
+
+def read(path: Path, max_pixels: int | None = None) -> npt.NDArray[np.uint8]:
+    """As `decode`, of a file."""
+    return decode(read_bytes(path), path, max_pixels)
+
+
+def decode(data: bytes, path: Path, max_pixels: int | None) -> npt.NDArray[np.uint8]:
     """Decode an image: (H, W, 3) uint8, RGB, turned as its EXIF orientation says.
 
     Transparent pixels stand on white; 16-bit grey is cut to its upper 8 bits; of a file with
     several frames the first is taken.
 
+    Args:
+        data: the file's bytes.
+        path: the file, for messages.
+        max_pixels: a larger image is refused before it is decoded; None for any size.
+
     Raises:
-        UserError: naming the file, if it is not a whole image of a kind that has a picture in RGB.
+        UserError: naming the file, if it is not a whole image of a kind that has a picture in RGB,
+            or has too many pixels.
     """
-    with opened(path) as image:
+    with opened(path, data, max_pixels=max_pixels) as image:
         image.load()
         return np.array(_rgb(ImageOps.exif_transpose(image)))
+
+
+def expect_size(data: bytes, path: Path, max_pixels: int) -> None:
+    """Refuse an image that `decode` would refuse for its size or kind; its header alone is read.
+
+    Raises:
+        UserError: as `decode`.
+    """
+    with opened(path, data, max_pixels=max_pixels):
+        pass
+
+
+def expect_pixels(path: Path, width: int, height: int, max_pixels: int | None) -> None:
+    """Refuse an image that would take too much memory.
+
+    Raises:
+        UserError: it has more pixels than `max_pixels`.
+    """
+    if max_pixels is not None and width * height > max_pixels:
+        raise UserError(
+            f"{path} has {width} x {height} pixels, more than max_pixels ({max_pixels}) "
+            "lets in: make it smaller, remove it, or raise max_pixels in params.yaml"
+        )
 
 
 def size(path: Path) -> tuple[int, int]:
@@ -114,19 +205,34 @@ def size(path: Path) -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[Image.Image]:
-    """Open an image; what goes wrong with it until it is closed is a `UserError` with its name."""
+def opened(
+    path: Path, data: bytes | None = None, *, max_pixels: int | None = MAX_PIXELS
+) -> Iterator[Image.Image]:
+    """Open an image; what goes wrong with it until it is closed is a `UserError` with its name.
+
+    Args:
+        path: the file.
+        data: its bytes, if they are known.
+        max_pixels: as in `decode`.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # damaged metadata; what hurts the pixels is an error
-            with Image.open(path) as image:
+            with Image.open(path if data is None else io.BytesIO(data)) as image:
+                expect_pixels(path, *image.size, max_pixels)
                 yield image
     except _UNREADABLE as error:
-        empty = path.is_file() and not path.stat().st_size
-        what = "it is empty" if empty else " ".join(str(error).split())
         raise UserError(
-            f"{path} cannot be read as an image ({what}): replace or remove it"
+            f"{path} cannot be read as an image ({_why(error, path, data)}): replace or remove it"
         ) from None
+
+
+def _why(error: Exception, path: Path, data: bytes | None) -> str:
+    if data == b"" or (data is None and path.is_file() and not path.stat().st_size):
+        return "it is empty"
+    if isinstance(error, UnidentifiedImageError):
+        return "it is not an image of a known format"
+    return " ".join(str(error).split())
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -15,8 +15,10 @@ zip is one, and DVC's time grows with the number of files (see `benchmarks/mask_
 
 import hashlib
 import itertools
+import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -26,7 +28,7 @@ import numpy.typing as npt
 
 from retrieval import files, zarr_zip
 from retrieval.errors import UserError
-from retrieval.masks import DTYPES, ImageMasks, ImagePredictions, Json, check
+from retrieval.masks import DTYPES, ImageMasks, ImagePredictions, Json, MaskColumns, check
 
 OPEN_SHARDS = 64
 """Files that a store keeps open; macOS allows a process 256."""
@@ -34,7 +36,24 @@ OPEN_SHARDS = 64
 _ROOT = {"format": "retrieval masks 1"}
 _SIZE = {"image": str, "height": int, "width": int}
 
-Group = ImageMasks | ImagePredictions
+
+@dataclass(frozen=True)
+class Encoded:
+    """One image's group as bytes, compressed already; see `encode` and `decode`."""
+
+    image: str
+    entries: dict[str, bytes]
+
+    def length(self, array: str) -> int:
+        """How many rows one of its arrays has: N."""
+        return int(json.loads(self.entries[f"{array}/zarr.json"])["shape"][0])
+
+    def attributes(self) -> dict[str, Any]:
+        """As `Shard.attributes`."""
+        return zarr_zip.attributes_of(self.entries)
+
+
+Group = ImageMasks | ImagePredictions | Encoded
 G = TypeVar("G", ImageMasks, ImagePredictions)
 T = TypeVar("T")
 
@@ -85,17 +104,30 @@ def encode(group: Group) -> bytes:
     return zarr_zip.encode(_encode([group]), _ROOT)
 
 
+def decode(data: bytes, image: str) -> Encoded:
+    """What `encode` made, as the group of `image`, whatever the image was called then.
+
+    Nothing is checked here: the bytes are known to be those that were encoded.
+    """
+    (entries,) = zarr_zip.decode(data).values()
+    attributes = zarr_zip.attributes_of(entries)
+    return Encoded(image, zarr_zip.with_attributes(entries, {**attributes, "image": image}))
+
+
 def _encode(groups: Iterable[Group]) -> dict[str, dict[str, bytes]]:
     encoded: dict[str, dict[str, bytes]] = {}
     for group in groups:
         name = group_name(group.image)
         if name in encoded:
             raise ValueError(f"the image {group.image!r} is given twice")
-        encoded[name] = zarr_zip.encode_group(_zarr_group(group))
+        if isinstance(group, Encoded):
+            encoded[name] = group.entries
+        else:
+            encoded[name] = zarr_zip.encode_group(_zarr_group(group))
     return encoded
 
 
-def _zarr_group(group: Group) -> zarr_zip.Group:
+def _zarr_group(group: ImageMasks | ImagePredictions) -> zarr_zip.Group:
     check(group)
     own: dict[str, Json] = {"image": group.image, "height": group.height, "width": group.width}
     if isinstance(group, ImageMasks):
@@ -150,6 +182,12 @@ class Shard:
         fields: dict[str, Any] = {key: attributes.pop(key) for key in _SIZE}
         fields |= {name: self.array(image, name) for name in DTYPES}
         return self._checked(ImageMasks(**fields, attributes=attributes))
+
+    def columns(self, image: str) -> MaskColumns:
+        """What is known of an image's masks, which themselves are not read."""
+        self.attributes(image)
+        arrays = {name: self.array(image, name) for name in DTYPES if name != "masks"}
+        return MaskColumns(image, **arrays)
 
     def read_predictions(self, image: str) -> ImagePredictions:
         """The planes of an image's classes."""
@@ -238,6 +276,10 @@ class Store:
     def read(self, image: str) -> ImageMasks:
         """As `Shard.read`."""
         return self._of(image).read(image)
+
+    def columns(self, image: str) -> MaskColumns:
+        """As `Shard.columns`."""
+        return self._of(image).columns(image)
 
     def read_predictions(self, image: str) -> ImagePredictions:
         """As `Shard.read_predictions`."""

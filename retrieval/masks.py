@@ -59,6 +59,19 @@ class ImageMasks:
 
 
 @dataclass(frozen=True)
+class MaskColumns:
+    """What is known of one image's masks besides their pixels; the fields of `ImageMasks`."""
+
+    image: str
+    ids: npt.NDArray[np.uint64]
+    boxes: npt.NDArray[np.int32]
+    areas: npt.NDArray[np.int64]
+    predicted_iou: npt.NDArray[np.float32]
+    stability_score: npt.NDArray[np.float32]
+    points: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
 class ImagePredictions:
     """What was found in one image, a plane for each class.
 

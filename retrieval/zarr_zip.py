@@ -72,6 +72,30 @@ def encode(groups: Mapping[str, dict[str, bytes]], attributes: Mapping[str, Any]
     return buffer.getvalue()
 
 
+def decode(data: bytes) -> dict[str, dict[str, bytes]]:
+    """What `encode` was given: the groups' files, by name and path. Arrays stay compressed."""
+    groups: dict[str, dict[str, bytes]] = {}
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        for path in archive.namelist():
+            name, slash, rest = path.partition("/")
+            if slash:
+                groups.setdefault(name, {})[rest] = archive.read(path)
+    return groups
+
+
+def attributes_of(entries: Mapping[str, bytes]) -> dict[str, Any]:
+    """The attributes of an encoded group."""
+    attributes: dict[str, Any] = json.loads(entries["zarr.json"])["attributes"]
+    return attributes
+
+
+def with_attributes(
+    entries: Mapping[str, bytes], attributes: Mapping[str, Any]
+) -> dict[str, bytes]:
+    """An encoded group with other attributes."""
+    return {**entries, "zarr.json": _json({**_GROUP, "attributes": dict(attributes)})}
+
+
 def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
     """Store and do not deflate: chunks are compressed, and zlib's bytes vary with its version."""
     entry = zipfile.ZipInfo(name)  # dated 1980 unless told otherwise

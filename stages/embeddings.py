@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 import pydantic
 
-from retrieval import checkpoints, cli, images, mask_store, params, tables
+from retrieval import checkpoints, cli, embedding_table, images, mask_store, params
 from retrieval.clip.crops import Pixels, cut
 from retrieval.clip.settings import Settings
 from retrieval.errors import UserError
@@ -70,14 +70,15 @@ def embed(
         for masks in cli.progress(behind, len(names), "embeddings"):
             shape = (len(masks.ids), len(clip.views), dimensions)
             own = list(itertools.islice(vectors, shape[0] * shape[1]))
-            yield tables.embedding_rows(masks, clip.views, np.array(own, np.float32).reshape(shape))
+            stack = np.array(own, np.float32).reshape(shape)
+            yield embedding_table.rows_of(masks, clip.views, stack)
 
     sha256 = checkpoints.find("clip", clip.model).sha256
     metadata = {
         "sam": store.attributes(names[0]).get("sam"),
         "clip": {**clip.model_dump(), "sha256": sha256},
     }
-    return tables.write_embeddings(embeddings, rows(), dimensions, metadata)
+    return embedding_table.write(embeddings, rows(), dimensions, metadata)
 
 
 def cut_all(

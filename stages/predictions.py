@@ -10,7 +10,7 @@ from typing import Annotated
 import numpy as np
 import pydantic
 
-from retrieval import cli, mask_store, params, scoring, tables
+from retrieval import cli, mask_store, params, score_table, scoring
 from retrieval.errors import UserError
 from retrieval.masks import ImagePredictions
 
@@ -31,7 +31,7 @@ def run(masks: Path, scores: Path, predictions: Path, settings: Params) -> str:
     Raises:
         UserError: an input is missing or damaged, or masks and scores are not of one run.
     """
-    table = tables.read_scores(scores)
+    table = score_table.read(scores)
     with mask_store.Store(masks) as store:
         images = mask_store.shard_order(store.images())
         if unknown := table.images.keys() - set(images):
@@ -46,12 +46,12 @@ def run(masks: Path, scores: Path, predictions: Path, settings: Params) -> str:
 
 
 def predict(
-    store: mask_store.Store, image: str, table: tables.Scores, threshold: float
+    store: mask_store.Store, image: str, table: score_table.Scores, threshold: float
 ) -> ImagePredictions:
     """One image's planes: zeros where no mask is chosen."""
     size, ids = store.attributes(image), store.array(image, "ids")
     shape = (len(table.classes), size["height"], -(-size["width"] // 8))
-    scored = table.images.get(image) or tables.ImageScores(
+    scored = table.images.get(image) or score_table.ImageScores(
         np.empty(0, np.uint64), np.empty((0, len(table.classes)), np.float32)
     )
     rows = scoring.locate(ids, scored.ids)

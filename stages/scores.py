@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import numpy as np
 import pydantic
 
-from retrieval import checkpoints, cli, params, tables
+from retrieval import checkpoints, cli, params, score_table, tables
 from retrieval.clip import stacks, texts
 from retrieval.clip.similarity import Embeddings, mask_similarity
 from retrieval.errors import UserError
@@ -54,7 +54,7 @@ def run(embeddings: Path, scores: Path, settings: Params) -> str:
     prompts = encode(origin["clip"]["model"], settings.classes)
     names = tuple(settings.classes)
     rows = (
-        tables.score_rows(
+        score_table.rows_of(
             stack.image, stack.ids, names, mask_similarity(stack.embeddings, weights, prompts)
         )
         for stack in stacks.read(embeddings, views)
@@ -64,7 +64,7 @@ def run(embeddings: Path, scores: Path, settings: Params) -> str:
         "view_weights": settings.scores.view_weights,
         "prompts": settings.classes,
     }
-    count = tables.write_scores(scores, rows, names, metadata)
+    count = score_table.write(scores, rows, names, metadata)
     return f"scores: {count // len(names)} masks, {len(names)} classes: {', '.join(names)}"
 
 

@@ -1,5 +1,7 @@
 """Small stores, tables and folders for tests."""
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,8 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from retrieval import mask_store, tables
+from retrieval import mask_store, score_table
 from retrieval.masks import ImageMasks, image_masks, pack
+
+ROOT = Path(__file__).resolve().parents[1]
 
 Bools = npt.NDArray[np.bool_]
 
@@ -53,7 +57,20 @@ def write_scores(
 ) -> None:
     """Write scores.parquet; similarity: (N, C) by image."""
     rows = [
-        tables.score_rows(image, masks[image].ids, classes, similarity[image])
+        score_table.rows_of(image, masks[image].ids, classes, similarity[image])
         for image in sorted(masks)
     ]
-    tables.write_scores(path, rows, classes, {})
+    score_table.write(path, rows, classes, {})
+
+
+def loaded_modules(code: str, *arguments: object) -> set[str]:
+    """The top-level modules that are loaded once a fresh interpreter has run `code`."""
+    program = f"import sys; from pathlib import Path\n{code}\nprint(*sys.modules)"
+    listing = subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {name.partition(".")[0] for name in listing.stdout.split()}

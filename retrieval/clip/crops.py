@@ -1,13 +1,13 @@
-"""Crops of masks as CLIP takes them: pure functions on arrays, without torch."""
+"""Crops of masks as CLIP takes them, without torch."""
 
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
-from retrieval.clip.settings import Settings, View
+from retrieval.clip.resizing import Taps, planes, resize, taps
+from retrieval.clip.settings import Settings, Shape
 from retrieval.masks import Packed, unpack
 
 Pixels = npt.NDArray[np.uint8]
@@ -22,6 +22,8 @@ MEAN_COLOUR = (123, 117, 104)  # 255 * MEAN: what CLIP sees as zero
 BLUR = 0.15
 BLUR_SIZE = 64  # pixels of the longer side at which such a blur is computed
 
+_EVERYTHING = np.zeros((0, 0), np.uint8)  # `resize`: every pixel is to be seen
+
 
 class Window(NamedTuple):
     """A box in whole pixels, half-open; it may reach beyond the image."""
@@ -32,36 +34,54 @@ class Window(NamedTuple):
     y1: int
 
 
-def cut(
-    image: Pixels, box: npt.NDArray[np.int32], mask: Packed, settings: Settings, resolution: int
-) -> Pixels:
-    """One mask's crops, one for each view, resized as CLIP resizes (bicubic with antialiasing).
+class Cutter:
+    """Cuts the crops of one image's masks.
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        box: (4,) x0, y0, x1, y1 of the mask, half-open, at least one pixel.
-        mask: (H, W8) uint8, packed bits.
         settings: views, padding and shape.
         resolution: R, the model's input, pixels.
-
-    Returns:
-        (V, R, R, 3) uint8 RGB, in the order of `settings.views`.
     """
-    height, width = image.shape[:2]
-    window = grow(box, settings.crop_padding, square=settings.crop_shape == "square")
-    x0, y0 = max(window.x0, 0), max(window.y0, 0)
-    x1, y1 = min(window.x1, width), min(window.y1, height)
-    pixels = image[y0:y1, x0:x1]
-    inside = unpack(mask[y0:y1, x0 // 8 : -(-x1 // 8)], x1 - x0 // 8 * 8)[:, x0 % 8 :]
-    crops = np.empty((len(settings.views), resolution, resolution, 3), np.uint8)
-    for crop, view in zip(crops, settings.views, strict=True):
-        seen = look(pixels, inside, view)
-        if settings.crop_shape == "square":
-            seen = _on_mean(seen, window.x1 - window.x0, x0 - window.x0, y0 - window.y0)
-        elif settings.crop_shape == "pad":
-            seen = _centred_on_mean(seen)
-        crop[:] = resize(seen, resolution)
-    return crops
+
+    def __init__(self, image: Pixels, settings: Settings, resolution: int) -> None:
+        self._image, self._settings, self._resolution = image, settings, resolution
+        self._planes = planes(image)
+
+    def __call__(self, box: npt.NDArray[np.int32], mask: Packed) -> Pixels:
+        """One mask's crops, one for each view, resized as CLIP resizes: see `resizing`.
+
+        Args:
+            box: (4,) x0, y0, x1, y1 of the mask, half-open, at least one pixel.
+            mask: (H, W8) uint8, packed bits.
+
+        Returns:
+            (V, R, R, 3) uint8 RGB, in the order of `settings.views`.
+        """
+        shape = self._settings.crop_shape
+        window = grow(box, self._settings.crop_padding, square=shape == "square")
+        height, width = self._image.shape[:2]
+        x0, y0 = max(window.x0, 0), max(window.y0, 0)
+        x1, y1 = min(window.x1, width), min(window.y1, height)
+        inside = unpack(mask[y0:y1, x0 // 8 : -(-x1 // 8)], x1 - x0 // 8 * 8)[:, x0 % 8 :]
+        size = (x1 - x0, y1 - y0)
+        ends = (x0 - window.x0, window.x1 - x0), (y0 - window.y0, window.y1 - y0)
+        along = [_taps(shape, size, i, ends[i], self._resolution) for i in (0, 1)]
+        crops = []
+        for view in self._settings.views:
+            part, mask_part = self._planes[:, x0:x1, y0:y1], _EVERYTHING
+            if view == "masked":
+                mask_part = np.asarray(cv2.transpose(inside.view(np.uint8)), np.uint8)
+            elif view == "blurred":
+                part = planes(blurred_outside(self._image[y0:y1, x0:x1], inside))
+            crops.append(resize(part, mask_part, along[0], along[1], MEAN_COLOUR))
+        return np.stack(crops)
+
+
+def cut(
+    image: Pixels, box: npt.NDArray[np.int32], mask: Packed, settings: Settings, resolution: int
+) -> Pixels:
+    """One mask's crops, (V, R, R, 3); see `Cutter`, which is faster for several of an image."""
+    return Cutter(image, settings, resolution)(box, mask)
 
 
 def grow(box: npt.NDArray[np.int32], padding: float, *, square: bool) -> Window:
@@ -79,12 +99,34 @@ def grow(box: npt.NDArray[np.int32], padding: float, *, square: bool) -> Window:
     return Window(x0, y0, x1, y1)
 
 
-def look(pixels: Pixels, inside: npt.NDArray[np.bool_], view: View) -> Pixels:
-    """A view of (h, w, 3) `pixels`, of which those `inside` (h, w) belong to the mask."""
-    if view == "crop":
-        return pixels
-    outside = np.array(MEAN_COLOUR, np.uint8) if view == "masked" else blurred(pixels)
-    return np.where(inside[..., None], pixels, outside)
+def _taps(
+    shape: Shape, size: tuple[int, int], axis: int, window: tuple[int, int], resolution: int
+) -> Taps:
+    """How the model's input is made up along one axis of a part of the image.
+
+    Args:
+        shape: how a box becomes a square.
+        size: of the part, x and y.
+        axis: 0 for x, 1 for y.
+        window: how far the box reaches before and beyond the part's first pixel.
+        resolution: the model's input, pixels.
+    """
+    if shape == "square":
+        before, beyond = window
+        return taps(before + beyond, 0, before + beyond, resolution).moved(before)
+    own, longer, shorter = size[axis], max(size), min(size)
+    if shape == "pad":
+        return taps(longer, 0, longer, resolution).moved((longer - own) // 2)
+    # CLIP's own transform, with torchvision's rounding of `Resize` and of `CenterCrop`.
+    resized = int(resolution * own / shorter)
+    start = round((resized - resolution) / 2)
+    stop = min(own, (start + resolution) * own / resized)
+    return taps(own, start * own / resized, stop, resolution)
+
+
+def blurred_outside(pixels: Pixels, inside: npt.NDArray[np.bool_]) -> Pixels:
+    """(h, w, 3) uint8, of which those `inside` (h, w) are kept and all others blurred."""
+    return np.where(inside[..., None], pixels, blurred(pixels))
 
 
 def blurred(pixels: Pixels) -> Pixels:
@@ -96,41 +138,3 @@ def blurred(pixels: Pixels) -> Pixels:
     sigma = BLUR * max(height, width) * share
     smooth = cv2.GaussianBlur(reduced, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
     return np.asarray(cv2.resize(smooth, (width, height)), np.uint8)
-
-
-def resize(pixels: Pixels, resolution: int) -> Pixels:
-    """(h, w, 3) uint8 to (R, R, 3): the shorter side to R, and the centre of the longer one.
-
-    This is CLIP's own transform, without the enlarged image between its two steps.
-    """
-    height, width = pixels.shape[:2]
-    left, right = _centre(width, min(height, width), resolution)
-    upper, lower = _centre(height, min(height, width), resolution)
-    size = (resolution, resolution)
-    region = (left, upper, right, lower)
-    image = Image.fromarray(np.ascontiguousarray(pixels))
-    return np.asarray(image.resize(size, Image.Resampling.BICUBIC, box=region))
-
-
-def _centre(length: int, shorter: int, resolution: int) -> tuple[float, float]:
-    """The part of a side that stays, with torchvision's rounding of `Resize` and `CenterCrop`."""
-    resized = int(resolution * length / shorter)
-    start = round((resized - resolution) / 2)
-    return start * length / resized, min(length, (start + resolution) * length / resized)
-
-
-def _centred_on_mean(pixels: Pixels) -> Pixels:
-    height, width = pixels.shape[:2]
-    side = max(height, width)
-    return _on_mean(pixels, side, (side - width) // 2, (side - height) // 2)
-
-
-def _on_mean(pixels: Pixels, side: int, x: int, y: int) -> Pixels:
-    """A square of the mean colour with `pixels` at x, y."""
-    height, width = pixels.shape[:2]
-    if (height, width) == (side, side):
-        return pixels
-    canvas = np.empty((side, side, 3), np.uint8)
-    canvas[:] = MEAN_COLOUR
-    canvas[y : y + height, x : x + width] = pixels
-    return canvas

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from retrieval import tables
+from retrieval import embedding_table
+from retrieval.embedding_table import EmbeddingRows
 from retrieval.errors import UserError
-from retrieval.tables import EmbeddingRows
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def read(path: Path, views: Sequence[str]) -> Iterator[Stack]:
     Raises:
         UserError: the file is missing or damaged, or a mask's rows are not these views in order.
     """
-    for rows in by_image(tables.read_embeddings(path)):
+    for rows in by_image(embedding_table.read(path)):
         count = len(rows.ids) // len(views)
         ids = rows.ids[:: len(views)]
         whole = np.array_equal(np.repeat(ids, len(views)), rows.ids)

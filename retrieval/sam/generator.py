@@ -6,9 +6,18 @@ IoU, by stability score and at the edges of crops; duplicates are removed by the
 and between crops; small holes and islands are removed. What differs is when pixels are made: a
 mask's logits are up-scaled only after its predicted IoU passed, and its pixels drawn only after
 everything else did.
+
+On the CPU points are decoded in chunks that fit its cache, a chunk on one thread: many operations
+on small arrays gain nothing from threads within them, and which chunk a point is in depends on the
+settings alone.
 """
 
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields, replace
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +30,7 @@ from segment_anything.utils.amg import (
     remove_small_regions,
 )
 from segment_anything.utils.transforms import ResizeLongestSide
+from torch import Tensor
 from torchvision.ops import nms
 
 from retrieval.masks import Packed, mask_boxes, pack, unpack
@@ -29,6 +39,8 @@ from retrieval.sam.settings import Settings
 from retrieval.sam.upsampling import Geometry, draw, measure
 
 Floats = npt.NDArray[np.float32]
+
+CHUNK_BYTES = 2 << 20  # of image tokens, for the prompts decoded at a time on the CPU
 
 
 @dataclass(frozen=True)
@@ -77,6 +89,7 @@ class MaskGenerator:
     def __init__(self, sam: Sam, settings: Settings) -> None:
         self._sam = sam
         self._settings = settings
+        self._threshold = float(sam.mask_threshold)
         self._input_size: int = sam.image_encoder.img_size
         self._transform = ResizeLongestSide(self._input_size)
         with torch.inference_mode():
@@ -86,14 +99,21 @@ class MaskGenerator:
             settings.crop_n_layers,
             settings.crop_n_points_downscale_factor,
         )
+        on_cpu = sam.device.type == "cpu"
+        fitting = max(1, CHUNK_BYTES // self._decoder.bytes_per_prompt)
+        self._step = min(settings.points_per_batch, fitting if on_cpu else 1 << 30)
+        self._threads = torch.get_num_threads()
+        self._pool = ThreadPoolExecutor(
+            self._threads if on_cpu else 2, initializer=torch.set_num_threads, initargs=(1,)
+        )
 
     @torch.inference_mode()
     def __call__(self, image: npt.NDArray[np.uint8]) -> Found:
         """The masks of `image` (H, W, 3) uint8 RGB, of any size; there may be none."""
+        torch.set_num_threads(self._threads)  # a new thread takes over the last number set
         height, width = image.shape[:2]
         padded = self._padded(image)
-        crops = self._crops(padded)
-        found = _drawn(crops, padded.shape[:2], float(self._sam.mask_threshold))
+        found = self._drawn(self._crops(padded), padded.shape[:2])
         if self._settings.min_mask_region_area > 0:
             found = self._without_small_regions(found, padded.shape[1])
         if padded.shape == image.shape:
@@ -116,10 +136,9 @@ class MaskGenerator:
 
     def _crops(self, image: npt.NDArray[np.uint8]) -> list[Crop]:
         """The crops of all layers, without what several of them found."""
-        size = image.shape[:2]
         settings = self._settings
         boxes, layers = generate_crop_boxes(
-            size, settings.crop_n_layers, settings.crop_overlap_ratio
+            image.shape[:2], settings.crop_n_layers, settings.crop_overlap_ratio
         )
         crops = [
             self._crop(image, tuple(box), self._grids[layer])
@@ -130,15 +149,14 @@ class MaskGenerator:
         # Masks of smaller crops are preferred, as upstream does.
         areas = [(x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in (crop.box for crop in crops)]
         counts = [len(crop.found.boxes) for crop in crops]
-        scores = 1 / torch.tensor(np.repeat(areas, counts))
-        moved = [crop.found.boxes + np.tile(crop.box[:2], 2) for crop in crops]
-        keep = nms(torch.from_numpy(np.concatenate(moved)).float(), scores, settings.crop_nms_thresh)
-        order = np.repeat(np.arange(len(crops)), counts)[keep]
-        first = np.cumsum([0, *counts[:-1]])
-        # Upstream's order is that of `keep`: by crop size, best first within a crop.
+        moved = np.concatenate([crop.found.boxes + np.tile(crop.box[:2], 2) for crop in crops])
+        keep = _nms(moved, 1 / torch.tensor(np.repeat(areas, counts)), settings.crop_nms_thresh)
+        owners = np.repeat(np.arange(len(crops)), counts)
+        rows = keep - (np.cumsum(counts) - counts)[owners[keep]]
+        # The order is that of `keep`: smaller crops first, a crop's masks best first.
         return [
-            Crop(crops[index].box, crops[index].geometry, crops[index].found[keep.numpy()[part] - first[index]])
-            for index, part in _runs(order)
+            replace(crops[owner], found=crops[owner].found[np.array([row for _, row in run])])
+            for owner, run in groupby(zip(owners[keep], rows, strict=True), itemgetter(0))
         ]
 
     def _crop(
@@ -155,50 +173,67 @@ class MaskGenerator:
             self._decoder.low_resolution, self._input_size, resized.shape[:2], size
         )
         points = grid * np.array(size)[::-1]
-        step = self._settings.points_per_batch
-        batches = [
-            self._decode(points[start : start + step], size, box, geometry, image.shape[:2])
-            for start in range(0, len(points), step)
-        ]
-        found = Candidates(
-            *(
-                np.concatenate([getattr(batch, field.name) for batch in batches])
-                for field in fields(Candidates)
-            )
-        )
-        boxes, scores = torch.from_numpy(found.boxes).float(), torch.from_numpy(found.predicted_iou)
-        keep = nms(boxes, scores, self._settings.box_nms_thresh).numpy()
-        return Crop((x0, y0, x1, y1), geometry, found[keep])
-
-    def _decode(
-        self,
-        points: npt.NDArray[np.float64],
-        size: tuple[int, ...],
-        box: tuple[int, ...],
-        geometry: Geometry,
-        image_size: tuple[int, ...],
-    ) -> Candidates:
-        """One batch of points, through every filter that needs no other mask."""
-        settings, threshold = self._settings, float(self._sam.mask_threshold)
         inputs = torch.from_numpy(self._transform.apply_coords(points, size))
         if self._sam.device.type == "mps":  # which has no float64
             inputs = inputs.float()
+        starts = range(0, len(points), self._step)
+        chunks = [slice(start, start + self._step) for start in starts]
+        batches = self._pool.map(
+            lambda chunk: self._decode(inputs[chunk], points[chunk], geometry), chunks
+        )
+        found = _joined(list(batches))
+        whole = [0, 0, image.shape[1], image.shape[0]]
+        near = is_box_near_crop_edge(torch.from_numpy(found.boxes), list(box), whole).numpy()
+        found = found[~near]
+        scores = torch.from_numpy(found.predicted_iou)
+        keep = _nms(found.boxes, scores, self._settings.box_nms_thresh)
+        return Crop((x0, y0, x1, y1), geometry, found[keep])
+
+    @torch.inference_mode()
+    def _decode(
+        self, inputs: Tensor, points: npt.NDArray[np.float64], geometry: Geometry
+    ) -> Candidates:
+        """A chunk of points, `inputs` in the model's pixels, through the filters by score."""
+        settings = self._settings
         decoded = self._decoder.decode(inputs.to(self._sam.device))
         passed = torch.ones_like(decoded.predicted_iou, dtype=torch.bool)
         if settings.pred_iou_thresh > 0:
             passed = decoded.predicted_iou > settings.pred_iou_thresh
         logits = self._decoder.masks(decoded, passed).float().cpu().numpy()
-        counts, boxes = measure(logits, geometry, threshold, settings.stability_score_offset)
+        counts, boxes = measure(logits, geometry, self._threshold, settings.stability_score_offset)
         with np.errstate(invalid="ignore"):  # 0 / 0 is NaN, which no threshold lets pass
-            stability = counts[:, 2].astype(np.float32) / counts[:, 0].astype(np.float32)
+            stability = np.divide(counts[:, 2], counts[:, 0], dtype=np.float32)
         keep = np.ones(len(logits), np.bool_)
         if settings.stability_score_thresh > 0:
             keep = stability >= np.float32(settings.stability_score_thresh)
-        whole = [0, 0, image_size[1], image_size[0]]
-        near = is_box_near_crop_edge(torch.from_numpy(boxes), list(box), whole)
         prompts, _ = np.nonzero(passed.cpu().numpy())
         scores = decoded.predicted_iou[passed].float().cpu().numpy()
-        return Candidates(logits, boxes, scores, stability, points[prompts])[keep & ~near.numpy()]
+        return Candidates(logits, boxes, scores, stability, points[prompts])[keep]
+
+    def _drawn(self, crops: list[Crop], size: tuple[int, ...]) -> Found:
+        """The candidates of all crops as masks of the image (H, W)."""
+        height, width = size
+        found = [crop.found for crop in crops]
+        masks = np.zeros((sum(len(own.boxes) for own in found), height, -(-width // 8)), np.uint8)
+        places = iter(masks)
+
+        def place(job: tuple[Packed, Floats, Crop]) -> None:
+            mask, logits, crop = job
+            x0, y0, x1, y1 = crop.box
+            drawn = draw(logits, crop.geometry, self._threshold)
+            if x1 - x0 < width:
+                drawn = pack(np.pad(unpack(drawn, x1 - x0), ((0, 0), (x0, width - x1))))
+            mask[y0:y1] = drawn
+
+        jobs = [(next(places), own, crop) for crop in crops for own in crop.found.logits]
+        list(self._pool.map(place, jobs))
+        points = [crop.found.points + crop.box[:2] for crop in crops]
+        return Found(
+            masks,
+            _concatenated([own.predicted_iou for own in found], (0,)),
+            _concatenated([own.stability_score for own in found], (0,)),
+            _concatenated(points, (0, 2)),
+        )
 
     def _without_small_regions(self, found: Found, width: int) -> Found:
         """Small holes filled and small islands removed; new duplicates go, changed ones first."""
@@ -217,35 +252,22 @@ class MaskGenerator:
         if (solid := masks.any(axis=(1, 2))).any():
             boxes[solid] = mask_boxes(masks[solid], width) - (0, 0, 1, 1)
         limit = max(settings.box_nms_thresh, settings.crop_nms_thresh)
-        keep = nms(torch.from_numpy(boxes).float(), torch.tensor(unchanged), limit).numpy()
+        keep = _nms(boxes, torch.tensor(unchanged), limit)
         return Found(
             masks[keep], found.predicted_iou[keep], found.stability_score[keep], found.points[keep]
         )
 
 
-def _drawn(crops: list[Crop], size: tuple[int, ...], threshold: float) -> Found:
-    """The candidates of all crops as masks of the image (H, W)."""
-    height, width = size
-    masks, points = [np.zeros((0, height, -(-width // 8)), np.uint8)], [np.zeros((0, 2))]
-    for crop in crops:
-        x0, y0, x1, y1 = crop.box
-        drawn = draw(crop.found.logits, crop.geometry, threshold)
-        if (y1 - y0, x1 - x0) != (height, width):
-            whole = np.zeros((len(drawn), height, width), np.bool_)
-            whole[:, y0:y1, x0:x1] = unpack(drawn, x1 - x0)
-            drawn = pack(whole)
-        masks.append(drawn)
-        points.append(crop.found.points + (x0, y0))
-    return Found(
-        np.concatenate(masks),
-        np.concatenate([np.zeros(0, np.float32), *(c.found.predicted_iou for c in crops)]),
-        np.concatenate([np.zeros(0, np.float32), *(c.found.stability_score for c in crops)]),
-        np.concatenate(points).astype(np.float32),
-    )
+def _nms(boxes: npt.NDArray[np.int64], scores: Tensor, limit: float) -> npt.NDArray[np.int64]:
+    """Which of (M, 4) boxes stay, best first: none that overlaps a better one by more."""
+    keep: npt.NDArray[np.int64] = nms(torch.from_numpy(boxes).float(), scores, limit).numpy()
+    return keep
 
 
-def _runs(values: npt.NDArray[np.int64]) -> list[tuple[int, slice]]:
-    """Each run of equal values with its place."""
-    starts = np.flatnonzero(np.diff(values, prepend=-1))
-    ends = [*starts[1:], len(values)]
-    return [(int(values[s]), slice(s, e)) for s, e in zip(starts, ends, strict=True)]
+def _joined(batches: Sequence[Candidates]) -> Candidates:
+    columns = ([getattr(batch, field.name) for batch in batches] for field in fields(Candidates))
+    return Candidates(*(np.concatenate(column) for column in columns))
+
+
+def _concatenated(parts: Sequence[npt.NDArray[Any]], empty: tuple[int, ...]) -> Floats:
+    return np.concatenate([np.zeros(empty), *parts]).astype(np.float32)

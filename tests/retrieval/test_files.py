@@ -114,6 +114,28 @@ def test_what_a_killed_run_left_is_removed_and_what_another_still_builds_is_not(
     assert sorted(path.name for path in tmp_path.iterdir()) == [".store.alive.tmp", "store"]
 
 
+def test_a_file_that_a_killed_run_left_is_removed_and_one_being_written_is_not(
+    tmp_path: Path,
+) -> None:
+    left, written = tmp_path / ".table.dead.tmp", tmp_path / ".table.alive.tmp"
+    left.touch()
+    with written.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        files.write_file(tmp_path / "table", b"")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".table.alive.tmp", "table"]
+
+
+def test_two_that_write_at_once_leave_the_whole_of_the_last(tmp_path: Path) -> None:
+    with (
+        files.replacing_file(tmp_path / "a") as first,
+        files.replacing_file(tmp_path / "a") as last,
+    ):
+        first.write_bytes(b"first")
+        last.write_bytes(b"last")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert (tmp_path / "a").read_bytes() == b"first"
+
+
 def test_permissions_follow_the_umask(tmp_path: Path) -> None:
     old = os.umask(0o022)
     try:

@@ -188,3 +188,53 @@ def test_an_empty_file_is_said_to_be_empty(tmp_path: Path) -> None:
             UserError, match=r"room\.jpg cannot be read as an image \(it is empty\)"
         ):
             read(tmp_path / "room.jpg")
+
+
+def test_an_image_with_too_many_pixels_is_refused_before_it_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save(tmp_path / "a.png")
+    assert images.read(path, max_pixels=6).shape == (2, 3, 3)
+    monkeypatch.setattr(Image.Image, "load", lambda _: pytest.fail("decoded"))
+    with pytest.raises(UserError, match=r"a\.png has 3 x 2 pixels, more than max_pixels \(5\)"):
+        images.read(path, max_pixels=5)
+
+
+def test_a_picture_is_the_same_from_its_bytes(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png")
+    found = images.decode(images.read_bytes(path), path, None)
+    np.testing.assert_array_equal(found, COLOURS)
+
+
+def test_a_message_holds_nothing_that_differs_from_run_to_run(tmp_path: Path) -> None:
+    messages = set()
+    for _ in range(3):
+        with pytest.raises(UserError) as error:
+            images.decode(b"hello" * 9, tmp_path / "a.png", None)
+        messages.add(str(error.value))
+    [message] = messages
+    assert "a.png cannot be read as an image (it is not an image of a known format)" in message
+
+
+def test_a_file_that_has_gone(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"a\.png cannot be read \(No such file or directory\)"):
+        images.read(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("change", ["came", "went", "changed", "replaced"])
+def test_images_are_watched(tmp_path: Path, change: str) -> None:
+    for name in "ab":
+        save(tmp_path / f"{name}.png")
+    watched = images.Watched(tmp_path)
+    watched.expect_unchanged()
+    name = "c" if change == "came" else "b"
+    if change == "went":
+        (tmp_path / "b.png").unlink()
+    elif change == "replaced":
+        (tmp_path / "a.png").replace(tmp_path / "b.png")
+        save(tmp_path / "a.png")
+        name = "a"
+    else:
+        save(tmp_path / f"{name}.png", "L")
+    with pytest.raises(UserError, match=rf"{name}\.png came, went or changed while the stage ran"):
+        watched.expect_unchanged()

@@ -313,6 +313,21 @@ def test_a_single_image_can_be_kept_by_itself(tmp_path: Path) -> None:
         mask_store.Shard(tmp_path / "nowhere")
 
 
+def test_what_was_encoded_alone_is_stored_as_if_it_had_not_been(tmp_path: Path) -> None:
+    """Under its new name, byte by byte, without being compressed again."""
+    groups = [room(image, count) for count, image in enumerate(["a", *ODD_IDS])]
+    encoded = [mask_store.encode(replace(group, image="image")) for group in groups]
+    write(tmp_path / "from groups", groups)
+    made = [
+        mask_store.decode(data, group.image) for group, data in zip(groups, encoded, strict=True)
+    ]
+    write(tmp_path / "from cells", made)
+    for path in (tmp_path / "from groups").iterdir():
+        assert path.read_bytes() == (tmp_path / "from cells" / path.name).read_bytes()
+    assert [group.length("ids") for group in made] == [len(group.ids) for group in groups]
+    assert made[1].attributes()["room"] == "kitchen"
+
+
 def test_few_files_are_kept_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mask_store, "OPEN_SHARDS", 2)
     images = [f"room_{number}" for number in range(20)]

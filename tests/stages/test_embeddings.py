@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from retrieval import checkpoints, mask_store, tables
+from retrieval import checkpoints, embedding_table, mask_store, tables
 from retrieval.checkpoints import Checkpoint, file_hash
 from retrieval.clip import encoder, loading
 from retrieval.clip.crops import cut
@@ -125,7 +125,7 @@ def test_no_mask_at_all(weights: str, inputs: Path) -> None:
     output = inputs / "embeddings.parquet"
     line = embeddings.run(inputs / "masks.zarr", output, settings(inputs))
     assert line == "embeddings: 0 rows for 1 images, views: crop, masked, blurred"
-    assert list(tables.read_embeddings(output)) == []
+    assert list(embedding_table.read(output)) == []
 
 
 def test_image_that_has_gone(weights: str, inputs: Path) -> None:

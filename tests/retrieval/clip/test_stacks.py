@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retrieval import tables
+from retrieval import embedding_table
 from retrieval.clip import stacks
 from retrieval.errors import UserError
 from retrieval.masks import ImageMasks, image_masks
@@ -21,14 +21,14 @@ def some_masks(image: str, count: int) -> ImageMasks:
 @pytest.fixture
 def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, dict[str, np.ndarray]]:
     """Images of 1 to 7 masks in row groups of 3 rows; the embeddings by image."""
-    monkeypatch.setattr(tables, "EMBEDDING_GROUP_ROWS", 3)
+    monkeypatch.setattr(embedding_table, "GROUP_ROWS", 3)
     rng = np.random.default_rng(0)
     expected, rows = {}, []
     for count, image in enumerate("abcdefg", start=1):
         expected[image] = rng.standard_normal((count, 2, 4)).astype(np.float32)
-        rows.append(tables.embedding_rows(some_masks(image, count), VIEWS, expected[image]))
+        rows.append(embedding_table.rows_of(some_masks(image, count), VIEWS, expected[image]))
     path = tmp_path / "embeddings.parquet"
-    tables.write_embeddings(path, rows, 4, {})
+    embedding_table.write(path, rows, 4, {})
     return path, expected
 
 
@@ -52,5 +52,5 @@ def test_other_views_are_refused(
 
 
 def test_no_rows(tmp_path: Path) -> None:
-    tables.write_embeddings(tmp_path / "embeddings.parquet", [], 4, {})
+    embedding_table.write(tmp_path / "embeddings.parquet", [], 4, {})
     assert list(stacks.read(tmp_path / "embeddings.parquet", VIEWS)) == []

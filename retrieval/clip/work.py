@@ -1,0 +1,105 @@
+"""The stage `embeddings`, one image at a time: its cells, and what goes into them."""
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from retrieval import cache, checkpoints, images, per_image
+from retrieval.clip import VERSION
+from retrieval.clip.crops import Pixels, cut
+from retrieval.clip.settings import Settings
+from retrieval.errors import UserError
+from retrieval.mask_store import Store
+from retrieval.masks import ImageMasks, MaskColumns
+
+KIND = "embeddings"
+
+Embeddings = npt.NDArray[np.float32]
+
+
+class Work:
+    """What `per_image.results` asks about images; in one thread, for stores are read by one.
+
+    Args:
+        store: the masks.
+        paths: of the images.
+        model: one of `checkpoints.names("clip")`.
+        settings: how crops are cut.
+
+    Attributes:
+        columns: what is known of the masks of the images whose turn is near.
+        origin: the settings and the checkpoint's sha256.
+    """
+
+    def __init__(
+        self, store: Store, paths: Mapping[str, Path], model: str, settings: Settings
+    ) -> None:
+        self._store, self._paths, self._settings = store, paths, settings
+        weights = checkpoints.find("clip", model).sha256
+        self.origin = {**settings.model_dump(), "model": model, "sha256": weights}
+        self.columns: dict[str, MaskColumns] = {}
+        self._encode = per_image.Once(lambda: load(model))
+
+    def look(self, image: str) -> per_image.Need[tuple[Pixels, ImageMasks]]:
+        """The image's cells, one for each view; its pixels and masks, if some are missing."""
+        self.columns[image] = columns = self._store.columns(image)
+        digest = self._store.attributes(image).get("sha256", "")
+        ids = sha256(columns.ids.tobytes()).hexdigest()
+        shared = {key: value for key, value in self.origin.items() if key != "views"}
+        own = [KIND, VERSION, digest, ids, shared]
+        names = {str(view): cache.key(*own, view) for view in self._settings.views}
+        return per_image.Need(names, lambda _: self._read(image, digest))
+
+    def _read(self, image: str, digest: str) -> tuple[Pixels, ImageMasks]:
+        """The image that the masks are of, refused if it is another one by now."""
+        if image not in self._paths:
+            raise UserError(f"the image {image!r} has masks but no file: run `dvc repro`")
+        path = self._paths[image]
+        data = images.read_bytes(path)
+        if sha256(data).hexdigest() != digest:
+            raise UserError(f"{path} is not the image that its masks are of: run `dvc repro`")
+        return images.decode(data, path, None), self._store.read(image)
+
+    def compute(self, image: tuple[Pixels, ImageMasks], views: Sequence[str]) -> dict[str, bytes]:
+        """The embeddings of each view, (N, D) float32, as .npy files.
+
+        The crops of one image and view are encoded among themselves: what else is in a batch
+        would change the last bits of an embedding.
+        """
+        return {view: self._compute(*image, view) for view in views}
+
+    def _compute(self, pixels: Pixels, masks: ImageMasks, view: str) -> bytes:
+        only = self._settings.model_copy(update={"views": (view,)})
+        buffer = io.BytesIO()
+        np.save(buffer, self._encode()(pixels, masks, only), allow_pickle=False)
+        return buffer.getvalue()
+
+
+def stacked(parts: Mapping[str, bytes]) -> Embeddings:
+    """What `compute` made of each of V views, in their order: (N, V, D)."""
+    views = [np.load(io.BytesIO(part), allow_pickle=False) for part in parts.values()]
+    return np.stack(views, axis=1)
+
+
+def load(model: str) -> Callable[[Pixels, ImageMasks, Settings], Embeddings]:
+    """The encoder of one view; imported here, for torch takes seconds and is not always needed."""
+    from retrieval import device
+    from retrieval.clip import encoder, loading
+
+    clip: Any = loading.load(model, device.pick())
+    side, length = encoder.resolution(clip), encoder.dimensions(clip)
+
+    def encode(pixels: Pixels, masks: ImageMasks, settings: Settings) -> Embeddings:
+        crops = (
+            cut(pixels, box, mask, settings, side)[0]
+            for box, mask in zip(masks.boxes, masks.masks, strict=True)
+        )
+        vectors = list(encoder.encode_stream(clip, crops))
+        return np.array(vectors, np.float32).reshape(len(masks.ids), length)
+
+    return encode

@@ -1,0 +1,104 @@
+"""embeddings.parquet: a row for each mask and view, written and read with bounded memory."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from retrieval import tables
+from retrieval.masks import ImageMasks, MaskColumns
+
+GROUP_ROWS = 16_384  # 32 MiB of float32 at 512 dimensions
+
+
+def schema_of(dimensions: int) -> pa.Schema:
+    """The columns of embeddings.parquet for embeddings of D = `dimensions`."""
+    return pa.schema(
+        [
+            pa.field("image", tables.NAME, nullable=False),
+            pa.field("mask_id", pa.uint64(), nullable=False),
+            pa.field("view", tables.NAME, nullable=False),
+            pa.field("box", tables.vector_type(pa.int32(), 4), nullable=False),
+            pa.field("area", pa.int64(), nullable=False),
+            pa.field("predicted_iou", pa.float32(), nullable=False),
+            pa.field("stability_score", pa.float32(), nullable=False),
+            pa.field("embedding", tables.vector_type(pa.float32(), dimensions), nullable=False),
+        ]
+    )
+
+
+def rows_of(
+    masks: ImageMasks | MaskColumns, views: Sequence[str], embeddings: npt.NDArray[np.float32]
+) -> pa.Table:
+    """One image's rows of embeddings.parquet: a row per mask and view, views within masks.
+
+    Args:
+        masks: the image's N masks.
+        views: names of the V views.
+        embeddings: (N, V, D) float32, each of length 1.
+    """
+    count, width, dimensions = embeddings.shape
+    if (count, width) != (len(masks.ids), len(views)):
+        raise ValueError(f"{masks.image}: embeddings {embeddings.shape}, {len(masks.ids)} masks")
+    columns = {
+        "image": tables.name_column([masks.image], np.zeros(count * width)),
+        "mask_id": np.repeat(masks.ids, width),
+        "view": tables.name_column(views, np.tile(np.arange(width), count)),
+        "box": tables.vector_column(np.repeat(masks.boxes, width, axis=0)),
+        "area": np.repeat(masks.areas, width),
+        "predicted_iou": np.repeat(masks.predicted_iou, width),
+        "stability_score": np.repeat(masks.stability_score, width),
+        "embedding": tables.vector_column(embeddings.reshape(count * width, dimensions)),
+    }
+    return tables.table_of(columns, schema_of(dimensions))
+
+
+def write(
+    path: Path, images: Iterable[pa.Table], dimensions: int, metadata: Mapping[str, Any]
+) -> int:
+    """Write embeddings.parquet; the number of rows.
+
+    Args:
+        path: replaced in one step at the end.
+        images: `rows_of` of each image, sorted by image id.
+        dimensions: D; given, so that a file without rows has its columns too.
+        metadata: JSON: models, their hashes, crop settings.
+    """
+    return tables.write(path, images, schema_of(dimensions), metadata, GROUP_ROWS)
+
+
+@dataclass(frozen=True)
+class EmbeddingRows:
+    """Some rows of embeddings.parquet.
+
+    Attributes:
+        images: (R,) str objects, the images' ids.
+        ids: (R,) uint64, mask ids.
+        views: (R,) str objects.
+        embeddings: (R, D) float32.
+    """
+
+    images: npt.NDArray[np.object_]
+    ids: npt.NDArray[np.uint64]
+    views: npt.NDArray[np.object_]
+    embeddings: npt.NDArray[np.float32]
+
+
+def read(path: Path) -> Iterator[EmbeddingRows]:
+    """The rows of embeddings.parquet, some ten thousand at a time.
+
+    Raises:
+        UserError: the file is missing, damaged or has other columns.
+    """
+    with tables.opened(path) as reader:
+        for table in reader.groups(["image", "mask_id", "view", "embedding"]):
+            yield EmbeddingRows(
+                images=tables.strings(table["image"]),
+                ids=tables.numbers(table["mask_id"]),
+                views=tables.strings(table["view"]),
+                embeddings=tables.vectors(table["embedding"]),
+            )

@@ -1,0 +1,68 @@
+"""The stage `masks`, one image at a time: its cell, and what goes into it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from retrieval import cache, checkpoints, images, mask_store, per_image
+from retrieval.masks import image_masks
+from retrieval.sam import VERSION
+from retrieval.sam.settings import Settings
+
+KIND = "masks"
+
+Pixels = npt.NDArray[np.uint8]
+
+
+class Work:
+    """What `per_image.results` asks about images.
+
+    Args:
+        paths: of the images.
+        max_pixels: a larger image is refused.
+        model: one of `checkpoints.names("sam")`.
+        settings: how masks are generated.
+    """
+
+    def __init__(
+        self, paths: Mapping[str, Path], max_pixels: int, model: str, settings: Settings
+    ) -> None:
+        self._paths, self._max_pixels = paths, max_pixels
+        weights = checkpoints.find("sam", model).sha256
+        self._origin = {**settings.model_dump(), "model": model, "sha256": weights}
+        self._find = per_image.Once(lambda: load(model, settings))
+
+    def look(self, image: str) -> per_image.Need[tuple[Pixels, str]]:
+        """The image's cell, which its name has no part in; its pixels, if there is no cell."""
+        path = self._paths[image]
+        data = images.read_bytes(path)
+        images.expect_size(data, path, self._max_pixels)
+        digest = sha256(data).hexdigest()
+        name = cache.key(KIND, VERSION, digest, self._origin)
+        return per_image.Need(
+            {KIND: name}, lambda _: (images.decode(data, path, self._max_pixels), digest)
+        )
+
+    def compute(self, image: tuple[Pixels, str], _: Sequence[str]) -> dict[str, bytes]:
+        """The image's masks as a store of their own; see `mask_store.decode`."""
+        pixels, digest = image
+        found = self._find()(pixels)
+        made = image_masks(
+            "image",
+            pixels.shape[1],
+            **vars(found),
+            attributes={"sam": self._origin, "sha256": digest},
+        )
+        return {KIND: mask_store.encode(made)}
+
+
+def load(model: str, settings: Settings) -> Callable[[Pixels], Any]:
+    """The generator of masks; imported here, for torch takes seconds and is not always needed."""
+    from retrieval import device
+    from retrieval.sam import generator, loading
+
+    return generator.MaskGenerator(loading.load(model, device.pick()), settings)

@@ -1,0 +1,126 @@
+"""scores.parquet: a row for each mask and class."""
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from retrieval import tables
+
+GROUP_ROWS = 1_048_576
+
+SCHEMA = pa.schema(
+    [
+        pa.field("image", tables.NAME, nullable=False),
+        pa.field("mask_id", pa.uint64(), nullable=False),
+        pa.field("class", tables.NAME, nullable=False),
+        pa.field("similarity", pa.float32(), nullable=False),
+    ]
+)
+
+
+def rows_of(
+    image: str,
+    ids: npt.NDArray[np.uint64],
+    classes: Sequence[str],
+    similarity: npt.NDArray[np.float32],
+) -> pa.Table:
+    """One image's rows of scores.parquet: a row per mask and class, classes within masks.
+
+    Args:
+        image: the image's id.
+        ids: (N,) mask ids.
+        classes: names of the C classes.
+        similarity: (N, C) float32, -1 to 1.
+    """
+    if similarity.shape != (len(ids), len(classes)):
+        raise ValueError(f"{image}: similarity {similarity.shape}, {len(ids)} x {len(classes)}")
+    columns = {
+        "image": tables.name_column([image], np.zeros(similarity.size)),
+        "mask_id": np.repeat(ids, len(classes)),
+        "class": tables.name_column(classes, np.tile(np.arange(len(classes)), len(ids))),
+        "similarity": similarity.reshape(-1),
+    }
+    return tables.table_of(columns, SCHEMA)
+
+
+def write(
+    path: Path, images: Iterable[pa.Table], classes: Sequence[str], metadata: Mapping[str, Any]
+) -> int:
+    """Write scores.parquet; the number of rows.
+
+    Args:
+        path: replaced in one step at the end.
+        images: `rows_of` of each image, sorted by image id, all with these `classes`.
+        classes: names of the classes, in the order in which everything after lists them.
+        metadata: JSON: models and prompts; `classes` is added.
+    """
+    everything = {**metadata, "classes": list(classes)}
+    return tables.write(path, images, SCHEMA, everything, GROUP_ROWS)
+
+
+@dataclass(frozen=True)
+class ImageScores:
+    """The similarities of one image's masks.
+
+    Attributes:
+        ids: (N,) uint64, mask ids.
+        similarity: (N, C) float32.
+    """
+
+    ids: npt.NDArray[np.uint64]
+    similarity: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """All of scores.parquet: names of the C classes, and each image's scores by its id."""
+
+    classes: tuple[str, ...]
+    images: Mapping[str, ImageScores]
+
+
+def read(path: Path) -> Scores:
+    """Read scores.parquet. Images without any mask have no rows and are not in the result.
+
+    Raises:
+        UserError: the file is missing, damaged, or its rows are not as `write` leaves them.
+    """
+    with tables.opened(path) as reader:
+        groups = list(reader.groups(SCHEMA.names))
+        if reader.schema != SCHEMA:
+            raise reader.unusable("its columns are of other types")
+        classes = tuple(reader.metadata().get("classes") or ())
+    table = pa.concat_tables(groups or [SCHEMA.empty_table()])  # no row, no row group
+    # One dictionary for all row groups, so that equal names have equal codes.
+    table = table.unify_dictionaries()
+    if not classes or table.num_rows % len(classes):
+        raise reader.unusable(f"{table.num_rows} rows for {len(classes)} classes")
+    shape = (-1, len(classes))  # a row for each mask, a column for each class
+    class_names, codes = tables.codes(table["class"])
+    order = [classes.index(name) if name in classes else -1 for name in class_names]
+    if np.any(np.array(order, int)[codes].reshape(shape) != np.arange(len(classes))):
+        raise reader.unusable(f"the rows of a mask do not go through the classes {classes}")
+    image_names, codes = tables.codes(table["image"])
+    images, ids = codes.reshape(shape), tables.numbers(table["mask_id"]).reshape(shape)
+    if np.any(images != images[:, :1]) or np.any(ids != ids[:, :1]):
+        raise reader.unusable("the rows of a mask do not stand together")
+    similarity = tables.numbers(table["similarity"]).reshape(shape)
+    result: dict[str, ImageScores] = {}
+    for start, end in _runs(images[:, 0]):
+        name = image_names[images[start, 0]]
+        if name in result:
+            raise reader.unusable(f"the rows of image {name!r} do not stand together")
+        result[name] = ImageScores(ids[start:end, 0], similarity[start:end])
+    return Scores(classes, result)
+
+
+def _runs(codes: npt.NDArray[np.int32]) -> Iterator[tuple[int, int]]:
+    """Start and end of each run of equal values in (R,) codes, none of them negative."""
+    starts = np.flatnonzero(np.diff(codes, prepend=-1))
+    return itertools.pairwise([*starts.tolist(), len(codes)])
