@@ -61,6 +61,14 @@ bench: .venv/installed-dev  ## measure what the README claims, into benchmarks/r
 		$(BIN)/python -m "benchmarks.$$name" || exit 1; \
 	done
 
+.PHONY: cache
+cache: .venv/installed  ## what the side cache holds, and how much of it is needed
+	@$(BIN)/python -m retrieval.cache_cleaning list
+
+.PHONY: cache-gc
+cache-gc: .venv/installed  ## remove what nothing needs from the side cache (ARGS="--size 20GB --dry-run")
+	@$(BIN)/python -m retrieval.cache_cleaning gc $(ARGS)
+
 .PHONY: demo-models
 demo-models: .venv/installed-dev  ## render rooms, train both tiny models (ROOMS, WORK, MINUTES), ship them
 	$(BIN)/python -m demo.rooms --seeds 100000:$$((100000 + $(ROOMS))) --out "$(WORK)/rooms"

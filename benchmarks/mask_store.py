@@ -1,6 +1,6 @@
 """Layouts for masks, measured: files, bytes per mask, milliseconds per image to write and to read.
 
-    python -m benchmarks.mask_store --images 16 --masks 80 --size 1024
+    python -m benchmarks mask_store
 
 Masks are random blobs with ragged outlines; images differ in size and in number of masks, as users'
 images do. Compared are the project's store (a Zarr group per image in a zip per shard), Zarr's own
@@ -9,12 +9,11 @@ sharding (an array per shard, padded to the largest image, a Zarr shard file for
 Shards are assigned by the same hash everywhere.
 """
 
-import argparse
 import json
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,11 @@ from PIL import Image, ImageDraw
 from pycocotools import mask as coco
 from zarr.codecs import ZstdCodec
 
+from benchmarks.measuring import Row
 from retrieval import mask_store, masks, zarr_zip
 from retrieval.masks import ImageMasks, Packed
+
+IMAGES, MASKS, SIZE = 16, 80, 1024  # masks of an image, on average; longest side in pixels
 
 
 def blob(rng: np.random.Generator, height: int, width: int) -> npt.NDArray[np.bool_]:
@@ -151,21 +153,10 @@ LAYOUTS: dict[str, Layout] = {
 }
 
 
-def main() -> None:
-    """Print a table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--images", type=int, default=16)
-    parser.add_argument("--masks", type=int, default=80, help="of an image, on average")
-    parser.add_argument("--size", type=int, default=1024, help="longest side, pixels")
-    options = parser.parse_args()
-    images = [synthetic(number, options.masks, options.size) for number in range(options.images)]
+def measure() -> Iterator[Row]:
+    images = [synthetic(number, MASKS, SIZE) for number in range(IMAGES)]
     images.sort(key=lambda image: (mask_store.shard_of(image.image), image.image))
     count = sum(len(image.ids) for image in images)
-    print(f"{len(images)} images, {count} masks, sides up to {options.size} pixels")
-    print("| layout | files | bytes per mask | write, ms per image | read, ms per image |")
-    print("|---|---|---|---|---|")
     for name, (write, read) in LAYOUTS.items():
         with tempfile.TemporaryDirectory() as parent:
             folder = Path(parent) / "store"
@@ -178,9 +169,17 @@ def main() -> None:
             size = sum(path.stat().st_size for path in files)
         if any(not np.array_equal(found[image.image], image.masks) for image in images):
             raise SystemExit(f"{name}: what was read is not what was written")
-        ms = [1000 * seconds / len(images) for seconds in (middle - start, end - middle)]
-        print(f"| {name} | {len(files)} | {size / count:.0f} | {ms[0]:.1f} | {ms[1]:.1f} |")
-
-
-if __name__ == "__main__":
-    main()
+        ms = [round(1000 * each / len(images), 1) for each in (middle - start, end - middle)]
+        yield Row(
+            f"{name}: {len(images)} images, {count} masks, sides up to {SIZE} pixels",
+            "-",
+            f"{len(files)} files, {size / count:.0f} bytes per mask, "
+            f"{ms[0]} ms per image to write, {ms[1]} ms to read",
+            "-",
+            {
+                "files": len(files),
+                "bytes_per_mask": round(size / count),
+                "write_ms_per_image": ms[0],
+                "read_ms_per_image": ms[1],
+            },
+        )

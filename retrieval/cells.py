@@ -2,9 +2,9 @@
 
 A cell is named after everything that decides its contents (see `cache.key`), so it is never out of
 date: what is no longer asked for just lies there until the cache is cleaned. It is written whole or
-not at all. Its file starts with a digest of its name and its bytes: a damaged cell counts as
-missing, and is computed again. That is also why it need not be synchronised to the disk: what a
-power cut tears is noticed.
+not at all. Its file ends with a digest of its name and its bytes: a damaged cell counts as missing,
+and is computed again. That is also why it need not be synchronised to the disk: what a power cut
+tears is noticed. (Programs that read .npy files or zip files do not mind the bytes at the end.)
 
 Beside the cells stands, for each output that was assembled from them, a list of the cells it took,
 named after the hash that dvc.lock has of the output. It tells which cells a commit needs.
@@ -59,11 +59,11 @@ class Cells:
                 os.utime(path)  # a cell's age is the time since its last use
         except OSError:
             return None
-        payload = memoryview(data)[_DIGEST:]
-        if data[:_DIGEST] != _digest(name, payload):
+        payload = data[:-_DIGEST]
+        if data[-_DIGEST:] != _digest(name, payload):
             self.damaged += 1
             return None
-        return bytes(payload)
+        return payload
 
     def write(self, name: str, payload: bytes) -> None:
         """Keep `payload` under `name`.
@@ -77,8 +77,8 @@ class Cells:
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 with temporary.open("wb") as file:
-                    file.write(_digest(name, payload))
                     file.write(payload)
+                    file.write(_digest(name, payload))
                 temporary.replace(path)
             finally:
                 temporary.unlink(missing_ok=True)
@@ -108,7 +108,7 @@ def _writing() -> Iterator[None]:
         ) from None
 
 
-def _digest(name: str, payload: bytes | memoryview) -> bytes:
+def _digest(name: str, payload: bytes) -> bytes:
     digest = hashlib.sha256(name.encode())
     digest.update(payload)
     return digest.digest()

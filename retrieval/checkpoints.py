@@ -6,8 +6,6 @@ vit_h), so that nothing but the published bytes is ever loaded. Torch is not nee
 models exist is known before any model is loaded.
 """
 
-import contextlib
-import fcntl
 import os
 import re
 import sys
@@ -17,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from retrieval import locks
 from retrieval.cache import file_hash
 from retrieval.errors import UserError
 
@@ -58,11 +57,11 @@ def _clip(model: str, sha256: str) -> Checkpoint:
 # SAM: each hash was read in several unrelated public sources. CLIP: `clip.clip._MODELS`, where the
 # hash is a part of the address; written out here because importing clip loads torch.
 CHECKPOINTS = (
-    _tiny("sam", "64ef47db490e62aa64da48d28fa58a1f09ad024a39ebd86021b2859269817461"),
+    _tiny("sam", "6072410005a17f76931ac683839a9eff1f3d2dfd19037de8c961e9f8fedbfe73"),
     _sam("vit_b", "01ec64", "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912"),
     _sam("vit_l", "0b3195", "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622"),
     _sam("vit_h", "4b8939", "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e"),
-    _tiny("clip", "485edfc331974eb80381c7b452e92b163c671f491b04ad468cdd5360bbd4eaf1"),
+    _tiny("clip", "8db5036e3f69dc924749949b04517917bd319e281de0a951ed4a08a379ea28f3"),
     _clip("RN50", "afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762"),
     _clip("RN101", "8fa8567bab74a42d41c5915025a8e4538c3bdbe8804a470a72f30b0d94fab599"),
     _clip("RN50x4", "7e526bd135e493cef0776de27d5f42653e6b4c8bf9e0f653bb11773263205fdd"),
@@ -171,7 +170,8 @@ def _download(url: str, target: Path, sha256: str) -> None:
 
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(Path(f"{target}.lock")):
+        lock = Path(f"{target}.lock")
+        with locks.exclusive(lock, f"waiting for another process that holds {lock}"):
             while True:
                 downloader = Resuming(Path(f"{target}.part"))
                 try:
@@ -188,20 +188,6 @@ def _download(url: str, target: Path, sha256: str) -> None:
                         raise UserError("the server sent other bytes than expected") from error
     except OSError as error:  # a full disk, a folder that may not be written
         raise UserError(f"cannot write {target}: {error.strerror or error}") from error
-
-
-@contextlib.contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Hold a lock between processes; the system releases it when the process ends, however."""
-    from tqdm import tqdm
-
-    with lock.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            tqdm.write(f"waiting for another process that holds {lock}", file=sys.stderr)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 class _InterruptionError(Exception):

@@ -32,8 +32,10 @@ def run_stage(main: Callable[[], str]) -> None:
 
 
 def tell(line: str) -> None:
-    """Say why nothing seems to happen."""
-    print(line, file=sys.stderr, flush=True)
+    """Say why nothing seems to happen, whether or not there is a bar."""
+    from tqdm import tqdm
+
+    tqdm.write(line, file=sys.stderr)
 
 
 def progress(items: Iterable[T], total: int, desc: str, unit: str = "image") -> Iterator[T]:

@@ -95,7 +95,8 @@ def read(path: Path) -> Iterator[EmbeddingRows]:
         UserError: the file is missing, damaged or has other columns.
     """
     with tables.opened(path) as reader:
-        for table in reader.groups(["image", "mask_id", "view", "embedding"]):
+        schema = schema_of(reader.length_of("embedding"))
+        for table in reader.groups(["image", "mask_id", "view", "embedding"], schema):
             yield EmbeddingRows(
                 images=tables.strings(table["image"]),
                 ids=tables.numbers(table["mask_id"]),

@@ -104,8 +104,9 @@ def read_labels(path: Path, palette: Palette) -> Labels:
 
 def _read_npy(path: Path) -> Labels:
     try:
-        labels: npt.NDArray[Any] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        with path.open("rb") as file:  # and not np.load, which takes archives and pickles too
+            labels: npt.NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+    except Exception as error:  # a damaged header makes numpy raise more than it documents
         reason = " ".join(str(error).split())
         raise UserError(f"{path} cannot be read as .npy ({reason}): replace it") from None
     if labels.ndim != 2:

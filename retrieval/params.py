@@ -77,7 +77,10 @@ def _read(path: Path) -> dict[Any, Any]:
         raise UserError(f"{path}: {' '.join(str(error).split())}") from None
     if not isinstance(document, dict):
         raise UserError(f"{path} must hold keys with values, such as `threshold: 0.3`")
-    return {key: _tuples(value) for key, value in document.items()}
+    try:
+        return {key: _tuples(value) for key, value in document.items()}
+    except RecursionError:
+        raise UserError(f"{path}: a value holds itself, through an alias (*)") from None
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]

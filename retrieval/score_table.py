@@ -92,10 +92,9 @@ def read(path: Path) -> Scores:
         UserError: the file is missing, damaged, or its rows are not as `write` leaves them.
     """
     with tables.opened(path) as reader:
-        groups = list(reader.groups(SCHEMA.names))
-        if reader.schema != SCHEMA:
-            raise reader.unusable("its columns are of other types")
-        classes = tuple(reader.metadata().get("classes") or ())
+        groups = list(reader.groups(SCHEMA.names, SCHEMA))
+        found = reader.metadata().get("classes")
+    classes = tuple(found) if isinstance(found, list) else ()
     table = pa.concat_tables(groups or [SCHEMA.empty_table()])  # no row, no row group
     # One dictionary for all row groups, so that equal names have equal codes.
     table = table.unify_dictionaries()

@@ -149,11 +149,18 @@ class Reader:
         self._file = file
         self.schema: pa.Schema = file.schema_arrow.remove_metadata()
 
-    def groups(self, columns: Sequence[str]) -> Iterator[pa.Table]:
-        """Some columns of each row group; there may be none."""
+    def length_of(self, column: str) -> int:
+        """The length of a column's vectors; 0 if there are none."""
+        field = self.schema.field(column) if column in self.schema.names else pa.field("", pa.null())
+        return field.type.list_size if pa.types.is_fixed_size_list(field.type) else 0
+
+    def groups(self, columns: Sequence[str], schema: pa.Schema) -> Iterator[pa.Table]:
+        """Some columns of each row group; there may be none. They are of the schema's types."""
         missing = set(columns) - set(self.schema.names)
         if missing:
             raise self.unusable(f"no column {', '.join(sorted(missing))}")
+        if any(self.schema.field(name).type != schema.field(name).type for name in columns):
+            raise self.unusable("its columns are of other types")
         for group in range(self._file.num_row_groups):
             try:
                 table = self._file.read_row_group(group, columns=columns, use_threads=False)
@@ -162,6 +169,8 @@ class Reader:
                 raise self.unusable(str(error)) from None
             if table.num_rows != self._file.metadata.row_group(group).num_rows:
                 raise self.unusable("rows are missing")
+            if any(table[name].null_count for name in columns):
+                raise self.unusable("values are missing")
             yield table
 
     def metadata(self) -> dict[str, Any]:

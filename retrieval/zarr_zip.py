@@ -8,6 +8,7 @@ came, nor on the time, nor on the system.
 Format: https://zarr-specs.readthedocs.io/en/latest/v3/core/index.html
 """
 
+import hashlib
 import io
 import json
 import struct
@@ -26,6 +27,9 @@ CHUNK_BYTES = 8 * 2**20
 """Of a chunk before compression, a row larger than that excepted."""
 
 ZSTD_LEVEL = 9
+
+_SEAL = b"directory sha256 "
+_END_BYTES = 22  # of a zip file's last record, without the comment
 
 _GROUP = {"zarr_format": 3, "node_type": "group"}
 _BROKEN = (
@@ -69,7 +73,17 @@ def encode(groups: Mapping[str, dict[str, bytes]], attributes: Mapping[str, Any]
         for name, entries in sorted(groups.items()):
             for path in sorted(entries):
                 _add(archive, f"{name}/{path}", entries[path])
-    return buffer.getvalue()
+    return _sealed(buffer.getvalue(), archive.start_dir)
+
+
+def _sealed(data: bytes, directory: int) -> bytes:
+    """With a digest of the directory, which starts there, as the archive's comment.
+
+    A zip file has a checksum of each entry and none of their names: without this, an image whose
+    name is damaged would just be missing.
+    """
+    seal = _SEAL + hashlib.sha256(data[directory:-_END_BYTES]).hexdigest().encode()
+    return data[:-2] + len(seal).to_bytes(2, "little") + seal
 
 
 def decode(data: bytes) -> dict[str, dict[str, bytes]]:
@@ -159,6 +173,19 @@ class Reader:
             raise
         except _BROKEN as error:
             raise DamagedError(str(error)) from None
+        if not self._is_intact(path):
+            self.close()
+            raise DamagedError("its list of entries is damaged")
+
+    def _is_intact(self, path: Path) -> bool:
+        """Whether the directory is the one that was sealed, or never was sealed."""
+        comment = self._archive.comment
+        if not comment.startswith(_SEAL):
+            return True
+        with path.open("rb") as file:
+            file.seek(self._archive.start_dir)
+            directory = file.read()[: -_END_BYTES - len(comment)]
+        return comment == _SEAL + hashlib.sha256(directory).hexdigest().encode()
 
     def close(self) -> None:
         """Close the file."""

@@ -1,16 +1,17 @@
 """masks: every image through SAM's automatic mask generation -> data/masks.zarr."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import pydantic
 
-from retrieval import checkpoints, cli, images, mask_store, params
-from retrieval.masks import ImageMasks, image_masks
+from retrieval import cells, checkpoints, cli, images, mask_store, params, per_image
+from retrieval.sam import work
 from retrieval.sam.settings import Settings
 
 MASKS = Path("data/masks.zarr")
+FAILURES = Path("metrics/failures.json")
 
 
 def _known(model: str) -> str:
@@ -29,47 +30,43 @@ class Params(params.Section):
     """What params.yaml says to this stage."""
 
     images: params.Folder
+    max_pixels: Annotated[int, pydantic.Field(ge=1)]
+    on_error: per_image.OnError
     sam: SamParams
 
 
-def run(masks: Path, settings: Params) -> str:
-    """Write the store `masks`; the closing line.
+def run(masks: Path, failures: Path, settings: Params) -> str:
+    """Write the store `masks`, and which images failed; the closing line.
 
     Raises:
-        UserError: an image cannot be read, or the checkpoint cannot be had.
+        UserError: images failed and are not to be skipped, or the checkpoint cannot be had.
     """
-    paths = images.find(settings.images)
-    for path in paths.values():
-        images.size(path)  # what is no image is refused now, and not after hours
+    watched = images.Watched(settings.images)
+    order = mask_store.shard_order(watched.paths)
+    tally = per_image.Tally(len(order))
     counts: list[int] = []
 
-    def counted() -> Iterator[ImageMasks]:
-        for stack in generate(paths, settings.sam):
-            counts.append(len(stack.ids))
-            yield stack
+    def groups() -> Iterator[mask_store.Encoded]:
+        own = work.Work(watched.paths, settings.max_pixels, settings.sam.model, settings.sam)
+        side_cache = cells.Cells(work.KIND)
+        for image, parts in per_image.results(order, own.look, own.compute, side_cache, tally):
+            group = mask_store.decode(parts[work.KIND], image)
+            counts.append(group.length("ids"))
+            yield group
+        watched.expect_unchanged()
+        per_image.write_failures(failures, tally)
+        per_image.expect_success(tally, settings.on_error, f" (see {failures})")
 
-    mask_store.write(masks, counted())
+    with cells.held(masks), tally.interruptible():
+        mask_store.write(masks, groups())
+        cells.record(masks, work.KIND, tally.used)
     without = f", {counts.count(0)} of them without any" if 0 in counts else ""
-    return f"masks: {sum(counts)} masks in {len(paths)} images{without}"
-
-
-def generate(paths: Mapping[str, Path], sam: SamParams) -> Iterator[ImageMasks]:
-    """The masks of each image, in `shard_order`."""
-    # Imported here: wrong params and images are to be told before torch is loaded.
-    from retrieval import device
-    from retrieval.sam import generator, loading
-
-    find_masks = generator.MaskGenerator(loading.load(sam.model, device.pick()), sam)
-    origin = {**sam.model_dump(), "sha256": checkpoints.find("sam", sam.model).sha256}
-    for image in cli.progress(mask_store.shard_order(paths), len(paths), "masks"):
-        pixels = images.read(paths[image])
-        found = find_masks(pixels)
-        yield image_masks(image, pixels.shape[1], **vars(found), attributes={"sam": origin})
+    return f"masks: {sum(counts)} masks in {len(counts)} images{without}; {tally.summary()}"
 
 
 def main() -> str:
     """Run the stage on the pipeline's own files."""
-    return run(MASKS, params.load(Params))
+    return run(MASKS, FAILURES, params.load(Params))
 
 
 if __name__ == "__main__":

@@ -68,12 +68,13 @@ class Cutter:
         along = [_taps(shape, size, i, ends[i], self._resolution) for i in (0, 1)]
         crops = []
         for view in self._settings.views:
-            part, mask_part = self._planes[:, x0:x1, y0:y1], _EVERYTHING
+            seen, part, shown = self._planes, (x0, y0, x1, y1), _EVERYTHING
             if view == "masked":
-                mask_part = np.asarray(cv2.transpose(inside.view(np.uint8)), np.uint8)
+                shown = np.asarray(cv2.transpose(inside.view(np.uint8)), np.uint8)
             elif view == "blurred":
-                part = planes(blurred_outside(self._image[y0:y1, x0:x1], inside))
-            crops.append(resize(part, mask_part, along[0], along[1], MEAN_COLOUR))
+                seen = planes(blurred_outside(self._image[y0:y1, x0:x1], inside))
+                part = (0, 0, *size)
+            crops.append(resize(seen, part, shown, along[0], along[1], MEAN_COLOUR))
         return np.stack(crops)
 
 

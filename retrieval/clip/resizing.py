@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
+Part = tuple[int, int, int, int]
 
 # Sums may be taken in any order, or else they would not be vectorised.
 compiled = numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
@@ -68,12 +69,16 @@ def planes(pixels: Bytes) -> Bytes:
     return made
 
 
-def resize(part: Bytes, inside: Bytes, x: Taps, y: Taps, colour: tuple[int, int, int]) -> Bytes:
+def resize(
+    image: Bytes, part: Part, inside: Bytes, x: Taps, y: Taps, colour: tuple[int, int, int]
+) -> Bytes:
     """A part of an image to R x R.
 
     Args:
-        part: (3, w, h), of `planes`.
-        inside: (w, h) 1 where pixels are to be seen, 0 where `colour` is; (0, 0) for all of them.
+        image: (3, W, H), of `planes`.
+        part: x0, y0, x1, y1, half-open, w x h pixels of the image.
+        inside: (w, h) uint8, 1 where pixels are to be seen, 0 where `colour` is; or (0, 0), where
+            all are to be seen.
         x: along the rows; what it takes from beside the part is `colour`.
         y: along the columns.
         colour: red, green, blue.
@@ -82,18 +87,20 @@ def resize(part: Bytes, inside: Bytes, x: Taps, y: Taps, colour: tuple[int, int,
         (R, R, 3).
     """
     out = np.empty((len(y.first), len(x.first), 3), np.uint8)
-    for plane, background, channel in zip(part, colour, np.moveaxis(out, 2, 0), strict=True):
-        _resize(plane, inside, x.first, x.weights, y.first, y.weights, background, channel)
+    for plane, background, channel in zip(image, colour, range(3), strict=True):
+        _resize(
+            plane, *part, inside, x.first, x.weights, y.first, y.weights, background, out, channel
+        )
     return out
 
 
 @compiled
 def _resize(
-    plane: Bytes, inside: Bytes, x_first: Ints, x_weights: Floats, y_first: Ints,
-    y_weights: Floats, background: int, out: Bytes,
+    plane: Bytes, x0: int, y0: int, x1: int, y1: int, inside: Bytes, x_first: Ints,
+    x_weights: Floats, y_first: Ints, y_weights: Floats, background: int, out: Bytes, channel: int,
 ) -> None:  # fmt: skip
     """One colour. Between the passes values are relative to the background."""
-    width, height = plane.shape
+    width, height = x1 - x0, y1 - y0
     zero = np.float32(background)
     between = np.empty((len(x_first), height), np.float32)
     for i in range(len(x_first)):
@@ -101,10 +108,11 @@ def _resize(
         row[:] = 0
         for k in range(max(0, -x_first[i]), min(x_weights.shape[1], width - x_first[i])):
             x = x_first[i] + k
+            values = plane[x0 + x, y0:y1]
             if len(inside) > 0:
-                _add_inside(plane[x], inside[x], x_weights[i, k], zero, row)
+                _add_inside(values, inside[x], x_weights[i, k], zero, row)
             else:
-                _add(plane[x], x_weights[i, k], zero, row)
+                _add(values, x_weights[i, k], zero, row)
         for y in range(height):
             row[y] = min(max(np.floor(row[y] + zero + np.float32(0.5)), 0), 255) - zero
     for j in range(len(y_first)):
@@ -115,16 +123,18 @@ def _resize(
             total = zero + np.float32(0.5)
             for k in range(count):
                 total += weights[k] * between[i, y_first[j] + start + k]
-            out[j, i] = min(max(np.floor(total), 0), 255)
+            out[j, i, channel] = min(max(np.floor(total), 0), 255)
 
 
 @compiled
-def _add(values: Bytes, weight: float, zero: float, row: Floats) -> None:
+def _add(values: Bytes, weight: np.float32, zero: np.float32, row: Floats) -> None:
     for y in range(len(row)):
         row[y] += weight * (np.float32(values[y]) - zero)
 
 
 @compiled
-def _add_inside(values: Bytes, inside: Bytes, weight: float, zero: float, row: Floats) -> None:
+def _add_inside(
+    values: Bytes, inside: Bytes, weight: np.float32, zero: np.float32, row: Floats
+) -> None:
     for y in range(len(row)):
         row[y] += weight * (np.float32(values[y]) - zero) * np.float32(inside[y])

@@ -1,19 +1,17 @@
 """Embeddings of prompts, kept in the side cache: torch is loaded only for a new prompt or model."""
 
-import hashlib
 import io
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from retrieval import cache, checkpoints, files
+from retrieval import cache, checkpoints
+from retrieval.cells import Cells
 
 Embeddings = npt.NDArray[np.float32]
 
 VERSION = 1  # raise it when the same prompt and weights give another embedding
-DIGEST = 32  # bytes of a sha256
 
 
 def embeddings(model: str, prompts: Sequence[str]) -> Embeddings:
@@ -22,13 +20,15 @@ def embeddings(model: str, prompts: Sequence[str]) -> Embeddings:
     Raises:
         UserError: the checkpoint cannot be had, or a prompt is too long.
     """
-    found = {prompt: _read(_cell(model, prompt)) for prompt in prompts}
-    new = [prompt for prompt, embedding in found.items() if embedding is None]
+    kept, weights = Cells("texts"), checkpoints.find("clip", model).sha256
+    names = {prompt: cache.key(VERSION, weights, prompt) for prompt in prompts}
+    found = {prompt: kept.read(name) for prompt, name in names.items()}
+    new = [prompt for prompt, payload in found.items() if payload is None]
     if new:
         for prompt, embedding in zip(new, _encode(model, new), strict=True):
-            _write(_cell(model, prompt), embedding)
-            found[prompt] = embedding
-    return np.stack([embedding for p in prompts if (embedding := found[p]) is not None])
+            found[prompt] = payload = _bytes(embedding)
+            kept.write(names[prompt], payload)
+    return np.stack([np.load(io.BytesIO(found[p] or b""), allow_pickle=False) for p in prompts])
 
 
 def _encode(model: str, prompts: Sequence[str]) -> Embeddings:
@@ -39,25 +39,8 @@ def _encode(model: str, prompts: Sequence[str]) -> Embeddings:
     return encoder.encode_texts(loading.load(model, device.pick()), prompts)
 
 
-def _cell(model: str, prompt: str) -> Path:
-    weights = checkpoints.find("clip", model).sha256
-    return cache.cell("texts", cache.key(VERSION, weights, prompt))
-
-
-def _write(cell: Path, embedding: Embeddings) -> None:
+def _bytes(embedding: Embeddings) -> bytes:
+    """As a .npy file."""
     buffer = io.BytesIO()
     np.save(buffer, embedding, allow_pickle=False)
-    content = buffer.getvalue()  # a .npy file; numpy does not mind the digest behind it
-    files.write_file(cell, content + hashlib.sha256(content).digest())
-
-
-def _read(cell: Path) -> Embeddings | None:
-    """The cell's embedding, or None if there is none or its bytes are damaged."""
-    if not cell.is_file():
-        return None
-    data = cell.read_bytes()
-    content, digest = data[:-DIGEST], data[-DIGEST:]
-    if hashlib.sha256(content).digest() != digest:
-        return None
-    embedding: Embeddings = np.load(io.BytesIO(content), allow_pickle=False)
-    return embedding
+    return buffer.getvalue()

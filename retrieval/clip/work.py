@@ -4,14 +4,13 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from retrieval import cache, checkpoints, images, per_image
 from retrieval.clip import VERSION
-from retrieval.clip.crops import Pixels, cut
+from retrieval.clip.crops import Pixels
 from retrieval.clip.settings import Settings
 from retrieval.errors import UserError
 from retrieval.mask_store import Store
@@ -68,16 +67,20 @@ class Work:
     def compute(self, image: tuple[Pixels, ImageMasks], views: Sequence[str]) -> dict[str, bytes]:
         """The embeddings of each view, (N, D) float32, as .npy files.
 
-        The crops of one image and view are encoded among themselves: what else is in a batch
-        would change the last bits of an embedding.
+        Crops share a batch with those of the same image and view alone: what else is in a batch
+        changes the last bits of an embedding.
         """
-        return {view: self._compute(*image, view) for view in views}
+        only = self._settings.model_copy(update={"views": tuple(views)})
+        vectors = self._encode()(*image, only)
+        return dict(
+            zip(views, (_bytes(vectors[:, view]) for view in range(len(views))), strict=True)
+        )
 
-    def _compute(self, pixels: Pixels, masks: ImageMasks, view: str) -> bytes:
-        only = self._settings.model_copy(update={"views": (view,)})
-        buffer = io.BytesIO()
-        np.save(buffer, self._encode()(pixels, masks, only), allow_pickle=False)
-        return buffer.getvalue()
+
+def _bytes(vectors: Embeddings) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.ascontiguousarray(vectors), allow_pickle=False)
+    return buffer.getvalue()
 
 
 def stacked(parts: Mapping[str, bytes]) -> Embeddings:
@@ -87,19 +90,14 @@ def stacked(parts: Mapping[str, bytes]) -> Embeddings:
 
 
 def load(model: str) -> Callable[[Pixels, ImageMasks, Settings], Embeddings]:
-    """The encoder of one view; imported here, for torch takes seconds and is not always needed."""
+    """The encoder, which takes an image (H, W, 3) and its N masks and gives (N, V, D).
+
+    Imported here: torch takes seconds, and is not needed where every image has its cells.
+    """
     from retrieval import device
     from retrieval.clip import encoder, loading
 
-    clip: Any = loading.load(model, device.pick())
-    side, length = encoder.resolution(clip), encoder.dimensions(clip)
-
-    def encode(pixels: Pixels, masks: ImageMasks, settings: Settings) -> Embeddings:
-        crops = (
-            cut(pixels, box, mask, settings, side)[0]
-            for box, mask in zip(masks.boxes, masks.masks, strict=True)
-        )
-        vectors = list(encoder.encode_stream(clip, crops))
-        return np.array(vectors, np.float32).reshape(len(masks.ids), length)
-
-    return encode
+    clip = encoder.prepare(loading.load(model, device.pick()))
+    return lambda pixels, masks, settings: encoder.encode_masks(
+        clip, pixels, masks.boxes, masks.masks, settings
+    )

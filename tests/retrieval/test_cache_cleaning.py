@@ -104,7 +104,7 @@ def test_a_size_is_kept_to_and_what_is_needed_goes_last(repository: Path) -> Non
     for size, left in [(3 * 35 - 1, {"new", "us1"}), (35, {"us1"}), (34, set())]:
         gc(repository, size=size)
         found = {
-            path.read_bytes()[32:].decode() for path in (c.path for c in cache_cleaning.find())
+            path.read_bytes()[:-32].decode() for path in (c.path for c in cache_cleaning.find())
         }
         assert found == left
 

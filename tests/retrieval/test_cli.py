@@ -29,6 +29,31 @@ def test_an_interruption_is_one_word_and_exit_code_130(capsys: pytest.CaptureFix
     assert capsys.readouterr() == ("", "interrupted\n")
 
 
+def test_an_interruption_may_say_what_is_done(capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupt() -> str:
+        raise KeyboardInterrupt("3 of 7 images are done")
+
+    with pytest.raises(SystemExit):
+        cli.run_stage(interrupt)
+    assert capsys.readouterr().err == "interrupted: 3 of 7 images are done\n"
+
+
+def test_a_full_disk_is_one_line_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> str:
+        raise OSError(28, "No space left on device", "data/masks.zarr")
+
+    with pytest.raises(SystemExit) as stop:
+        cli.run_stage(fail)
+    assert stop.value.code == 1
+    line = "error: [Errno 28] No space left on device: 'data/masks.zarr'\n"
+    assert capsys.readouterr().err == line
+
+
+def test_a_word_in_between_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.tell("waiting")
+    assert capsys.readouterr() == ("", "waiting\n")
+
+
 def test_a_mistake_of_the_program_keeps_its_traceback() -> None:
     def fail() -> str:
         raise ZeroDivisionError

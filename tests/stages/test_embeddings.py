@@ -1,6 +1,8 @@
+import io
 import re
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +41,20 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return entry.sha256
 
 
+@pytest.fixture(autouse=True)
+def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RETRIEVAL_CACHE", str(tmp_path / "cells"))
+
+
 def pixels_of(image: str) -> np.ndarray:
     rng = np.random.default_rng(len(image))
     return rng.integers(0, 256, (*SIZES[image], 3), dtype=np.uint8)
+
+
+def png_of(image: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels_of(image)).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def masks_of(image: str) -> ImageMasks:
@@ -55,7 +68,7 @@ def masks_of(image: str) -> ImageMasks:
         predicted_iou=rng.random(count),
         stability_score=rng.random(count),
         points=np.zeros((count, 2)),
-        attributes={"sam": {"model": "tiny"}},
+        attributes={"sam": {"model": "tiny"}, "sha256": sha256(png_of(image)).hexdigest()},
     )
 
 
@@ -65,7 +78,7 @@ def inputs(tmp_path: Path) -> Path:
     for image in SIZES:
         path = tmp_path / "images" / f"{image}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels_of(image)).save(path)
+        path.write_bytes(png_of(image))
     stacks = [masks_of(image) for image in mask_store.shard_order(SIZES)]
     mask_store.write(tmp_path / "masks.zarr", stacks)
     return tmp_path
@@ -81,11 +94,12 @@ def settings(folder: Path, **changes: Any) -> embeddings.Params:
 def test_a_row_per_mask_and_view(
     weights: str, inputs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Batches of 4 crops go across images, and each row is what its crop alone gives."""
+    """In batches of 4 crops, each row is what its crop alone gives."""
     monkeypatch.setattr(encoder, "BATCH_PIXELS", 4 * 64 * 64)
     made, output = settings(inputs), inputs / "embeddings.parquet"
     line = embeddings.run(inputs / "masks.zarr", output, made)
-    assert line == "embeddings: 27 rows for 4 images, views: crop, masked, blurred"
+    counts = "4 images computed, 0 from the side cache"
+    assert line == f"embeddings: 27 rows for 4 images, views: crop, masked, blurred; {counts}"
     rows = pq.read_table(output).to_pylist()
     clip = loading.load("tiny", torch.device("cpu"))
     expected = [
@@ -124,7 +138,7 @@ def test_no_mask_at_all(weights: str, inputs: Path) -> None:
     mask_store.write(inputs / "masks.zarr", [masks_of("empty")])
     output = inputs / "embeddings.parquet"
     line = embeddings.run(inputs / "masks.zarr", output, settings(inputs))
-    assert line == "embeddings: 0 rows for 1 images, views: crop, masked, blurred"
+    assert line.startswith("embeddings: 0 rows for 1 images, views: crop, masked, blurred; ")
     assert list(embedding_table.read(output)) == []
 
 
@@ -135,10 +149,61 @@ def test_image_that_has_gone(weights: str, inputs: Path) -> None:
     assert not (inputs / "embeddings.parquet").exists()
 
 
-def test_image_of_another_size(weights: str, inputs: Path) -> None:
-    Image.new("RGB", (41, 40)).save(inputs / "images" / "z.png")
-    with pytest.raises(UserError, match=r"z\.png has 41 x 40 pixels, its masks 40 x 40"):
+def test_another_image_than_the_masks_are_of(weights: str, inputs: Path) -> None:
+    Image.new("RGB", (40, 40)).save(inputs / "images" / "z.png")
+    with pytest.raises(UserError, match=r"z\.png is not the image that its masks are of"):
         embeddings.run(inputs / "masks.zarr", inputs / "embeddings.parquet", settings(inputs))
+
+
+def test_one_more_view_and_other_masks_cost_no_more_than_themselves(
+    weights: str, inputs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, crops = inputs / "embeddings.parquet", []
+    encode = encoder.encode_images
+
+    def counted(model: object, pixels: np.ndarray) -> np.ndarray:
+        crops.append(len(pixels))
+        return encode(model, pixels)
+
+    monkeypatch.setattr(encoder, "encode_images", counted)
+    embeddings.run(inputs / "masks.zarr", output, settings(inputs, views=("crop",)))
+    assert sum(crops) == 9
+    embeddings.run(inputs / "masks.zarr", output, settings(inputs, views=("masked", "crop")))
+    assert sum(crops) == 18
+    changed = mask_store.Store(inputs / "masks.zarr").read("z")
+    others = [masks_of(image) for image in SIZES if image != "z"]
+    changed = image_masks(
+        "z",
+        changed.width,
+        pack(np.ones((1, 40, 40), bool)),
+        predicted_iou=[0.5],
+        stability_score=[0.5],
+        points=[[0, 0]],
+        attributes=changed.attributes,
+    )
+    groups = {group.image: group for group in [*others, changed]}
+    mask_store.write(inputs / "masks.zarr", [groups[i] for i in mask_store.shard_order(groups)])
+    embeddings.run(inputs / "masks.zarr", output, settings(inputs, views=("masked", "crop")))
+    assert sum(crops) == 20
+
+
+@pytest.mark.parametrize("order", [("crop", "masked", "blurred"), ("blurred",), ("masked", "crop")])
+def test_what_else_was_computed_before_changes_no_byte(
+    weights: str,
+    inputs: Path,
+    order: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Views alone or together, images with others or without: the batches are the same."""
+    monkeypatch.setattr(encoder, "BATCH_PIXELS", 4 * 64 * 64)
+    output = inputs / "embeddings.parquet"
+    embeddings.run(inputs / "masks.zarr", output, settings(inputs))
+    whole = output.read_bytes()
+    monkeypatch.setenv("RETRIEVAL_CACHE", str(inputs / "other cells"))
+    for view in order:
+        embeddings.run(inputs / "masks.zarr", output, settings(inputs, views=(view,)))
+    embeddings.run(inputs / "masks.zarr", output, settings(inputs))
+    assert output.read_bytes() == whole
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import json
 import re
 import subprocess
 import sys
@@ -25,6 +26,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PARAMS = """
 threshold: 0.3
 images: {folder}
+max_pixels: 1000
+on_error: fail
 sam:
   model: tiny
   points_per_side: 2
@@ -54,6 +57,11 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return entry.sha256
 
 
+@pytest.fixture(autouse=True)
+def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RETRIEVAL_CACHE", str(tmp_path / "cells"))
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Three images of different sizes."""
@@ -74,18 +82,24 @@ def settings(tmp_path: Path, folder: Path) -> Settings:
         path = tmp_path / "params.yaml"
         lines = PARAMS.format(folder=folder).splitlines()
         for key, value in changes.items():
-            lines = [f"  {key}: {value}" if f" {key}:" in line else line for line in lines]
+            indent = "" if f"{key}: " in ("max_pixels: ", "on_error: ") else "  "
+            start = f"{indent}{key}:"
+            lines = [f"{start} {value}" if line.startswith(start) else line for line in lines]
         path.write_text("\n".join(lines))
         return params.load(masks.Params, path)
 
     return settings
 
 
+def run(folder: Path, made: masks.Params, name: str = "masks.zarr") -> str:
+    return masks.run(folder / name, folder / "failures.json", made)
+
+
 def test_store_holds_what_the_generator_finds(
     weights: str, settings: Settings, folder: Path, tmp_path: Path
 ) -> None:
     made = settings()
-    line = masks.run(tmp_path / "masks.zarr", made)
+    line = run(tmp_path, made)
     generate = MaskGenerator(loading.load("tiny", torch.device("cpu")), made.sam)
     total = 0
     with Store(tmp_path / "masks.zarr") as store:
@@ -99,34 +113,74 @@ def test_store_holds_what_the_generator_finds(
             for name in ("masks", "ids", "boxes", "areas", "predicted_iou", "points"):
                 np.testing.assert_array_equal(getattr(stored, name), getattr(expected, name))
             assert stored.attributes["sam"] == made.sam.model_dump() | {"sha256": weights}
-    assert line == f"masks: {total} masks in 3 images"
+            assert stored.attributes["sha256"] == file_hash(folder / f"{image}.png")
+    computed = "3 images computed, 0 from the side cache"
+    assert line == f"masks: {total} masks in 3 images; {computed}"
 
 
-def test_same_bytes_again(weights: str, settings: Settings, tmp_path: Path) -> None:
-    for name in ("first", "second"):
-        masks.run(tmp_path / name, settings())
-    first, second = (
+def test_same_bytes_again_and_without_cells(
+    weights: str, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("first", "second", "third"):
+        if name == "third":
+            monkeypatch.setenv("RETRIEVAL_CACHE", str(tmp_path / "other cells"))
+        run(tmp_path, settings(), name)
+    first, second, third = (
         {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
-        for name in ("first", "second")
+        for name in ("first", "second", "third")
     )
-    assert first == second
+    assert first == second == third
 
 
 def test_images_without_a_mask(weights: str, settings: Settings, tmp_path: Path) -> None:
-    line = masks.run(tmp_path / "masks.zarr", settings(stability_score_thresh=1.0))
-    assert line == "masks: 0 masks in 3 images, 3 of them without any"
+    line = run(tmp_path, settings(stability_score_thresh=1.0))
+    assert line.startswith("masks: 0 masks in 3 images, 3 of them without any; 3 images computed")
     with Store(tmp_path / "masks.zarr") as store:
         assert store.read("a").masks.shape == (0, 20, 4)
 
 
-def test_unreadable_image_is_told_before_a_model_is_loaded(
-    settings: Settings, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_no_model_is_loaded_where_every_image_has_its_cell(
+    weights: str, settings: Settings, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    run(tmp_path, settings())
     monkeypatch.setattr(loading, "load", lambda *_: pytest.fail("loaded"))
-    (folder / "z.jpg").write_bytes(b"")
-    with pytest.raises(UserError, match=r"z\.jpg"):
-        masks.run(tmp_path / "masks.zarr", settings())
+    (folder / "a.png").rename(folder / "renamed.png")
+    (folder / "c.png").unlink()
+    line = run(tmp_path, settings())
+    assert line.endswith(" masks in 2 images; 0 images computed, 2 from the side cache")
+    with Store(tmp_path / "masks.zarr") as store:
+        assert store.images() == ["renamed", "sub/b"]
+
+
+def test_an_image_that_fails_is_told_when_the_others_are_done(
+    weights: str, settings: Settings, folder: Path, tmp_path: Path
+) -> None:
+    (folder / "0.jpg").write_bytes(b"")
+    with pytest.raises(UserError, match=r"^1 of 4 images failed \(see .*failures.json\).*0\.jpg"):
+        run(tmp_path, settings())
     assert not (tmp_path / "masks.zarr").exists()
+    failures = json.loads((tmp_path / "failures.json").read_text())
+    assert failures["failed"] == 1
+    assert "it is empty" in failures["images"]["0"]
+    line = run(tmp_path, settings(on_error="skip"))
+    assert line.endswith("in 3 images; 0 images computed, 3 from the side cache, 1 failed")
+
+
+def test_an_image_that_became_too_large_for_the_limit_fails_with_or_without_a_cell(
+    weights: str, settings: Settings, tmp_path: Path
+) -> None:
+    run(tmp_path, settings())
+    with pytest.raises(UserError, match=r"a.png has 30 x 20 pixels, more than max_pixels \(550\)"):
+        run(tmp_path, settings(max_pixels=550))
+
+
+def test_a_checkpoint_that_is_missing_is_no_images_failure(
+    weights: str, settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "sam.safetensors").unlink()
+    with pytest.raises(UserError, match=r"sam\.safetensors is missing"):
+        run(tmp_path, settings())
+    assert not (tmp_path / "failures.json").exists()
 
 
 @pytest.mark.parametrize(
@@ -139,6 +193,9 @@ def test_unreadable_image_is_told_before_a_model_is_loaded(
         ("pred_iou_thresh: 0.0", "pred_iou_thresh: .nan", r"sam\.pred_iou_thresh is nan"),
         ("  model", "  points_per_image: 1\n  model", r"sam\.points_per_image is not a known key"),
         ("images: ", "images: 7\nfolder: ", r"images is 7"),
+        ("max_pixels: 1000", "max_pixels: 1e3", r"max_pixels is '1e3'.*write 1000.0 without"),
+        ("max_pixels: 1000", "max_pixels: 0", r"max_pixels is 0"),
+        ("on_error: fail", "on_error: ignore", r"on_error is 'ignore'.*'fail' or 'skip'"),
     ],
 )
 def test_wrong_params_end_in_one_line_without_torch(

@@ -1,12 +1,18 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
+from clip.clip import _transform
 from PIL import Image
 from torchvision.transforms import Normalize, ToTensor
 
 from retrieval.clip import encoder
+from retrieval.clip.crops import MEAN_COLOUR
 from retrieval.clip.openai import CLIP, tokenize
+from retrieval.clip.settings import Settings
 from retrieval.errors import UserError
+from retrieval.masks import image_masks, pack
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +44,76 @@ def test_batches_change_nothing(
     assert encoder.batch_size(clip) == 4
     streamed = np.stack(list(encoder.encode_stream(clip, iter(crops))))
     assert np.min(np.sum(alone * streamed, axis=1)) >= 0.9999
+
+
+def test_prepared_model_is_the_same(clip: CLIP, crops: encoder.Pixels) -> None:
+    before = encoder.encode_images(clip, crops)
+    prepared = encoder.prepare(copy.deepcopy(clip))
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in prepared.visual.modules())
+    np.testing.assert_allclose(encoder.encode_images(prepared, crops), before, atol=1e-6)
+
+
+def photograph(height: int, width: int) -> encoder.Pixels:
+    small = np.random.default_rng(0).integers(0, 256, (9, 12, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def one_by_one(
+    clip: CLIP, image: encoder.Pixels, boxes: np.ndarray, masks: np.ndarray
+) -> np.ndarray:
+    """What everybody writes: (N, 2, D) of the views crop and masked, on a square of mean colour."""
+    transform, found = _transform(encoder.resolution(clip)), []
+    whole = Image.fromarray(image)
+    for box, mask in zip(boxes.tolist(), masks, strict=True):
+        side = max(box[2] - box[0], box[3] - box[1])
+        place = (side - (box[2] - box[0])) // 2, (side - (box[3] - box[1])) // 2
+        shown = Image.fromarray(mask.astype(np.uint8) * 255)
+        for stencil in (None, shown.crop(box)):
+            square = Image.new("RGB", (side, side), MEAN_COLOUR)
+            square.paste(whole.crop(box), place, stencil)
+            with torch.no_grad():
+                found.append(clip.encode_image(transform(square)[None])[0])
+    embeddings = torch.stack(found).unflatten(0, (len(boxes), 2))
+    return torch.nn.functional.normalize(embeddings, dim=-1).numpy()
+
+
+@pytest.mark.parametrize("size", [(120, 160), (1100, 900)])
+def test_masks_as_one_by_one(
+    clip: CLIP, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    """Also beyond a batch, and whatever the views."""
+    rng, (height, width) = np.random.default_rng(0), size
+    y, x = np.mgrid[:height, :width]
+    centres = rng.uniform(0, 1, (11, 3)) * (height, width, width / 2) + (0, 0, 2)
+    stack = np.stack([np.abs(y - cy) / 2 + np.abs(x - cx) < r for cy, cx, r in centres])
+    masks = image_masks(
+        "a",
+        width,
+        pack(stack),
+        predicted_iou=[0] * 11,
+        stability_score=[0] * 11,
+        points=[[0] * 2] * 11,
+    )
+    image = photograph(height, width)
+    settings = Settings(views=("crop", "masked"), crop_padding=0.0, crop_shape="pad")
+    monkeypatch.setattr(encoder, "CPU_BATCH", 4)
+    ours = encoder.encode_masks(clip, image, masks.boxes, masks.masks, settings)
+    assert ours.shape == (len(masks.ids), 2, encoder.dimensions(clip))
+    theirs = one_by_one(clip, image, masks.boxes, stack)
+    assert np.min(np.sum(ours * theirs, axis=-1)) >= 0.9999
+    # Without training all embeddings are alike: what tells them apart must be the same, too.
+    common = theirs.mean(axis=(0, 1))
+    assert np.linalg.norm(ours - theirs) < 0.05 * np.linalg.norm(theirs - common)
+    only = settings.model_copy(update={"views": ("masked",)})
+    alone = encoder.encode_masks(clip, image, masks.boxes, masks.masks, only)
+    np.testing.assert_array_equal(alone[:, 0], ours[:, 1])
+
+
+def test_no_masks(clip: CLIP) -> None:
+    settings = Settings(views=("crop", "masked"), crop_padding=0.0, crop_shape="pad")
+    none = np.zeros((0, 4), np.int32), np.zeros((0, 8, 1), np.uint8)
+    found = encoder.encode_masks(clip, photograph(8, 8), *none, settings)
+    assert found.shape == (0, 2, encoder.dimensions(clip))
 
 
 def test_empty_stream(clip: CLIP) -> None:

@@ -1,0 +1,43 @@
+"""Measure, print a table, and keep the figures in benchmarks/results/.
+
+    python -m benchmarks                        # everything: about an hour on two cores
+    python -m benchmarks masks embeddings       # only these
+
+Seconds are medians. Both sides of a ratio are measured in turn, in one process, on one machine.
+"""
+
+import argparse
+from importlib import import_module
+
+from benchmarks import measuring
+
+NAMES = (
+    "masks",
+    "masks_published",
+    "embeddings",
+    "memory",
+    "agreement",
+    "pipeline",
+    "mask_store",
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
+    names = parser.parse_args().names or NAMES
+    if unknown := set(names) - set(NAMES):
+        parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
+    rows = []
+    for name in names:
+        print(f"{name} ...", flush=True)
+        measured = list(import_module(f"benchmarks.{name}").measure())
+        measuring.save(name, measured)
+        rows += measured
+    print(measuring.table(rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""What the benchmarks are fed with: the demo's rooms, its model and its settings."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from segment_anything.modeling import Sam
+
+from retrieval import images, params
+from retrieval.sam import loading
+from retrieval.sam.settings import Settings
+from stages.masks import Params
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS = ROOT / "data/rooms/images"
+
+Pixels = npt.NDArray[np.uint8]
+
+
+def sam_settings() -> Settings:
+    """Those of params.yaml."""
+    chosen = params.load(Params, ROOT / "params.yaml").sam
+    return Settings(**chosen.model_dump(exclude={"model"}))
+
+
+def tiny_sam() -> Sam:
+    """The shipped model, on the CPU."""
+    return loading.load("tiny", torch.device("cpu"))
+
+
+def rooms() -> list[Path]:
+    """The demo's images."""
+    return list(images.find(ROOMS).values())
+
+
+def room(width: int, height: int, number: int = 0) -> Pixels:
+    """One of the rooms at another size."""
+    pixels = images.read(rooms()[number])
+    return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)

@@ -1,0 +1,106 @@
+"""A flipped byte anywhere in what a stage reads is noticed, or changes nothing that is read."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from retrieval import checkpoints, embedding_table, mask_store, score_table, tables
+from retrieval.errors import UserError
+from tests.builders import masks_of, random_stack
+
+STEP = 3  # every so many bytes; each of them with another bit
+
+RNG = np.random.default_rng(0)
+
+
+def plain(value: Any) -> Any:
+    """A value that compares by what it holds."""
+    if isinstance(value, np.ndarray):
+        return value.dtype, value.shape, value.tolist()
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return plain(vars(value)) if hasattr(value, "__dataclass_fields__") else value
+
+
+def expect_no_silent_damage(path: Path, read: Callable[[], Any], step: int = STEP) -> None:
+    """Flip one bit after the other."""
+    good, expected = path.read_bytes(), plain(read())
+    noticed = 0
+    for place in range(0, len(good), step):
+        bit = 1 << (place // step) % 8
+        path.write_bytes(good[:place] + bytes([good[place] ^ bit]) + good[place + 1 :])
+        try:
+            found = plain(read())
+        except UserError as error:
+            assert str(path.parent) in str(error)  # noqa: PT017 - harmless flips raise nothing
+            noticed += 1
+        else:
+            assert found == expected, f"byte {place}"
+    assert noticed > len(good) / step / 4
+    path.write_bytes(good)
+
+
+def test_stores(tmp_path: Path) -> None:
+    """Of several images in a file: none of them goes missing unnoticed."""
+    names = [f"r{n}" for n in range(2000) if mask_store.shard_of(f"r{n}") == "3f"][:2]
+    folder = tmp_path / "masks.zarr"
+    stacks = [masks_of(name, random_stack(RNG, 2, 5, 11), sam={"model": "tiny"}) for name in names]
+    mask_store.write(folder, stacks)
+
+    def read() -> Any:
+        with mask_store.Store(folder) as store:
+            return [store.read(image) for image in store.images()]
+
+    expect_no_silent_damage(folder / "3f.zip", read)
+
+
+@pytest.mark.parametrize("kind", ["embeddings", "scores"])
+def test_tables(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "t.parquet"
+    stacks = [masks_of(name, random_stack(RNG, 2, 5, 11)) for name in ("a", "b")]
+    metadata = {"sam": {"model": "tiny"}}
+    vectors = RNG.random((2, 2, 4)).astype(np.float32)
+    if kind == "embeddings":
+        rows = [embedding_table.rows_of(stack, ["crop", "masked"], vectors) for stack in stacks]
+        embedding_table.write(path, rows, 4, metadata)
+    else:
+        rows = [
+            score_table.rows_of(stack.image, stack.ids, ["chair", "bed"], vectors[..., 0])
+            for stack in stacks
+        ]
+        score_table.write(path, rows, ["chair", "bed"], metadata)
+
+    def read() -> Any:
+        own = list(embedding_table.read(path)) if kind == "embeddings" else score_table.read(path)
+        return own, tables.read_metadata(path)
+
+    expect_no_silent_damage(path, read)
+
+
+@pytest.mark.parametrize("kind", ["sam", "clip"])
+def test_checkpoints(
+    tmp_path: Path, kind: checkpoints.Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never loaded, wherever the damage is: the whole file is hashed before."""
+    shutil.copytree(checkpoints.SHIPPED, tmp_path / "weights")
+    monkeypatch.setattr(checkpoints, "SHIPPED", tmp_path / "weights")
+    path = checkpoints.fetch(kind, "tiny")
+    size = path.stat().st_size
+    for place in (0, 8, size // 3, size - 1):
+        with path.open("r+b") as file:
+            file.seek(place)
+            good = file.read(1)
+            file.seek(place)
+            file.write(bytes([good[0] ^ 1]))
+        with pytest.raises(UserError, match="is not the file that this code knows"):
+            checkpoints.fetch(kind, "tiny")
+        with path.open("r+b") as file:
+            file.seek(place)
+            file.write(good)
+    assert checkpoints.fetch(kind, "tiny") == path
