@@ -12,9 +12,7 @@ arXiv:2303.15343), which makes a fixed cosine threshold meaningful, plus a softm
 """
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -25,110 +23,15 @@ from torch import Tensor, nn
 
 from demo.captions import CLASS_NAMES, Caption, draw_caption
 from demo.training import VALIDATION_ROOMS, Training, arguments
-from demo.training_data import TrainingRoom, find_rooms, read_room
-from retrieval.clip.crops import MEAN, STD, cut
+from demo.training_crops import Batch, Examples, words_of
+from demo.training_data import find_rooms, read_room
+from retrieval.clip.crops import MEAN, STD
 from retrieval.clip.openai import CLIP, tokenize
-from retrieval.clip.settings import Settings, View
-from retrieval.clip.tiny import IMAGE_SIZE, build_tiny_clip
-from retrieval.mask_store import Store
-from retrieval.masks import mask_boxes, pack, unpack
+from retrieval.clip.tiny import build_tiny_clip
 
+WORD_STEPS = 600
 WORD_ROOMS = 300  # whose objects' words are learnt
-VIEWS: tuple[View, ...] = ("crop", "masked", "blurred")
-SMALLEST = 50  # pixels of a mask worth a crop
 WORD_LENGTH = 0.7  # of a word's direction beside a class's, in the captions' geometry
-PURE, MIXED = 0.65, 0.4  # share of a mask's pixels for its class; below MIXED: background
-STUFF_NAMES = ("wall", "floor", "ceiling", "background")
-
-
-def blob(shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.bool_]:
-    """A smooth random region of an image, such as a young SAM draws on walls."""
-    small = rng.normal(size=(int(rng.integers(3, 8)), int(rng.integers(3, 8)))).astype(np.float32)
-    field = cv2.resize(small, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC)
-    rows, columns = np.ogrid[: shape[0], : shape[1]]
-    y, x = rng.uniform(0, shape[0]), rng.uniform(0, shape[1])
-    spread = rng.uniform(0.05, 0.3) * max(shape)
-    near = np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / (2 * spread**2))
-    mask: NDArray[np.bool_] = near * (1 + 0.5 * field) > 0.5
-    return mask
-
-
-def roughen(mask: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
-    """What is left of a mask at a quarter of the model's resolution, with an uncertain edge."""
-    height, width = mask.shape
-    low = (max(2, width // 8), max(2, height // 8))
-    small = cv2.resize(mask.astype(np.float32), low, interpolation=cv2.INTER_AREA)
-    noise = rng.normal(0, 0.25, (low[1] // 2 + 1, low[0] // 2 + 1)).astype(np.float32)
-    small = small + cv2.resize(noise, low, interpolation=cv2.INTER_LINEAR)
-    rough = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR) > 0.5
-    grown = cv2.dilate(mask.astype(np.uint8), np.ones((13, 13), np.uint8)) > 0
-    result: NDArray[np.bool_] = rough & grown
-    return result
-
-
-def draw_mask(
-    instances: NDArray[np.uint16],
-    ids: NDArray[np.int64],
-    weights: NDArray[np.float64],
-    rng: np.random.Generator,
-) -> NDArray[np.bool_]:
-    """A mask as the generator may make it: an object, a rough one, a part, two merged, a blob."""
-    kind = rng.random()
-    if kind < 0.07:
-        return blob(instances.shape, rng)
-    mask: NDArray[np.bool_] = instances == rng.choice(ids, p=weights)
-    if kind < 0.3:
-        return mask
-    if kind < 0.65:
-        return roughen(mask, rng)
-    if kind < 0.75:
-        return mask | (instances == rng.choice(ids))
-    rows, columns = np.nonzero(mask)
-    angle = rng.uniform(0, 2 * np.pi)
-    along = rows * np.sin(angle) + columns * np.cos(angle)
-    cut = np.zeros_like(mask)
-    keep = along < np.quantile(along, rng.uniform(0.25, 0.75))
-    cut[rows[keep], columns[keep]] = True
-    return cut
-
-
-def words_of(entry: dict[str, Any]) -> list[str]:
-    """An object's main colour and material."""
-    return [*entry["colours"][:1], *entry["materials"][:1]]
-
-
-def classify(room: TrainingRoom, mask: NDArray[np.bool_]) -> tuple[str, list[str]] | None:
-    """The class that most of a mask shows, with its object's words; None where it is undecided."""
-    counts = np.bincount(room.instances[mask])
-    shares: dict[str, float] = {}
-    for number in np.flatnonzero(counts):
-        name = room.objects[int(number)]["name"] if number else "background"
-        name = name if name in CLASS_NAMES else "background"
-        shares[name] = shares.get(name, 0.0) + counts[number] / counts.sum()
-    if not shares:
-        return None
-    name = max(shares, key=lambda key: shares[key])
-    if shares[name] < PURE:
-        return ("background", []) if shares[name] < MIXED else None
-    main = int(counts.argmax())
-    if not main or name in STUFF_NAMES:
-        return name, []
-    entry = room.objects[main]
-    return name, words_of(entry)
-
-
-@dataclass
-class Batch:
-    """Crops (S, S, 3), their classes, and words that are true of them."""
-
-    crops: list[NDArray[np.uint8]]
-    classes: list[str]
-    words: list[list[str]]
-
-    def extend(self, other: "Batch") -> None:
-        self.crops += other.crops
-        self.classes += other.classes
-        self.words += other.words
 
 
 class Bias(nn.Module):
@@ -137,60 +40,6 @@ class Bias(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.value = nn.Parameter(torch.tensor(-6.0))
-
-
-class Examples:
-    """Draws training crops with the class and words that their mask's pixels earn."""
-
-    def __init__(self, masks: Path | None) -> None:
-        self.store = Store(masks) if masks else None
-        self.known = set(self.store.images()) if self.store else set()
-
-    def masks(
-        self, room: TrainingRoom, name: str, count: int, rng: np.random.Generator
-    ) -> list[NDArray[np.bool_]]:
-        """About `count` masks of a room: half of them SAM's own where there are any."""
-        counts = np.bincount(room.instances.ravel())
-        ids = np.flatnonzero(counts >= SMALLEST)
-        ids = ids[ids > 0]
-        kinds = [room.objects[int(i)]["name"] for i in ids]
-        # Classes are drawn alike however often they come, but for walls and the like.
-        weights = np.array([(0.3 if k in STUFF_NAMES else 1.0) / kinds.count(k) for k in kinds])
-        weights[[k == "chair" for k in kinds]] *= 2
-        own: list[NDArray[np.bool_]] = []
-        if self.store and name in self.known:
-            stored = self.store.read(name)
-            take = rng.permutation(len(stored.ids))[: (count + 1) // 2]
-            own = list(unpack(stored.masks[take], stored.width))
-        drawn = [
-            draw_mask(room.instances, ids, weights / weights.sum(), rng)
-            for _ in range(count - len(own))
-        ]
-        return own + drawn
-
-    def draw(self, path: Path, count: int, rng: np.random.Generator) -> Batch:
-        """About `count` crops of a room."""
-        room = read_room(path)
-        light = rng.normal(1.0, 0.08, 3) * rng.uniform(0.8, 1.2)
-        tones = np.clip(np.arange(256)[:, None] * light, 0, 255).astype(np.uint8)  # (256, 3)
-        image = np.asarray(cv2.LUT(room.image, tones[None]), np.uint8)
-        batch = Batch([], [], [])
-        for mask in self.masks(room, path.stem, count, rng):
-            label = classify(room, mask)
-            if label is None or np.count_nonzero(mask) < SMALLEST:
-                continue
-            packed = pack(mask)
-            box = mask_boxes(packed[None], mask.shape[1])[0]
-            settings = Settings(
-                views=(VIEWS[rng.integers(len(VIEWS))],),
-                crop_padding=float(rng.uniform(0.0, 0.2)),
-                crop_shape="pad",
-            )
-            crop = cut(image, box, packed, settings, IMAGE_SIZE)[0]
-            batch.crops.append(crop[:, ::-1] if rng.random() < 0.5 else crop)
-            batch.classes.append(label[0])
-            batch.words.append(label[1])
-        return batch
 
 
 def normalise(crops: list[NDArray[np.uint8]]) -> Tensor:
@@ -331,7 +180,7 @@ def main() -> None:
     if not training.step and not options.start:
         some = [read_room(path).objects.values() for path in rooms[:WORD_ROOMS]]
         words = sorted({word for objects in some for entry in objects for word in words_of(entry)})
-        learn_words(model, words, 600, np.random.default_rng(3))
+        learn_words(model, words, WORD_STEPS, np.random.default_rng(3))
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name.startswith("visual") or name == "logit_scale")
     examples = Examples(options.masks)

@@ -151,7 +151,9 @@ class Reader:
 
     def length_of(self, column: str) -> int:
         """The length of a column's vectors; 0 if there are none."""
-        field = self.schema.field(column) if column in self.schema.names else pa.field("", pa.null())
+        field = (
+            self.schema.field(column) if column in self.schema.names else pa.field("", pa.null())
+        )
         return field.type.list_size if pa.types.is_fixed_size_list(field.type) else 0
 
     def groups(self, columns: Sequence[str], schema: pa.Schema) -> Iterator[pa.Table]:

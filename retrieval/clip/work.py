@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from retrieval import cache, checkpoints, images, per_image
 from retrieval.clip import VERSION
-from retrieval.clip.crops import Pixels
 from retrieval.clip.settings import Settings
 from retrieval.errors import UserError
 from retrieval.mask_store import Store
@@ -18,6 +17,7 @@ from retrieval.masks import ImageMasks, MaskColumns
 
 KIND = "embeddings"
 
+Pixels = npt.NDArray[np.uint8]
 Embeddings = npt.NDArray[np.float32]
 
 
