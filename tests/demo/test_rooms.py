@@ -94,10 +94,10 @@ def test_training_layout_resumes_with_the_same_bytes(tmp_path: Path) -> None:
 
 def test_report_layout(tmp_path: Path) -> None:
     _run("--seeds", "2:3", "--out", str(tmp_path), "--layout", "report")
-    labels = np.load(tmp_path / "render_semantic_npy" / "room-2.npy", allow_pickle=False)
+    labels = np.load(tmp_path / "render_semantic_npy" / "room-002.npy", allow_pickle=False)
     assert np.array_equal(labels, render(2, 64, 48).labels)
-    colours = _pixels(tmp_path / "render_semantic" / "room-2.jpg").astype(float)
+    colours = _pixels(tmp_path / "render_semantic" / "room-002.jpg").astype(float)
     table = np.array([PALETTE[k] for k in sorted(PALETTE)], float)
     nearest = np.linalg.norm(colours[:, :, None] - table, axis=3).argmin(axis=2)
     assert (nearest == labels).mean() > 0.8
-    assert _pixels(tmp_path / "images" / "room-2.jpg").shape == (48, 64, 3)
+    assert _pixels(tmp_path / "images" / "room-002.jpg").shape == (48, 64, 3)
