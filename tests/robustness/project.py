@@ -48,6 +48,11 @@ class Done:
     err: str
 
 
+def _heed_interrupts() -> None:
+    """As at a terminal: a shell's background jobs, and what they start, ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @dataclass(frozen=True)
 class Project:
     """Its files, and the log of what the stand-ins computed."""
@@ -105,6 +110,7 @@ class Project:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=_heed_interrupts,
         )
 
     def start_stage(self, stage: str, **environment: str) -> "subprocess.Popen[str]":
