@@ -33,7 +33,10 @@ def main() -> None:
     rows = []
     for name in names:
         print(f"{name} ...", flush=True)
-        measured = list(import_module(f"benchmarks.{name}").measure())
+        measured = []
+        for row in import_module(f"benchmarks.{name}").measure():
+            print(f"  {row.work}: {row.result}", flush=True)
+            measured.append(row)
         measuring.save(name, measured)
         rows += measured
     print(measuring.table(rows))

@@ -17,6 +17,7 @@ import torch
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("torch", "numpy", "numba", "pillow", "segment-anything", "clip-anytorch", "dvc", "zarr")
 NOT_MEASURED = "not measured"
+LOAD_BEFORE = round(os.getloadavg()[0], 1)  # of others, as nothing is measured yet
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def save(name: str, rows: Iterable[Row]) -> None:
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores that may be used, threads of torch, memory, GPU."""
+    """Processor, cores that may be used, threads of torch, memory, GPU, others' load."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     found: dict[str, Any] = {
         "system": f"{platform.system()} {platform.machine()}",
@@ -112,7 +113,7 @@ def machine() -> dict[str, Any]:
         "cores": cores,
         "torch_threads": torch.get_num_threads(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
-        "load_average": round(os.getloadavg()[0], 1),
+        "load_before": LOAD_BEFORE,
     }
     if torch.cuda.is_available():
         found["gpu"] = torch.cuda.get_device_name()

@@ -16,6 +16,7 @@ zip is one, and DVC's time grows with the number of files (see `benchmarks/mask_
 import hashlib
 import itertools
 import json
+import resource
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -30,8 +31,13 @@ from retrieval import files, zarr_zip
 from retrieval.errors import UserError
 from retrieval.masks import DTYPES, ImageMasks, ImagePredictions, Json, MaskColumns, check
 
-OPEN_SHARDS = 64
-"""Files that a store keeps open; macOS allows a process 256."""
+_ALLOWED = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+OPEN_SHARDS = 256 if _ALLOWED < 0 else min(256, _ALLOWED // 2)
+"""Files that a store keeps open: all of them, where the system lets a process have twice as many.
+
+To open one again means to read its list of entries again.
+"""
 
 _ROOT = {"format": "retrieval masks 1"}
 _SIZE = {"image": str, "height": int, "width": int}

@@ -11,6 +11,7 @@ float32 rounds the other way. Two things make it several times faster on large b
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numba
@@ -38,10 +39,12 @@ class Taps:
         return Taps(self.first - offset, self.weights)
 
 
+@lru_cache(maxsize=256)
 def taps(length: int, start: float, stop: float, outputs: int) -> Taps:
     """Of the part of an axis from `start` to `stop`, where inputs are from 0 to `length`.
 
     Pillow's `precompute_coeffs` (src/libImaging/Resample.c) with its bicubic filter, a = -1/2.
+    The last ones are kept: both axes of a square have the same.
     """
     scale = (stop - start) / outputs
     stretch = max(scale, 1.0)

@@ -58,10 +58,6 @@ def main(count: int, folder: Path) -> None:
     timed("dvc repro, another parameter", repository.repro)
     repository.set_param("sam.points_per_side", 8)
     timed("dvc repro, and back", repository.repro)
-    timed(
-        "dvc exp run --temp, nothing to compute",
-        lambda: repository.dvc("exp", "run", "--temp") and None,
-    )
     for command in ("list", "gc"):
         line = [sys.executable, "-m", "retrieval.cache_cleaning", command]
         timed(f"cache {command}", lambda line=line: repository.run(*line).out.splitlines())
