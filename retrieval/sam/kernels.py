@@ -19,6 +19,10 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
+Counts = NDArray[np.int32]
+
+MOST_ROWS = 1023  # that are counted in ten bits
+SHORT_RUN = 1  # cells of one band between two others: evaluating them, too, is faster than stopping
 
 compiled = numba.njit(nogil=True, cache=True)
 
@@ -110,6 +114,7 @@ def _scan(
     values = np.empty((tallest + 1, across.shape[1]), np.float32)
     value_bands = np.empty(values.shape, np.uint8)
     between = np.empty((2, len(columns)), np.float32)
+    sums = np.empty(len(columns), np.int32)
     done = 0  # rows of `across` that are computed
     for i in range(side):
         start, stop = row_starts[i], row_starts[i + 1]
@@ -133,7 +138,7 @@ def _scan(
             _classify(own[x0 : x1 + 1], cuts, value_bands[y - start, x0 : x1 + 1])
         _scan_strip(
             values, value_bands, x0, x1, tops[start : stop + 1], top_weights, edges,
-            edge_weights, cuts, between, counts, rows, columns, pixels,
+            edge_weights, cuts, between, sums, counts, rows, columns, pixels,
         )  # fmt: skip
 
 
@@ -185,73 +190,110 @@ def _fill(
 @compiled
 def _scan_strip(
     values: Floats, bands: Bytes, x0: int, x1: int, tops: Ints, top_weights: Floats, edges: Ints,
-    edge_weights: Floats, cuts: Floats, between: Floats,
+    edge_weights: Floats, cuts: Floats, between: Floats, sums: Counts,
     counts: Ints, rows: Bytes, columns: Bytes, pixels: Bytes,
 ) -> None:  # fmt: skip
     """The image's pixels between rows of middle values, columns x0 to x1 of which are given.
 
     Cells whose corners are all of one band come in runs of that band; the others are evaluated.
     """
+    above, below = between[0], between[1]
     for k in range(len(tops) - 1):
         y0, y1 = tops[k], tops[k + 1]
+        upper, lower = bands[k], bands[k + 1]
         x = x0
         while x < x1 and y0 < y1:
-            start, band = x, bands[k, x]
-            if bands[k + 1, x] == band:
-                while x < x1 and bands[k, x + 1] == band and bands[k + 1, x + 1] == band:
+            start, band = x, upper[x]
+            if lower[x] == band:
+                while x < x1 and upper[x + 1] == band and lower[x + 1] == band:
                     x += 1
             if x > start:
                 _fill(band, y0, y1, edges[start], edges[x], counts, rows, columns, pixels)
                 continue
-            x += 1
-            while x < x1 and not (
-                bands[k, x] == bands[k, x + 1] == bands[k + 1, x] == bands[k + 1, x + 1]
-            ):
+            stop = x + 1
+            while x < x1 and x - stop < SHORT_RUN:
+                if not upper[x] == lower[x] == upper[x + 1] == lower[x + 1]:
+                    stop = x + 1
                 x += 1
-            _blend_cells(values, k, start, x, edges, edge_weights, between)
-            _evaluate(
-                between, y0, y1, top_weights, edges[start], edges[x],
-                cuts, counts, rows, columns, pixels,
-            )  # fmt: skip
+            x = stop
+            _blend_cells(values, k, start, x, edges, edge_weights, above, below)
+            for y in range(y0, y1, MOST_ROWS):
+                _evaluate(
+                    above, below, y, min(y + MOST_ROWS, y1), top_weights, edges[start], edges[x],
+                    cuts, sums, counts, rows, columns, pixels,
+                )  # fmt: skip
 
 
 @compiled
 def _blend_cells(
-    values: Floats, k: int, start: int, stop: int, edges: Ints, weights: Floats, out: Floats
-) -> None:
+    values: Floats, k: int, start: int, stop: int, edges: Ints, weights: Floats,
+    above: Floats, below: Floats,
+) -> None:  # fmt: skip
     """Rows k and k + 1 of middle values at the image's columns, in cells `start` to `stop`."""
+    left = edges[start]
     for x in range(start, stop):
         a, b, c, d = values[k, x], values[k, x + 1], values[k + 1, x], values[k + 1, x + 1]
         for i in range(edges[x], edges[x + 1]):
             share = weights[i]
             rest = np.float32(1) - share
-            out[0, i] = rest * a + share * b
-            out[1, i] = rest * c + share * d
+            above[i - left] = rest * a + share * b
+            below[i - left] = rest * c + share * d
 
 
 @compiled
 def _evaluate(
-    between: Floats, y0: int, y1: int, weights: Floats, x0: int, x1: int,
-    cuts: Floats, counts: Ints, rows: Bytes, columns: Bytes, pixels: Bytes,
+    above: Floats, below: Floats, y0: int, y1: int, weights: Floats, x0: int, x1: int,
+    cuts: Floats, sums: Counts, counts: Ints, rows: Bytes, columns: Bytes, pixels: Bytes,
 ) -> None:  # fmt: skip
-    """Pixel by pixel, between two rows that have the image's columns already."""
+    """Pixel by pixel, between two rows that have the image's columns already.
+
+    A column's three counts share an integer, ten bits each.
+    """
     low, middle, high = cuts[0], cuts[1], cuts[2]
-    above_low, above, above_high = 0, 0, 0
+    width = x1 - x0
+    for i in range(width):
+        sums[i] = 0
     for y in range(y0, y1):
-        share, before = weights[y], above
+        share = weights[y]
         rest = np.float32(1) - share
-        for x in range(x0, x1):
-            value = rest * between[0, x] + share * between[1, x]
-            above_low += value > low
-            above += value > middle
-            above_high += value > high
-            columns[x] |= value > middle
-        if above > before:
-            rows[y] = 1
+        for i in range(width):
+            value = rest * above[i] + share * below[i]
+            sums[i] += (
+                np.int32(value > low)
+                + (np.int32(value > middle) << np.int32(10))
+                + (np.int32(value > high) << np.int32(20))
+            )
         if len(pixels) > 0:
-            for x in range(x0, x1):
-                value = rest * between[0, x] + share * between[1, x]
-                pixels[y, x] = value > middle
+            for i in range(width):
+                pixels[y, x0 + i] = rest * above[i] + share * below[i] > middle
+    above_low, above_middle, above_high = 0, 0, 0
+    for i in range(width):
+        above_low += sums[i] & 1023
+        above_middle += (sums[i] >> 10) & 1023
+        above_high += sums[i] >> 20
     counts[0] += above_low
-    counts[1] += above
+    counts[1] += above_middle
     counts[2] += above_high
+    if above_middle > 0:
+        first, last = 0, width - 1
+        while (sums[first] >> 10) & 1023 == 0:
+            first += 1
+        while (sums[last] >> 10) & 1023 == 0:
+            last -= 1
+        columns[x0 + first] = columns[x0 + last] = 1
+        first, last = y0, y1 - 1
+        while rows[first] == 0 and not _any(above, below, weights[first], width, middle):
+            first += 1
+        while rows[last] == 0 and not _any(above, below, weights[last], width, middle):
+            last -= 1
+        rows[first] = rows[last] = 1
+
+
+@compiled
+def _any(above: Floats, below: Floats, share: np.float32, width: int, middle: np.float32) -> bool:
+    """Whether a pixel of a row exceeds the cut."""
+    rest = np.float32(1) - share
+    found = False
+    for i in range(width):
+        found |= rest * above[i] + share * below[i] > middle
+    return found
