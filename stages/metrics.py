@@ -1,4 +1,4 @@
-"""metrics: predictions against the ground truth -> metrics/metrics.json."""
+"""metrics: predictions of the test part against the ground truth -> metrics/metrics.json."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from retrieval import cli, evaluation, files, ground_truth, mask_store, params
+from retrieval import cli, evaluation, files, ground_truth, mask_store, params, splits
 from retrieval.errors import UserError
 from retrieval.ground_truth import GroundTruth
 from retrieval.masks import ImagePredictions, pack
@@ -19,6 +19,7 @@ class Params(params.Section):
     """What params.yaml says to this stage."""
 
     ground_truth: GroundTruth
+    calibration: splits.Patterns
 
 
 def run(predictions: Path, metrics: Path, settings: Params) -> str:
@@ -29,7 +30,8 @@ def run(predictions: Path, metrics: Path, settings: Params) -> str:
     """
     truth = settings.ground_truth
     with mask_store.Store(predictions) as store:
-        images = mask_store.shard_order(store.images())
+        reported = splits.test_part(store.images(), settings.calibration)
+        images = mask_store.shard_order(reported)
         label_maps = ground_truth.pair(images, truth.folder, truth.pattern)
         classes = store.read_predictions(images[0]).classes
         if label_maps:

@@ -8,7 +8,7 @@ from typing import Annotated
 import pydantic
 from PIL import Image
 
-from retrieval import cli, files, ground_truth, images, mask_store, overlays, params
+from retrieval import cli, files, ground_truth, images, mask_store, overlays, params, splits
 from retrieval.errors import UserError
 from retrieval.ground_truth import GroundTruth
 from retrieval.masks import ImagePredictions, unpack
@@ -31,14 +31,15 @@ class Params(params.Section):
 
     images: params.Folder
     ground_truth: GroundTruth
+    calibration: splits.Patterns
     overlays: Overlays
 
 
 def run(predictions: Path, output: Path, settings: Params) -> str:
     """Fill the folder `output` with panels; the closing line.
 
-    They are of the first images, by id, that show the class in the ground truth; without ground
-    truth of the first images.
+    They are of the first images of the test part, by id, that show the class in the ground truth;
+    without ground truth simply the first.
 
     Raises:
         UserError: an input is missing or damaged, or does not fit the others.
@@ -63,13 +64,14 @@ def candidates(
 ) -> Iterator[tuple[ImagePredictions, Mask | None]]:
     """Predictions by image id, each with the (H, W) bool pixels of the class, if known."""
     truth = settings.ground_truth
-    label_maps = ground_truth.pair(store.images(), truth.folder, truth.pattern)
-    classes = store.read_predictions(store.images()[0]).classes
+    reported = splits.test_part(store.images(), settings.calibration)
+    label_maps = ground_truth.pair(reported, truth.folder, truth.pattern)
+    classes = store.read_predictions(reported[0]).classes
     if name not in classes:
         raise UserError(f"overlays.class is {name!r}; it must be one of {', '.join(classes)}")
     if label_maps and name not in truth.labels:
         raise UserError(f"overlays.class is {name!r}, which ground_truth.labels does not have")
-    for image in store.images():
+    for image in reported:
         prediction = store.read_predictions(image)
         if not label_maps:
             yield prediction, None

@@ -40,10 +40,11 @@ class Run:
         ]
         mask_store.write(self.predictions, groups)
 
-    def __call__(self, **changes: Any) -> dict[str, Any]:
+    def __call__(self, *, calibration: tuple[str, ...] = (), **changes: Any) -> dict[str, Any]:
         section = {"folder": str(self.truth), "pattern": "{image}.npy", "palette": {}}
         truth = GroundTruth.model_validate({**section, "labels": LABELS, **changes})
-        self.line = metrics.run(self.predictions, self.output, metrics.Params(ground_truth=truth))
+        settings = metrics.Params(ground_truth=truth, calibration=calibration)
+        self.line = metrics.run(self.predictions, self.output, settings)
         found: dict[str, Any] = json.loads(self.output.read_text())
         return found
 
@@ -170,3 +171,14 @@ def test_a_refusal_leaves_the_old_metrics(run: Run) -> None:
     with pytest.raises(UserError):
         run()
     assert run.output.read_bytes() == before
+
+
+def test_images_that_thresholds_were_chosen_on_are_not_reported(run: Run) -> None:
+    everything = run()
+    (run.truth / "b.npy").unlink()  # not even read
+    found = run(calibration=("b",))
+    assert everything["images"] == 3
+    assert found["images"] == 2
+    assert everything["classes"]["chair"]["masks"] - found["classes"]["chair"]["masks"] == 4
+    with pytest.raises(UserError, match="every image fits"):
+        run(calibration=("*",))

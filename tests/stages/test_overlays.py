@@ -43,6 +43,7 @@ class Run:
         settings = overlays.Params.model_validate(
             {
                 "images": str(self.images),
+                "calibration": ("room_9*",),
                 "ground_truth": {**known, "labels": LABELS, **truth},
                 "overlays": {"count": count, "class": name},
             }

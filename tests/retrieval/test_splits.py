@@ -1,0 +1,26 @@
+import pytest
+
+from retrieval import splits
+from retrieval.errors import UserError
+
+IMAGES = ["room-000", "room-5000", "street/room-5", "ROOM-5"]
+
+
+def test_every_image_is_of_one_part() -> None:
+    assert splits.calibration_part(IMAGES, ["room-5*"]) == ["room-5000"]
+    assert splits.test_part(IMAGES, ["room-5*"]) == ["room-000", "street/room-5", "ROOM-5"]
+    assert splits.calibration_part(IMAGES, ["street/*", "room-?00"]) == [
+        "room-000",
+        "street/room-5",
+    ]
+
+
+def test_without_patterns_everything_is_reported() -> None:
+    assert splits.test_part(IMAGES, []) == IMAGES
+
+
+def test_an_empty_part_is_refused() -> None:
+    with pytest.raises(UserError, match=r"calibration: no image fits \['x\*'\]"):
+        splits.calibration_part(IMAGES, ["x*"])
+    with pytest.raises(UserError, match=r"calibration: every image fits \['\*'\]"):
+        splits.test_part(IMAGES, ["*"])
