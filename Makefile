@@ -54,6 +54,10 @@ format: .venv/installed-dev  ## rewrite the code in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+.PHONY: review
+review: .venv/installed  ## what this working tree does to the results, against BASE (default main)
+	@PATH="$$(cd $(BIN) && pwd):$$PATH" python -m review $(or $(BASE),main)
+
 .PHONY: bench
 bench: .venv/installed-dev  ## measure what the README claims, into benchmarks/results/
 	@for file in benchmarks/[a-z]*.py; do \

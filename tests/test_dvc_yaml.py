@@ -12,7 +12,7 @@ import yaml
 from retrieval import params
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("stages", "retrieval", "demo", "benchmarks", "tests")
+PACKAGES = ("stages", "retrieval", "demo", "benchmarks", "review", "tests")
 STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 PARAMS: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
 
@@ -94,7 +94,8 @@ def test_params_are_the_fields_of_the_stage(name: str) -> None:
 
 def test_every_key_of_params_yaml_is_read_by_a_stage() -> None:
     read = {key for stage in STAGES.values() for key in stage["params"]}
-    assert set(PARAMS) == read
+    assert set(PARAMS) - read == {"review"}  # read by `make review` alone
+    assert read <= set(PARAMS)
 
 
 @pytest.mark.parametrize("name", STAGES)

@@ -12,7 +12,7 @@ import pytest
 from tests.builders import loaded_modules
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("retrieval", "stages", "demo", "benchmarks")
+PACKAGES = ("retrieval", "stages", "demo", "benchmarks", "review")
 MODELS = {"torch", "torchvision", "clip", "segment_anything", "numba"}
 
 

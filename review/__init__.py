@@ -1,0 +1,1 @@
+"""What a change did to the results, for the person who reviews it."""

@@ -1,0 +1,108 @@
+"""The review comment: gate, figures, params, the images that changed most, as Markdown."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from retrieval.errors import UserError
+from review import changes, gate, history, panels
+from review.changes import ImageChange
+
+IMAGES = Path("metrics/images.csv")
+TABLE_ROWS = 10  # of changed images
+PANELS = 6
+
+
+def write(base: str, folder: Path) -> tuple[Path, list[str]]:
+    """Write `comment.md` and panels into `folder`; the comment, and what forbids the merge.
+
+    Args:
+        base: a commit.
+        folder: is created.
+
+    Raises:
+        UserError: a file that is compared cannot be used.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    failures = gate.failures(base)
+    changed = _changed_images(base)
+    parts = [
+        f"## What this does to the results, against {base[:10]}",
+        _verdict(failures),
+        _section(
+            "Figures", history.difference("metrics", base), "No figure of `metrics/` changed."
+        ),
+        _section("Params", history.difference("params", base), "No param changed."),
+        _section("Images that changed most", _image_table(changed), "No image's IoU changed."),
+        _panel_lines(base, changed, folder),
+    ]
+    path = folder / "comment.md"
+    path.write_text("\n\n".join(part for part in parts if part) + "\n")
+    return path, failures
+
+
+def _verdict(failures: Sequence[str]) -> str:
+    if not failures:
+        return "Results are up to date, and no figure dropped by more than its tolerance."
+    return "**Not to be merged as it is:**\n\n" + "\n".join(f"- {line}" for line in failures)
+
+
+def _section(title: str, body: str, otherwise: str) -> str:
+    return f"### {title}\n\n{body or otherwise}"
+
+
+def _changed_images(base: str) -> list[ImageChange]:
+    before = history.read(base, IMAGES)
+    if before is None or not IMAGES.exists():
+        return []
+    return changes.image_changes(before, IMAGES.read_text())
+
+
+def _image_table(changed: Sequence[ImageChange]) -> str:
+    if not changed:
+        return ""
+    better = sum(change.now > change.before for change in changed)
+    lines = [
+        f"{better} better, {len(changed) - better} worse (an image and class each).",
+        "",
+        "| image | class | IoU before | IoU now | change |",
+        "|---|---|---|---|---|",
+    ]
+    for change in changed[:TABLE_ROWS]:
+        name = escape(change.image)
+        lines.append(
+            f"| {name} | {escape(change.class_name)} | {change.before:.3f} | {change.now:.3f} "
+            f"| {change.now - change.before:+.3f} |"
+        )
+    return "\n".join(lines)
+
+
+def escape(text: str) -> str:
+    """A name as Markdown shows it: no table cell, markup or mention begins in it."""
+    plain = " ".join(text.split())
+    return "".join(c if c.isalnum() or c in " /.,-" else f"&#{ord(c)};" for c in plain)
+
+
+def _panel_lines(base: str, changed: Sequence[ImageChange], folder: Path) -> str:
+    selected = changed[:PANELS]
+    if not selected:
+        return ""
+    if not panels.PREDICTIONS.exists():
+        return f"No panels: {panels.PREDICTIONS} is not here (`dvc pull` or `dvc repro`)."
+    before = panels.fetch_predictions(base, folder)
+    if before is None:
+        return "No panels: DVC's cache does not hold the base's predictions (`dvc pull`)."
+    drawn = panels.draw(selected, before, folder)
+    names = ", ".join(f"`{path.name}`" for path in drawn)
+    return f"Panels, before above and now below: {names}"
+
+
+def main(base: str, folder: Path) -> str:
+    """Write the comment; the closing line.
+
+    Raises:
+        UserError: something forbids the merge, or cannot be compared.
+    """
+    path, failures = write(history.resolve(base), folder)
+    if failures:
+        raise UserError(f"{path} is written; not to be merged: {'; '.join(failures)}")
+    return f"review: {path}"

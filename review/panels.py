@@ -1,0 +1,80 @@
+"""Pictures of the images that a change made better or worse, before and after."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from retrieval import ground_truth, images, mask_store, overlays, params
+from retrieval.errors import UserError
+from retrieval.ground_truth import GroundTruth
+from retrieval.masks import unpack
+from review import history
+from review.changes import ImageChange
+
+PREDICTIONS = Path("data/predictions.zarr")
+
+
+class Params(params.Section):
+    """Where the images and their ground truth are."""
+
+    images: params.Folder
+    ground_truth: GroundTruth
+
+
+def fetch_predictions(base: str, folder: Path) -> Path | None:
+    """The predictions of the commit `base`, from DVC's cache; None if it does not hold them."""
+    target = folder / "base-predictions.zarr"
+    done = history.dvc("get", ".", PREDICTIONS.as_posix(), "--rev", base, "--out", str(target),
+                       "--force")  # fmt: skip
+    return None if done.returncode else target
+
+
+def draw(selected: Sequence[ImageChange], before: Path, folder: Path) -> list[Path]:
+    """One picture for each change: the base's panel above, today's below.
+
+    Args:
+        selected: what to show.
+        before: the base's predictions.
+        folder: gets the pictures.
+
+    Raises:
+        UserError: an input is missing or damaged.
+    """
+    settings = params.load(Params)
+    found = images.find(settings.images)
+    drawn = []
+    with mask_store.Store(before) as old, mask_store.Store(PREDICTIONS) as new:
+        for change in selected:
+            if change.image not in found:
+                raise UserError(f"{settings.images} has no image {change.image!r}: run `dvc repro`")
+            sheets = [_panel(store, change, settings, found[change.image]) for store in (old, new)]
+            path = folder / f"{change.class_name}-{overlays.file_name(change.image)}".replace(
+                "/", "_"
+            )
+            _stacked(sheets).save(path, quality=88)
+            drawn.append(path)
+    return drawn
+
+
+def _panel(
+    store: mask_store.Store, change: ImageChange, settings: Params, path: Path
+) -> Image.Image:
+    prediction = store.read_predictions(change.image)
+    truth = settings.ground_truth
+    label_map = ground_truth.pair([change.image], truth.folder, truth.pattern)[change.image]
+    labels = ground_truth.read_labels(label_map, truth.palette)
+    true = ground_truth.class_mask(labels, truth.labels[change.class_name])
+    plane = prediction.masks[prediction.classes.index(change.class_name)]
+    predicted = unpack(plane, prediction.width)
+    return overlays.panel_of(images.read(path), predicted, true, change.class_name)
+
+
+def _stacked(sheets: Sequence[Image.Image]) -> Image.Image:
+    width, height = max(s.width for s in sheets), sum(s.height for s in sheets)
+    whole = Image.new("RGB", (width, height), (255, 255, 255))
+    y = 0
+    for sheet in sheets:
+        whole.paste(sheet, (0, y))
+        y += sheet.height
+    return whole
