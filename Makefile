@@ -10,6 +10,9 @@ ROOMS ?= 4000
 WORK ?= .cache/demo-models
 MINUTES ?= 90
 
+# For `make export`: coco, yolo, png, label-studio, cvat or fiftyone.
+FORMAT ?= coco
+
 .PHONY: help
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -53,6 +56,10 @@ check: .venv/installed-dev  ## format, lint, types and import rules
 format: .venv/installed-dev  ## rewrite the code in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+.PHONY: export
+export: .venv/installed  ## predictions in another tool's format, into data/export (FORMAT=coco ARGS="--objects masks")
+	@$(BIN)/python -m formats.export $(FORMAT) $(ARGS)
 
 .PHONY: bench
 bench: .venv/installed-dev  ## measure what the README claims, into benchmarks/results/
