@@ -37,6 +37,8 @@ def write_file(path: Path, found: Found) -> None:
             place = {"id": next(numbers), "image_id": image_id}
             annotations.append(place | annotation(own, categories[own.name], image))
     document = {
+        "info": {"description": "Objects found by text"},
+        "licenses": [],
         "images": images,
         "annotations": annotations,
         "categories": [

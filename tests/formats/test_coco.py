@@ -61,5 +61,8 @@ def test_ids_count_from_one_and_names_stand_as_they_are(pipeline: Pipeline, tmp_
     coco.write(tmp_path, objects.read(pipeline.files, "classes"))
     text = (tmp_path / "annotations.json").read_text(encoding="utf-8")
     assert "trip/sommer ü.png" in text
-    for entries in json.loads(text).values():
+    document = json.loads(text)
+    for key in ("images", "annotations", "categories"):
+        entries = document[key]
+        assert entries
         assert [entry["id"] for entry in entries] == list(range(1, len(entries) + 1))
