@@ -24,10 +24,10 @@ from retrieval.masks import unpack
 from stages import embeddings, masks, predictions, scores
 from tests.builders import loaded_modules
 
-COARSE = {
+COARSE = {  # and every mask, whatever the shipped models are
     "sam.points_per_side": 3,
-    "sam.pred_iou_thresh": 0.2,
-    "sam.stability_score_thresh": 0.2,
+    "sam.pred_iou_thresh": 0.0,
+    "sam.stability_score_thresh": 0.0,
 }
 PROMPTS = ["a red chair", "ein Hüt / <b>"]
 
@@ -63,10 +63,15 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_it_gives_what_the_stages_give(folder: Path, tmp_path: Path) -> None:
-    found = find(folder, PROMPTS, threshold=0.1, settings=COARSE)
+    every = find(folder, PROMPTS, threshold=-1, settings=COARSE)
+    similarities = [own.similarity for image in every.values() for own in image.objects]
+    threshold = float(np.median(np.array(similarities, float)))
+    found = find(folder, PROMPTS, threshold=threshold, settings=COARSE)
+    count = sum(len(image.objects) for image in found.values())
+    assert 0 < count < len(similarities)
     document = changed(ROOT / "params.yaml", COARSE)
     document |= {"images": str(folder), "classes": {prompt: [prompt] for prompt in PROMPTS}}
-    document["threshold"] = 0.1
+    document["threshold"] = threshold
     own = tmp_path / "own"
     own.mkdir()
     (own / "params.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
@@ -84,7 +89,6 @@ def test_it_gives_what_the_stages_give(folder: Path, tmp_path: Path) -> None:
                 plane = unpack(prediction.masks[number], prediction.width)
                 np.testing.assert_array_equal(own_image.union(prompt), plane)
                 assert len(own_image.masks(prompt)) == prediction.chosen[number]
-    assert sum(len(each.objects) for each in found.values()) > 0
 
 
 def test_everything_is_written(folder: Path, tmp_path: Path) -> None:
@@ -214,3 +218,14 @@ def test_at_the_command_line_images_that_fail_may_be_skipped(folder: Path, tmp_p
 def test_importing_it_loads_no_model() -> None:
     loaded = loaded_modules("import find, find.__main__")
     assert not loaded & {"torch", "pandas", "zarr", "clip", "segment_anything", "numba"}
+
+
+def test_an_image_without_a_single_mask_is_in_the_result(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    nothing = {**COARSE, "sam.pred_iou_thresh": 1.0, "sam.stability_score_thresh": 1.0}
+    found = find("a.png", "a chair", threshold=-1, out="out", settings=nothing)
+    assert found["a"].masks("a chair").shape == (0, 44, 60)
+    assert not found["a"].union("a chair").any()
+    document = json.loads((tmp_path / "out/annotations.json").read_text(encoding="utf-8"))
+    assert [image["file_name"] for image in document["images"]] == ["a.png"]
+    assert document["annotations"] == []
