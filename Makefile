@@ -10,6 +10,9 @@ ROOMS ?= 4000
 WORK ?= .cache/demo-models
 MINUTES ?= 90
 
+# For `make export`: coco, yolo, png, label-studio, cvat or fiftyone.
+FORMAT ?= coco
+
 .PHONY: help
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -57,6 +60,10 @@ format: .venv/installed-dev  ## rewrite the code in the project's format
 .PHONY: review
 review: .venv/installed  ## what this working tree does to the results, against BASE (default main)
 	@PATH="$$(cd $(BIN) && pwd):$$PATH" python -m review $(or $(BASE),main)
+
+.PHONY: export
+export: .venv/installed  ## predictions in another tool's format, into data/export (FORMAT=coco ARGS="--objects masks")
+	@$(BIN)/python -m formats.export $(FORMAT) $(ARGS)
 
 .PHONY: bench
 bench: .venv/installed-dev  ## measure what the README claims, into benchmarks/results/

@@ -12,7 +12,7 @@ import pytest
 from tests.builders import loaded_modules
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("retrieval", "stages", "demo", "benchmarks", "review")
+PACKAGES = ("retrieval", "stages", "formats", "find", "demo", "benchmarks", "review")
 MODELS = {"torch", "torchvision", "clip", "segment_anything", "numba"}
 
 
@@ -46,6 +46,9 @@ def test_the_contracts_are_kept() -> None:
         ("retrieval/files.py", "import zarr", "arrays and files"),
         ("stages/masks.py", "import torch", "stages reach torch only through"),
         ("retrieval/scoring.py", "from retrieval import files", "arithmetic touches no file"),
+        ("stages/scores.py", "import formats.coco", "stages use retrieval"),
+        ("formats/objects.py", "import stages.masks", "stages use retrieval"),
+        ("formats/coco.py", "import pandas", "exports and imports load no model"),
     ],
 )
 def test_a_wrong_import_breaks_them(tmp_path: Path, file: str, line: str, contract: str) -> None:

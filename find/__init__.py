@@ -1,0 +1,199 @@
+"""Find objects in an image, or in a folder of images, by text: the pipeline once, without DVC.
+
+    found = find("photo.jpg", "a red chair", threshold=0.3)
+    found["photo"].union("a red chair")     # (H, W) bool
+
+It runs the stages themselves (their `run`) in a folder of its own, and so gives what the pipeline
+gives, bit by bit, and shares its side cache. It stands above `stages` and not among them: it is no
+DVC stage, and stages do not use each other.
+"""
+
+import contextlib
+import dataclasses
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from formats import coco, folders, objects
+from formats.objects import AnnotatedImage, Files
+from retrieval import images, overlays, params
+from retrieval.errors import UserError
+from stages import embeddings, masks, predictions, scores
+
+ROOT = Path(__file__).resolve().parents[1]
+FAILURES = "failures.json"
+QUALITY = 88
+
+__all__ = ["find"]
+
+
+def find(
+    source: str | Path,
+    prompts: str | Sequence[str],
+    *,
+    threshold: float | None = None,
+    out: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> dict[str, AnnotatedImage]:
+    """The masks of `source` that are more similar to a prompt than the threshold, by image id.
+
+    Args:
+        source: an image, or a folder of images; ids are paths in the folder without suffixes.
+        prompts: each is a class of its own, named by its text.
+        threshold: -1 to 1; None for the one of params.yaml.
+        out: a folder to make: masks.zarr, embeddings.parquet, scores.parquet, predictions.zarr,
+            annotations.json (COCO, each mask with its similarity), overlays/, failures.json,
+            params.yaml.
+        settings: other values by dotted key ("sam.points_per_side"), in place of those of
+            params.yaml: the one in the current folder, else the repository's own.
+
+    Raises:
+        UserError: an input or a setting does not fit, an image cannot be read (`on_error: skip`
+            goes on without it), or `out` holds something else.
+    """
+    source = Path(source)
+    changes = {**(settings or {}), "classes": classes_of(prompts)}
+    if threshold is not None:
+        changes["threshold"] = threshold
+    base = Path.cwd() if params.PARAMS_FILE.is_file() else ROOT
+    document = changed(base / params.PARAMS_FILE, changes)
+    if out:
+        folders.expect_replaceable(Path(out), source)
+    with contextlib.ExitStack() as stack:
+        temporary = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder = source if source.is_dir() else folder_of(source, temporary / "image")
+        out = Path(out) if out else temporary / "out"
+        document["images"] = str(folder)
+        stack.enter_context(_side_cache(base))
+        with _spoken({} if folder == source else {str(folder / source.name): str(source)}):
+            found = _run(out, document, source)
+    paths = {} if folder == source else {source.stem: source}  # and not a link to it
+    return {
+        name: dataclasses.replace(image, path=paths.get(name, image.path))
+        for name, image in found.items()
+    }
+
+
+def classes_of(prompts: str | Sequence[str]) -> dict[str, list[str]]:
+    """Prompts as the `classes` of params.yaml."""
+    prompts = [prompts] if isinstance(prompts, str) else list(prompts)
+    if not prompts or any(not prompt.strip() for prompt in prompts):
+        raise UserError("a prompt must not be empty: say what to find, such as 'a red chair'")
+    return {prompt: [prompt] for prompt in prompts}
+
+
+def changed(path: Path, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The contents of a params.yaml with the values of dotted keys put in."""
+    params.load(params.Section, path)  # says in one line what is wrong with the file
+    document: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for key, value in changes.items():
+        *sections, last = key.split(".")
+        if key.partition(".")[0] not in document:
+            raise UserError(f"{key} is not a known key of {path}")
+        place = document
+        for name in sections:
+            place = place.get(name)  # type: ignore[assignment]
+            if not isinstance(place, dict):
+                raise UserError(f"{key} is not a known key of {path}")
+        place[last] = value
+    return document
+
+
+def folder_of(image: Path, folder: Path) -> Path:
+    """Make `folder` one that holds a link to the image and nothing else."""
+    if not image.is_file():
+        raise UserError(f"{image} is neither an image nor a folder")
+    if image.suffix.lower() not in images.SUFFIXES or image.name.startswith("."):
+        raise UserError(f"{image} is not an image by its name ({', '.join(images.SUFFIXES)})")
+    folder.mkdir()
+    (folder / image.name).symlink_to(image.absolute())
+    return folder
+
+
+@contextlib.contextmanager
+def _side_cache(base: Path) -> Iterator[None]:
+    """Use the side cache beside the params.yaml that the settings come from."""
+    if "RETRIEVAL_CACHE" in os.environ or base == Path.cwd():
+        yield
+        return
+    os.environ["RETRIEVAL_CACHE"] = str(base / ".cache")
+    try:
+        yield
+    finally:
+        del os.environ["RETRIEVAL_CACHE"]
+
+
+@contextlib.contextmanager
+def _spoken(names: Mapping[str, str]) -> Iterator[None]:
+    """Have errors name the user's own files, and the command that was given."""
+    words = {**names, "`dvc repro`": "the same command"}
+
+    def reworded(error: BaseException) -> str:
+        text = str(error)
+        for before, after in words.items():
+            text = text.replace(before, after)
+        return text
+
+    try:
+        yield
+    except UserError as error:
+        raise UserError(reworded(error)) from None
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(reworded(error)) from None
+
+
+def _run(out: Path, document: Mapping[str, Any], source: Path) -> dict[str, AnnotatedImage]:
+    """Run the stages, and make the rest of `out` from their files."""
+    prompts = list(document["classes"])
+    mark = {"prompts": prompts, "threshold": document["threshold"]}
+    with folders.replacing(out, mark) as folder:
+        write_params(folder, document)
+        work = f"{folder}{os.sep}"  # has another name once it is done
+        with _spoken({f" (see {work}{FAILURES})": "", work: ""}):
+            files = _stages(folder)
+        write_params(folder, {**document, "images": str(source)})  # and not a folder of links
+        coco.write(folder, objects.read(files, "masks"))
+        found = {image.image: image for image in objects.read(files, "masks").images}
+        draw(found.values(), prompts, folder / "overlays")
+    return found
+
+
+def write_params(folder: Path, document: Mapping[str, Any]) -> None:
+    """Write params.yaml into a folder."""
+    text = yaml.safe_dump(dict(document), sort_keys=False, allow_unicode=True)
+    (folder / "params.yaml").write_text(text, encoding="utf-8")
+
+
+def _stages(folder: Path) -> Files:
+    """Run the stages that find, on the params.yaml in `folder`, into `folder`."""
+    settings = folder / "params.yaml"
+    files = Files(
+        images=params.load(masks.Params, settings).images,
+        predictions=folder / predictions.PREDICTIONS.name,
+        masks=folder / masks.MASKS.name,
+        scores=folder / scores.SCORES.name,
+    )
+    table = folder / embeddings.EMBEDDINGS.name
+    predicted = params.load(predictions.Params, settings)  # a slip is told before work begins
+    scored = params.load(scores.Params, settings)
+    embedded = params.load(embeddings.Params, settings)
+    masks.run(files.masks, folder / FAILURES, params.load(masks.Params, settings))
+    embeddings.run(files.masks, table, embedded)
+    scores.run(table, files.scores, scored)
+    predictions.run(files.masks, files.scores, files.predictions, predicted)
+    return files
+
+
+def draw(found: Iterable[AnnotatedImage], prompts: Sequence[str], folder: Path) -> None:
+    """Fill a new folder with a panel for each image and prompt."""
+    folder.mkdir()
+    for image in found:
+        pixels = images.read(image.path)
+        for prompt in prompts:
+            panel = overlays.panel_of(pixels, image.union(prompt), None, prompt)
+            name = image.image if len(prompts) == 1 else f"{image.image} {prompt}"
+            panel.save(folder / overlays.file_name(name), quality=QUALITY)

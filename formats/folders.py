@@ -1,0 +1,44 @@
+"""Folders that are replaced as a whole, without ever replacing what somebody else put there."""
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from retrieval import files
+from retrieval.errors import UserError
+
+MARK = "made.json"
+"""The file that says what a folder was made from; only folders that have it are replaced."""
+
+
+@contextlib.contextmanager
+def replacing(folder: Path, mark: Mapping[str, Any]) -> Iterator[Path]:
+    """Yield a new folder to fill; on success it becomes `folder`, with `mark` in it.
+
+    Say `expect_replaceable` before.
+    """
+    with files.replacing_folder(folder) as temporary:
+        yield temporary
+        text = json.dumps(mark, indent=2, ensure_ascii=False)
+        (temporary / MARK).write_text(text + "\n", encoding="utf-8")
+
+
+def expect_replaceable(folder: Path, images: Path) -> None:
+    """Refuse a folder with other things in it, one among the images, or a file.
+
+    Raises:
+        UserError: naming it.
+    """
+    if folder.resolve().is_relative_to(images.resolve()):
+        raise UserError(
+            f"{folder} is in {images}, where its pictures would be taken for images next time: "
+            "give another folder"
+        )
+    if folder.is_dir():
+        if (folder / MARK).is_file() or not any(folder.iterdir()):
+            return
+        raise UserError(f"{folder} holds other files, which would be lost: give another folder")
+    if folder.exists():
+        raise UserError(f"{folder} is a file: give another folder")

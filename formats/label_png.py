@@ -1,0 +1,69 @@
+"""Label PNGs: an indexed image for each image, whose pixels are numbers of classes.
+
+0 is no class, 1 the first class of classes.json. The palette is the one of Pascal VOC's devkit, for
+people who look at them. A pixel has one number, but may be of several classes: the class whose
+region in the image is smaller lies on top, as a picture lies on its wall (of two equal ones the
+first of classes.json). How many pixels that decided is in the closing line.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from formats.objects import AnnotatedImage, Found
+from retrieval.errors import UserError
+from retrieval.masks import unpack
+
+MOST = 255
+"""Classes that a PNG of 8 bits tells apart, beside "none"."""
+
+
+def write(folder: Path, found: Found) -> str:
+    """Write labels/IMAGE.png and classes.json; what is said of pixels of several classes."""
+    if len(found.classes) > MOST:
+        raise UserError(f"{len(found.classes)} classes do not fit into a PNG's {MOST} numbers")
+    shared = 0
+    colours = palette(len(found.classes) + 1).tobytes()
+    for image in found.images:
+        labels, several = label_map(image, found.classes)
+        shared += several
+        picture = Image.fromarray(labels, "P")
+        picture.putpalette(colours)
+        path = folder / "labels" / f"{image.image}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(path, optimize=True)
+    names = {"0": "background"} | {str(n): name for n, name in enumerate(found.classes, start=1)}
+    text = json.dumps(names, indent=2, ensure_ascii=False)
+    (folder / "classes.json").write_text(text + "\n", encoding="utf-8")
+    return f"{shared} pixels of several classes went to the smallest region" if shared else ""
+
+
+def label_map(image: AnnotatedImage, classes: tuple[str, ...]) -> tuple[npt.NDArray[np.uint8], int]:
+    """Numbers of classes, (H, W), and how many pixels are of several.
+
+    Args:
+        image: with one object for each class at most.
+        classes: C <= 255 names, numbered from 1.
+    """
+    labels = np.zeros((image.height, image.width), np.uint8)
+    count = np.zeros(labels.shape, np.uint8)
+    order = [(-found.area, -classes.index(found.name), found) for found in image.objects]
+    for *_, found in sorted(order, key=lambda item: item[:2]):
+        pixels = unpack(found.mask, image.width)
+        labels[pixels] = classes.index(found.name) + 1
+        count += pixels
+    return labels, int((count > 1).sum())
+
+
+def palette(count: int) -> npt.NDArray[np.uint8]:
+    """Pascal VOC's colours, (N, 3): three bits of the number at a time, from each colour's top."""
+    numbers = np.arange(count)
+    colours = np.zeros((count, 3), np.uint8)
+    for shift in range(8):
+        for channel in range(3):
+            bit = (numbers >> (3 * shift + channel)) & 1
+            colours[:, channel] |= (bit << (7 - shift)).astype(np.uint8)
+    return colours

@@ -1,0 +1,191 @@
+"""What the writers of formats are given: images with their objects, from the pipeline's files.
+
+An object is either a class's whole region in an image (a plane of predictions.zarr, what the
+metrics measure) or a single mask that was chosen for the class, with its similarity.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from retrieval import images, mask_store, score_table, scoring
+from retrieval.errors import UserError
+from retrieval.mask_store import Store
+from retrieval.masks import ImageMasks, ImagePredictions, Packed, mask_areas, mask_boxes, unpack
+
+What = Literal["classes", "masks"]
+
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where the pipeline's files are; `masks` and `scores` are read for single masks only."""
+
+    images: Path
+    predictions: Path
+    masks: Path
+    scores: Path
+
+
+@dataclass(frozen=True)
+class Object:
+    """Pixels of one class in one image, at least one.
+
+    Attributes:
+        name: of the class.
+        mask: (H, W8) uint8, packed bits.
+        box: x0, y0, x1, y1 in pixels, half-open, tight.
+        area: pixels.
+        mask_id: of a single mask; None for a class's whole region.
+        similarity: of a single mask to the class, -1 to 1; None for a class's whole region.
+    """
+
+    name: str
+    mask: Packed
+    box: tuple[int, int, int, int]
+    area: int
+    mask_id: int | None = None
+    similarity: float | None = None
+
+
+@dataclass(frozen=True)
+class AnnotatedImage:
+    """An image and its objects: by class, the masks of a class from the most similar on.
+
+    Attributes:
+        image: the image's id.
+        path: its file.
+        name: its file's path inside the folder of images, with "/".
+        height, width: H and W, pixels, as the image is seen: turned as its EXIF says.
+        objects: none where nothing was found.
+    """
+
+    image: str
+    path: Path
+    name: str
+    height: int
+    width: int
+    objects: tuple[Object, ...]
+
+    def masks(self, name: str) -> Bools:
+        """The objects of one class: (N, H, W) bool, N = 0 if there are none."""
+        own = [found.mask for found in self.objects if found.name == name]
+        shape = (len(own), self.height, -(-self.width // 8))
+        return unpack(np.array(own, np.uint8).reshape(shape), self.width)
+
+    def union(self, name: str) -> Bools:
+        """The pixels of any object of one class: (H, W) bool."""
+        union: Bools = np.logical_or.reduce(self.masks(name), axis=0)
+        return union
+
+
+@dataclass(frozen=True)
+class Found:
+    """All images in the order of their ids, read one at a time, and the names of the classes."""
+
+    classes: tuple[str, ...]
+    count: int
+    images: Iterator[AnnotatedImage]
+
+
+def read(files: Files, what: What) -> Found:
+    """The objects that the pipeline found.
+
+    Args:
+        files: the pipeline's.
+        what: "classes" for one object per class and image, "masks" for one per chosen mask.
+
+    Raises:
+        UserError: a file is missing or damaged, or they are not of one run.
+    """
+    paths = images.find(files.images)
+    predictions = Store(files.predictions)
+    names = predictions.images()
+    classes = predictions.read_predictions(names[0]).classes
+    chosen = _Chosen(files) if what == "masks" else None
+
+    def annotated() -> Iterator[AnnotatedImage]:
+        for image in names:
+            found = predictions.read_predictions(image)
+            if found.classes != classes:
+                raise UserError(f"{files.predictions} holds several runs: run `dvc repro`")
+            if image not in paths:
+                raise UserError(f"{files.images} has no image {image!r}: run `dvc repro`")
+            objects = tuple(chosen.of(found) if chosen else regions(found))
+            path = paths[image]
+            name = path.relative_to(files.images).as_posix()
+            yield AnnotatedImage(image, path, name, found.height, found.width, objects)
+        predictions.close()
+
+    return Found(classes, len(names), annotated())
+
+
+def regions(found: ImagePredictions) -> Iterator[Object]:
+    """The classes' planes as objects; one without a pixel is none."""
+    (shown,) = np.nonzero(found.masks.any(axis=(1, 2)))
+    masks = found.masks[shown]
+    areas, boxes = mask_areas(masks).tolist(), mask_boxes(masks, found.width).tolist()
+    for number, mask, area, box in zip(shown, masks, areas, boxes, strict=True):
+        yield Object(found.classes[number], mask, tuple(box), area)
+
+
+class _Chosen:
+    """Which masks an image's planes are the union of.
+
+    A mask that was chosen for a class is more similar to it than any that was not, whatever the
+    threshold. So the count that predictions.zarr has of them names them, and no threshold is asked
+    for that may be another by now. The planes tell whether that is so.
+    """
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._store = mask_store.Store(files.masks)
+        self._scores = score_table.read(files.scores)
+
+    def of(self, found: ImagePredictions) -> Iterator[Object]:
+        """The chosen masks of one image."""
+        made, similarity = self._scored(found)
+        for number, name in enumerate(found.classes):
+            column = similarity[:, number]
+            best = np.argsort(-column, kind="stable")[: found.chosen[number]]
+            among = np.zeros(len(column), np.bool_)
+            among[best] = True
+            union = scoring.union(made.masks, among)
+            if len(best) < found.chosen[number] or np.any(union != found.masks[number]):
+                raise self._stale(found.image)
+            for row in best:
+                box: tuple[int, int, int, int] = tuple(made.boxes[row].tolist())
+                yield Object(
+                    name,
+                    made.masks[row],
+                    box,
+                    int(made.areas[row]),
+                    int(made.ids[row]),
+                    float(column[row]),
+                )
+
+    def _scored(self, found: ImagePredictions) -> tuple[ImageMasks, npt.NDArray[np.float32]]:
+        """The image's masks, and their similarities to the classes, (N, C)."""
+        made = self._store.read(found.image)
+        size = (made.height, made.width)
+        if self._scores.classes != found.classes or size != (found.height, found.width):
+            raise self._stale(found.image)
+        scored = self._scores.images.get(found.image)
+        if scored is None:
+            return made, np.empty((len(made.ids), len(found.classes)), np.float32)
+        rows = scoring.locate(made.ids, scored.ids)
+        if rows is None:
+            raise self._stale(found.image)
+        return made, scored.similarity[rows]
+
+    def _stale(self, image: str) -> UserError:
+        files = self._files
+        return UserError(
+            f"the prediction of image {image!r} in {files.predictions} is not the union of its "
+            f"most similar masks in {files.masks} and {files.scores}: run `dvc repro`"
+        )

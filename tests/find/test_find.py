@@ -1,0 +1,231 @@
+"""The shipped models on small pictures: what is found is what the stages find; all is written."""
+
+import contextlib
+import io
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image, ImageDraw
+from pycocotools.coco import COCO
+
+from find import ROOT, __main__, changed, find
+from retrieval import cache as cache_module
+from retrieval import params
+from retrieval.errors import UserError
+from retrieval.mask_store import Store
+from retrieval.masks import unpack
+from stages import embeddings, masks, predictions, scores
+from tests.builders import loaded_modules
+
+COARSE = {  # and every mask, whatever the shipped models are
+    "sam.points_per_side": 3,
+    "sam.pred_iou_thresh": 0.0,
+    "sam.stability_score_thresh": 0.0,
+}
+PROMPTS = ["a red chair", "ein Hüt / <b>"]
+
+
+def picture(path: Path, size: tuple[int, int] = (60, 44)) -> Path:
+    image = Image.new("RGB", size, "white")
+    pen = ImageDraw.Draw(image)
+    pen.rectangle((5, 5, size[0] // 2, size[1] // 2), "red")
+    pen.ellipse((size[0] // 2, size[1] // 2, size[0] - 4, size[1] - 4), "blue")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a folder without a params.yaml, with one side cache for all these tests."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RETRIEVAL_CACHE", str(cache))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    picture(tmp_path / "shots/one.png")
+    picture(tmp_path / "shots/trip/zwei ü.jpg", (37, 50))
+    Image.new("RGB", (24, 16), "white").save(tmp_path / "shots/blank.bmp")
+    return tmp_path / "shots"
+
+
+def test_it_gives_what_the_stages_give(folder: Path, tmp_path: Path) -> None:
+    every = find(folder, PROMPTS, threshold=-1, settings=COARSE)
+    similarities = [own.similarity for image in every.values() for own in image.objects]
+    threshold = float(np.median(np.array(similarities, float)))
+    found = find(folder, PROMPTS, threshold=threshold, settings=COARSE)
+    count = sum(len(image.objects) for image in found.values())
+    assert 0 < count < len(similarities)
+    document = changed(ROOT / "params.yaml", COARSE)
+    document |= {"images": str(folder), "classes": {prompt: [prompt] for prompt in PROMPTS}}
+    document["threshold"] = threshold
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "params.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
+    read: Any = lambda stage: params.load(stage.Params, own / "params.yaml")  # noqa: E731
+    store, table, rows = own / "masks.zarr", own / "embeddings.parquet", own / "scores.parquet"
+    masks.run(store, own / "failures.json", read(masks))
+    embeddings.run(store, table, read(embeddings))
+    scores.run(table, rows, read(scores))
+    predictions.run(store, rows, own / "predictions.zarr", read(predictions))
+    assert found.keys() == {"one", "trip/zwei ü", "blank"}
+    with Store(own / "predictions.zarr") as expected:
+        for image, own_image in found.items():
+            prediction = expected.read_predictions(image)
+            for number, prompt in enumerate(PROMPTS):
+                plane = unpack(prediction.masks[number], prediction.width)
+                np.testing.assert_array_equal(own_image.union(prompt), plane)
+                assert len(own_image.masks(prompt)) == prediction.chosen[number]
+
+
+def test_everything_is_written(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    found = find(folder, PROMPTS, threshold=-1, out=out, settings=COARSE)
+    assert {path.name for path in out.iterdir()} == {
+        "masks.zarr", "embeddings.parquet", "scores.parquet", "predictions.zarr", "params.yaml",
+        "annotations.json", "overlays", "failures.json", "made.json",
+    }  # fmt: skip
+    assert len(list((out / "overlays").iterdir())) == len(found) * len(PROMPTS)
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO(out / "annotations.json")
+    assert len(coco.anns) == sum(len(image.objects) for image in found.values()) > 0
+    files = {image.name: image for image in found.values()}
+    table = pd.read_parquet(out / "scores.parquet")
+    for own in coco.anns.values():
+        image = files[coco.imgs[own["image_id"]]["file_name"]]
+        prompt = coco.cats[own["category_id"]]["name"]
+        stack = image.masks(prompt)
+        mask = coco.annToMask(own).astype(bool)
+        assert any(np.array_equal(mask, each) for each in stack)
+        row = table[
+            (table["image"] == image.image)
+            & (table["mask_id"] == int(own["mask_id"]))
+            & (table["class"] == prompt)
+        ]
+        assert own["score"] == pytest.approx(row["similarity"].item(), abs=1e-6)
+    settings = yaml.safe_load((out / "params.yaml").read_text(encoding="utf-8"))
+    assert (settings["images"], settings["threshold"]) == (str(folder), -1)
+
+
+def test_a_single_image_is_named_after_its_file(tmp_path: Path) -> None:
+    path = picture(tmp_path / "fotos/Mein Bild.v2.png")
+    found = find(Path("fotos/Mein Bild.v2.png"), "a red chair", threshold=-1, settings=COARSE)
+    assert list(found) == ["Mein Bild.v2"]
+    (image,) = found.values()
+    assert (image.path, image.name) == (Path("fotos/Mein Bild.v2.png"), path.name)
+    assert image.union("a red chair").shape == (44, 60)
+    assert (tmp_path / "fotos").exists()
+    assert [each.name for each in (tmp_path / "fotos").iterdir()] == [path.name]
+
+
+def test_work_is_done_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    find(folder, "a red chair", threshold=-1, settings=COARSE)
+
+    def load(*_: object) -> None:
+        raise AssertionError("a model is loaded for work that is in the side cache")
+
+    for module in ("retrieval.sam.work", "retrieval.clip.work"):
+        monkeypatch.setattr(f"{module}.load", load)
+    found = find(folder, "a red chair", threshold=0.2, settings=COARSE)
+    assert found.keys() == {"one", "trip/zwei ü", "blank"}
+
+
+def test_the_side_cache_is_beside_the_params(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[str] = []
+    monkeypatch.delenv("RETRIEVAL_CACHE")
+    monkeypatch.setattr("find._run", lambda *_: used.append(str(cache_module.root())) or {})
+    picture(tmp_path / "a.png")
+    find("a.png", "a chair")
+    shutil.copyfile(ROOT / "params.yaml", tmp_path / "params.yaml")
+    find("a.png", "a chair")
+    assert used == [str(ROOT / ".cache"), str(tmp_path / ".cache")]
+
+
+def test_params_of_the_current_folder_are_used(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    document = changed(ROOT / "params.yaml", {**COARSE, "threshold": 0.123})
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(document))
+    find("a.png", "a chair", out="out")
+    made = json.loads((tmp_path / "out/made.json").read_text())
+    assert made == {"prompts": ["a chair"], "threshold": 0.123}
+    assert yaml.safe_load((tmp_path / "out/params.yaml").read_text())["sam"] == document["sam"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["none.png", "a chair"], "none.png is neither an image nor a folder"),
+        (["notes.txt", "a chair"], r"notes.txt is not an image by its name \(\.bmp, "),
+        (["torn.png", "a chair"], "1 of 1 images failed; .*'torn': torn.png cannot be read"),
+        (["empty", "a chair"], "empty holds no images"),
+        (["a.png", " "], "a prompt must not be empty"),
+        (["a.png", "x " * 100], "77 tokens"),
+        (["a.png", "a chair", "--threshold", "2"], "^params.yaml: threshold is 2.0; it must be"),
+        (["a.png", "a chair", "--sam", "huge"], "^params.yaml: sam.model is 'huge'; it must be"),
+        (["a.png", "a chair", "--points-per-side", "0"], "points_per_side is 0; it must be"),
+        (["a.png", "a chair", "--set", "sam.points=1"], "sam.points is not a known key; allowed"),
+        (["a.png", "a chair", "--set", "sum.model=tiny"], "sum.model is not a known key of"),
+        (["a.png", "a chair", "--set", "threshold.x=1"], "threshold.x is not a known key of"),
+        (["a.png", "a chair", "--set", "nothing"], "--set nothing: it must be KEY=VALUE"),
+        (["a.png", "a chair", "--out", "."], "holds other files|would be taken"),
+        (["shots", "a chair", "--out", "shots/found"], "would be taken for images next time"),
+    ],
+)
+def test_mistakes_are_told_in_words(
+    folder: Path, tmp_path: Path, arguments: list[str], why: str
+) -> None:
+    picture(tmp_path / "a.png")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / "torn.png").write_bytes((tmp_path / "a.png").read_bytes()[:100])
+    with pytest.raises(UserError, match=why) as caught:
+        __main__.main(["--set", "sam.points_per_side=2", *arguments])
+    assert "dvc" not in str(caught.value)
+    assert ".tmp" not in str(caught.value)
+    assert not re.search("tmp[a-z0-9_]{8}/", str(caught.value))
+    assert not (tmp_path / "found").exists()
+
+
+def test_at_the_command_line_images_that_fail_may_be_skipped(folder: Path, tmp_path: Path) -> None:
+    (folder / "torn.png").write_bytes((folder / "one.png").read_bytes()[:100])
+    settings = [part for key, value in COARSE.items() for part in ("--set", f"{key}={value}")]
+    line = __main__.main(
+        ["shots", *PROMPTS, "--threshold=-1", "--on-error", "skip", "--out", "o", *settings]
+    )
+    with Store(tmp_path / "o/masks.zarr") as store:
+        count = sum(len(store.array(image, "ids")) for image in store.images())
+    assert line.startswith(f"find: {count} masks of 'a red chair' in ")
+    assert line.endswith("; 1 images failed: see o/failures.json; look at o/overlays")
+    with pytest.raises(UserError, match="1 of 4 images failed; the others are done and kept"):
+        __main__.main(["shots", "a chair", "--out", "p", *settings])
+
+
+def test_importing_it_loads_no_model() -> None:
+    loaded = loaded_modules("import find, find.__main__")
+    assert not loaded & {"torch", "pandas", "zarr", "clip", "segment_anything", "numba"}
+
+
+def test_an_image_without_a_single_mask_is_in_the_result(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    nothing = {**COARSE, "sam.pred_iou_thresh": 1.0, "sam.stability_score_thresh": 1.0}
+    found = find("a.png", "a chair", threshold=-1, out="out", settings=nothing)
+    assert found["a"].masks("a chair").shape == (0, 44, 60)
+    assert not found["a"].union("a chair").any()
+    document = json.loads((tmp_path / "out/annotations.json").read_text(encoding="utf-8"))
+    assert [image["file_name"] for image in document["images"]] == ["a.png"]
+    assert document["annotations"] == []

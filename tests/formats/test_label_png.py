@@ -1,0 +1,80 @@
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from formats import label_png, objects
+from formats.objects import AnnotatedImage, Object
+from retrieval.errors import UserError
+from retrieval.masks import pack
+from tests.builders import Bools
+from tests.formats.conftest import CLASSES, Pipeline
+
+
+def test_pixels_of_one_class_have_its_number_and_the_smallest_region_lies_on_top(
+    pipeline: Pipeline, tmp_path: Path
+) -> None:
+    remark = label_png.write(tmp_path, objects.read(pipeline.files, "classes"))
+    names = json.loads((tmp_path / "classes.json").read_text(encoding="utf-8"))
+    assert names == {"0": "background", "1": CLASSES[0], "2": CLASSES[1], "3": CLASSES[2]}
+    shared = 0
+    for image, planes in pipeline.planes().items():
+        with Image.open(tmp_path / "labels" / f"{image}.png") as picture:
+            assert picture.mode == "P"
+            labels = np.array(picture)
+        count = np.sum([*planes.values()], axis=0)
+        shared += (count > 1).sum()
+        assert not labels[count == 0].any()
+        smallest = min(planes, key=lambda name: planes[name].sum() or np.inf)
+        for number, name in names.items():
+            if name in planes:
+                assert np.all(labels[planes[name] & (count == 1)] == int(number))
+            if name == smallest:
+                assert np.all(labels[planes[name]] == int(number))
+    assert remark.startswith(f"{shared} pixels of several classes")
+    assert shared > 0
+
+
+def test_without_overlaps_the_planes_come_back_exactly(pipeline: Pipeline, tmp_path: Path) -> None:
+    pipeline.similarity = {image: rows * 0 - 1 for image, rows in pipeline.similarity.items()}
+    found = objects.read(pipeline.files, "classes")
+    image = next(found.images)
+    left = np.zeros((image.height, image.width), bool)
+    left[:, :3] = True
+    apart = dataclasses.replace(
+        image, objects=(object_of(CLASSES[2], left), object_of(CLASSES[0], ~left))
+    )
+    labels, shared = label_png.label_map(apart, CLASSES)
+    np.testing.assert_array_equal(labels == 3, left)
+    np.testing.assert_array_equal(labels == 1, ~left)
+    assert shared == 0
+
+
+def object_of(name: str, mask: Bools) -> Object:
+    return Object(name, pack(mask), (0, 0, 1, 1), int(mask.sum()))
+
+
+def test_of_two_equal_regions_the_first_class_lies_on_top(tmp_path: Path) -> None:
+    every = np.ones((2, 3), bool)
+    twice = (object_of("b", every), object_of("a", every))
+    image = AnnotatedImage("x", tmp_path, "x.png", 2, 3, twice)
+    labels, shared = label_png.label_map(image, ("a", "b"))
+    assert (labels.tolist(), shared) == ([[1, 1, 1], [1, 1, 1]], 6)
+
+
+def test_the_palette_is_pascal_vocs() -> None:
+    first = [(0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0), (0, 0, 128), (128, 0, 128)]
+    assert [tuple(colour) for colour in label_png.palette(6).tolist()] == first
+    assert label_png.palette(256)[255].tolist() == [224, 224, 192]
+    assert len({tuple(colour) for colour in label_png.palette(256).tolist()}) == 256
+
+
+def test_more_classes_than_numbers_are_refused(pipeline: Pipeline, tmp_path: Path) -> None:
+    found = dataclasses.replace(
+        objects.read(pipeline.files, "classes"), classes=tuple(map(str, range(256)))
+    )
+    with pytest.raises(UserError, match="256 classes do not fit"):
+        label_png.write(tmp_path, found)
