@@ -57,11 +57,11 @@ def _clip(model: str, sha256: str) -> Checkpoint:
 # SAM: each hash was read in several unrelated public sources. CLIP: `clip.clip._MODELS`, where the
 # hash is a part of the address; written out here because importing clip loads torch.
 CHECKPOINTS = (
-    _tiny("sam", "6072410005a17f76931ac683839a9eff1f3d2dfd19037de8c961e9f8fedbfe73"),
+    _tiny("sam", "131689705fab113319d98282e52bd538b729faff04a14e039ee7c085d0384ddd"),
     _sam("vit_b", "01ec64", "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912"),
     _sam("vit_l", "0b3195", "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622"),
     _sam("vit_h", "4b8939", "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e"),
-    _tiny("clip", "8db5036e3f69dc924749949b04517917bd319e281de0a951ed4a08a379ea28f3"),
+    _tiny("clip", "d51c8cc52a4e0f506b434cd07c1274132d08cb0833557db782d65dccad444786"),
     _clip("RN50", "afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762"),
     _clip("RN101", "8fa8567bab74a42d41c5915025a8e4538c3bdbe8804a470a72f30b0d94fab599"),
     _clip("RN50x4", "7e526bd135e493cef0776de27d5f42653e6b4c8bf9e0f653bb11773263205fdd"),
