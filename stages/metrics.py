@@ -1,6 +1,12 @@
-"""metrics: predictions of the test part against the ground truth -> metrics/metrics.json."""
+"""metrics: predictions of the test part against the ground truth -> metrics/metrics.json.
 
+metrics/images.csv holds what they are made of: the pixels counted of each image and class.
+"""
+
+import csv
+import io
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +19,7 @@ from retrieval.masks import ImagePredictions, pack
 
 PREDICTIONS = Path("data/predictions.zarr")
 METRICS = Path("metrics/metrics.json")
+IMAGES = Path("metrics/images.csv")
 
 
 class Params(params.Section):
@@ -22,8 +29,10 @@ class Params(params.Section):
     calibration: splits.Patterns
 
 
-def run(predictions: Path, metrics: Path, settings: Params) -> str:
-    """Write `metrics`; the closing line. Without ground truth only images and masks are counted.
+def run(predictions: Path, metrics: Path, table: Path, settings: Params) -> str:
+    """Write `metrics` and `table`; the closing line.
+
+    Without ground truth only images and masks are counted, and the table has no row.
 
     Raises:
         UserError: an input is missing or damaged, or does not fit the others.
@@ -36,7 +45,7 @@ def run(predictions: Path, metrics: Path, settings: Params) -> str:
         classes = store.read_predictions(images[0]).classes
         if label_maps:
             ground_truth.expect_classes(classes, truth.labels)
-        masks, chosen, agreements = 0, np.zeros(len(classes), np.int64), []
+        masks, chosen, counted = 0, np.zeros(len(classes), np.int64), {}
         for image in cli.progress(images, len(images), "metrics"):
             prediction = store.read_predictions(image)
             if prediction.classes != classes:
@@ -44,14 +53,15 @@ def run(predictions: Path, metrics: Path, settings: Params) -> str:
             masks += prediction.mask_count
             chosen += prediction.chosen
             if label_maps:
-                agreements.append(compare(prediction, label_maps[image], truth))
-    figures = evaluation.report(agreements, classes) if agreements else {}
+                counted[image] = compare(prediction, label_maps[image], truth)
+    figures = evaluation.report(list(counted.values()), classes) if counted else {}
     tree = {"images": len(images), "masks": masks, **figures}
     tree["classes"] = {
         name: {"masks": int(count), **figures.get("classes", {}).get(name, {})}
         for name, count in zip(classes, chosen, strict=True)
     }
     files.write_file(metrics, (json.dumps(tree, indent=2) + "\n").encode())
+    files.write_file(table, image_table(counted, classes).encode())
     return closing_line(tree, truth)
 
 
@@ -65,6 +75,24 @@ def compare(
     )
     planes = ground_truth.class_planes(labels, prediction.classes, truth.labels)
     return evaluation.agreement(prediction.masks, pack(planes), prediction.width)
+
+
+def image_table(counted: Mapping[str, evaluation.Agreement], classes: Sequence[str]) -> str:
+    """CSV, a row for each image and class that is true or predicted anywhere in it.
+
+    Sorted by image, classes in their order. `iou` is empty where the image does not show the class:
+    what is predicted there are false alarms, and enters no mean. The rest are numbers of pixels.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["image", "class", "iou", "hits", "false_alarms", "misses"])
+    for image, counts in sorted(counted.items()):
+        for index, iou in enumerate(evaluation.iou(counts).round(evaluation.DIGITS).tolist()):
+            pixels = [int(n[index]) for n in (counts.hits, counts.false_alarms, counts.misses)]
+            if any(pixels):
+                shown = iou if counts.true[index] else ""
+                writer.writerow([image, classes[index], shown, *pixels])
+    return text.getvalue()
 
 
 def closing_line(tree: dict[str, Any], truth: GroundTruth) -> str:
@@ -82,7 +110,7 @@ def closing_line(tree: dict[str, Any], truth: GroundTruth) -> str:
 
 def main() -> str:
     """Run the stage on the pipeline's own files."""
-    return run(PREDICTIONS, METRICS, params.load(Params))
+    return run(PREDICTIONS, METRICS, IMAGES, params.load(Params))
 
 
 if __name__ == "__main__":

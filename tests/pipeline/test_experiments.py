@@ -94,4 +94,9 @@ def test_plots_diff_puts_the_panels_side_by_side(experiment: Experiment) -> None
             assert picture in page
             assert experiment.workspace.path(f"dvc_plots/{picture}").stat().st_size > 0
     status = experiment.workspace.git("status", "--short").splitlines()
-    assert status == [" M dvc.lock", " M metrics/metrics.json", " M params.yaml"]
+    assert status == [
+        " M dvc.lock",
+        " M metrics/images.csv",
+        " M metrics/metrics.json",
+        " M params.yaml",
+    ]

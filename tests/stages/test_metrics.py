@@ -1,3 +1,4 @@
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ class Run:
     def __init__(self, folder: Path) -> None:
         rng = np.random.default_rng(0)
         self.predictions, self.output = folder / "predictions.zarr", folder / "m" / "metrics.json"
+        self.table = folder / "m" / "images.csv"
         self.truth = folder / "gt"
         self.planes: dict[str, Bools] = {n: rng.random((3, *s)) < 0.4 for n, s in SIZES.items()}
         self.planes["b"][1] = False
@@ -44,9 +46,13 @@ class Run:
         section = {"folder": str(self.truth), "pattern": "{image}.npy", "palette": {}}
         truth = GroundTruth.model_validate({**section, "labels": LABELS, **changes})
         settings = metrics.Params(ground_truth=truth, calibration=calibration)
-        self.line = metrics.run(self.predictions, self.output, settings)
+        self.line = metrics.run(self.predictions, self.output, self.table, settings)
         found: dict[str, Any] = json.loads(self.output.read_text())
         return found
+
+    def rows(self) -> list[dict[str, str]]:
+        with self.table.open(newline="") as file:
+            return list(csv.DictReader(file))
 
 
 @pytest.fixture
@@ -182,3 +188,42 @@ def test_images_that_thresholds_were_chosen_on_are_not_reported(run: Run) -> Non
     assert everything["classes"]["chair"]["masks"] - found["classes"]["chair"]["masks"] == 4
     with pytest.raises(UserError, match="every image fits"):
         run(calibration=("*",))
+
+
+def test_the_table_holds_the_pixels_of_each_image_and_class(run: Run) -> None:
+    run()
+    found = {(row["image"], row["class"]): row for row in run.rows()}
+    assert list(found) == [
+        ("a", "chair"), ("a", "sofa"), ("a", "lamp"),
+        ("b", "chair"), ("b", "sofa"), ("b", "lamp"),
+        ("scan/c", "chair"), ("scan/c", "sofa"), ("scan/c", "lamp"),
+    ]  # fmt: skip
+    for (image, name), row in found.items():
+        predicted = run.planes[image][list(LABELS).index(name)]
+        true = np.isin(run.labels[image], LABELS[name])
+        hits, misses = (predicted & true).sum(), (true & ~predicted).sum()
+        pixels = [int(row[key]) for key in ("hits", "false_alarms", "misses")]
+        assert pixels == [hits, (predicted & ~true).sum(), misses]
+        if true.any():
+            assert float(row["iou"]) == pytest.approx(hits / sum(pixels), abs=1e-6)
+        else:
+            assert row["iou"] == ""
+    assert [found["scan/c", "sofa"]["iou"], found["b", "sofa"]["iou"]] == ["", "0.0"]
+
+
+def test_neither_true_nor_predicted_is_no_row(run: Run) -> None:
+    run.planes["scan/c"][1] = False
+    run.write_predictions(tuple(LABELS))
+    run()
+    assert ("scan/c", "sofa") not in [(row["image"], row["class"]) for row in run.rows()]
+
+
+def test_the_means_are_those_of_the_table(run: Run) -> None:
+    found = run()
+    ious = [float(row["iou"]) for row in run.rows() if row["class"] == "chair" and row["iou"]]
+    assert found["classes"]["chair"]["mean_image_iou"] == pytest.approx(np.mean(ious), abs=1e-6)
+
+
+def test_without_ground_truth_the_table_has_no_row(run: Run) -> None:
+    run(folder=str(run.truth.parent / "nowhere"))
+    assert run.table.read_text() == "image,class,iou,hits,false_alarms,misses\n"
