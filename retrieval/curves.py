@@ -18,6 +18,7 @@ from retrieval.evaluation import Counts, Floats, ratio
 from retrieval.masks import Packed
 
 Scores = npt.NDArray[np.float32]
+Words = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,8 @@ def image_curve(masks: Packed, scores: Scores, true: Packed) -> ImageCurve:
         true: (H, W8) packed bits of the class in the ground truth.
     """
     words, truth = (
-        _words(masks.reshape(len(masks), true.size)),
-        _words(true.reshape(1, true.size))[0],
+        as_words(masks.reshape(len(masks), true.size)),
+        as_words(true.reshape(1, true.size))[0],
     )
     order = np.argsort(-scores, kind="stable")
     hits, predicted = np.zeros(len(scores), np.int64), np.zeros(len(scores), np.int64)
@@ -159,7 +160,7 @@ def _steps_done(curve: ImageCurve, scores: Scores) -> npt.NDArray[np.intp]:
     return np.searchsorted(-curve.scores, -scores, side="right")
 
 
-def _words(planes: Packed) -> npt.NDArray[np.uint64]:
+def as_words(planes: Packed) -> Words:
     """(N, B) bytes as (N, ceil(B / 8)) words, filled up with zeros: counted eight times as fast."""
     padded = np.pad(planes, ((0, 0), (0, -planes.shape[1] % 8)))
     return np.ascontiguousarray(padded).view(np.uint64)

@@ -92,7 +92,8 @@ def class_figures(counts: Agreement) -> dict[str, float | int]:
     """The figures of one class over I images; `counts` of shape (I,).
 
     - mean_image_iou: mean IoU over the images that show the class in the ground truth.
-    - pooled_iou, precision, recall: of all pixels of all images together.
+    - pooled_iou, precision, recall, f1: of all pixels of all images together. f1, the harmonic mean
+      of precision and recall, is 2 hits / (predicted + true).
     - images_with_class, images_absent: images that show the class and that do not.
     - false_alarm_images: images that do not show the class and have pixels predicted.
 
@@ -105,6 +106,7 @@ def class_figures(counts: Agreement) -> dict[str, float | int]:
         "pooled_iou": float(ratio(hits, hits + counts.false_alarms.sum() + counts.misses.sum())),
         "precision": float(ratio(hits, counts.predicted.sum())),
         "recall": float(ratio(hits, counts.true.sum())),
+        "f1": float(ratio(2 * hits, counts.predicted.sum() + counts.true.sum())),
         "images_with_class": int(shows.sum()),
         "images_absent": int((~shows).sum()),
         "false_alarm_images": int((~shows & (counts.predicted > 0)).sum()),
@@ -125,32 +127,7 @@ BASELINES = {"everything": everything, "nothing": nothing}
 """Predictions that look at nothing: a figure means something where it is above theirs."""
 
 
-def report(images: Sequence[Agreement], classes: Sequence[str]) -> dict[str, Any]:
-    """The figures of all classes over I images, at least one, as a tree of numbers.
-
-    - mean_image_iou: the mean of the classes' own.
-    - classes.NAME: `class_figures`.
-    - baselines.everything.NAME, baselines.nothing.NAME: the mean_image_iou of that baseline.
-
-    What has no value is left out, for JSON has no NaN; floats are rounded to `DIGITS`.
-    """
-    columns = {name: _class(images, index) for index, name in enumerate(classes)}
-    figures = {name: class_figures(column) for name, column in columns.items()}
-    tree = {
-        "mean_image_iou": mean(np.array([each["mean_image_iou"] for each in figures.values()])),
-        "classes": figures,
-        "baselines": {
-            baseline: {
-                name: class_figures(predict(column))["mean_image_iou"]
-                for name, column in columns.items()
-            }
-            for baseline, predict in BASELINES.items()
-        },
-    }
-    return _tidy(tree)
-
-
-def _class(images: Sequence[Agreement], index: int) -> Agreement:
+def column(images: Sequence[Agreement], index: int) -> Agreement:
     """One class of I agreements of shape (C,), as one of shape (I,)."""
     names = [field.name for field in fields(Agreement)]
     return Agreement(
@@ -158,13 +135,16 @@ def _class(images: Sequence[Agreement], index: int) -> Agreement:
     )
 
 
-def _tidy(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Without NaN and what is left empty by that, floats rounded."""
-    tidy: dict[str, Any] = {}
+def tidy(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """A tree of numbers as JSON can hold it: without NaN and what is left empty by that, rounded.
+
+    Floats are rounded to `DIGITS`.
+    """
+    result: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, Mapping):
-            if branch := _tidy(value):
-                tidy[key] = branch
+            if branch := tidy(value):
+                result[key] = branch
         elif not math.isnan(value):
-            tidy[key] = round(value, DIGITS) if isinstance(value, float) else value
-    return tidy
+            result[key] = round(value, DIGITS) if isinstance(value, float) else value
+    return result

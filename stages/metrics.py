@@ -1,6 +1,7 @@
 """metrics: predictions of the test part against the ground truth -> metrics/metrics.json.
 
-metrics/images.csv holds what they are made of: the pixels counted of each image and class.
+metrics.json holds the dozen figures to compare first, details.json all of them, and images.csv what
+they are made of: the pixels counted of each image and class.
 """
 
 import csv
@@ -8,17 +9,30 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from retrieval import cli, evaluation, files, ground_truth, mask_store, params, splits
+from retrieval import (
+    breakdown,
+    cli,
+    evaluation,
+    files,
+    ground_truth,
+    mask_store,
+    params,
+    report,
+    splits,
+)  # fmt: skip
+from retrieval.breakdown import ImageResult
 from retrieval.errors import UserError
 from retrieval.ground_truth import GroundTruth
-from retrieval.masks import ImagePredictions, pack
+from retrieval.masks import ImagePredictions
 
 PREDICTIONS = Path("data/predictions.zarr")
+CEILINGS = Path("metrics/ceilings.json")
 METRICS = Path("metrics/metrics.json")
+DETAILS = Path("metrics/details.json")
 IMAGES = Path("metrics/images.csv")
 
 
@@ -29,10 +43,18 @@ class Params(params.Section):
     calibration: splits.Patterns
 
 
-def run(predictions: Path, metrics: Path, table: Path, settings: Params) -> str:
-    """Write `metrics` and `table`; the closing line.
+class Outputs(NamedTuple):
+    """Where the results go."""
 
-    Without ground truth only images and masks are counted, and the table has no row.
+    metrics: Path
+    details: Path
+    images: Path
+
+
+def run(predictions: Path, ceilings: Path, outputs: Outputs, settings: Params) -> str:
+    """Write the outputs; the closing line.
+
+    Without ground truth only images and masks are counted, and the table of images has no row.
 
     Raises:
         UserError: an input is missing or damaged, or does not fit the others.
@@ -45,7 +67,7 @@ def run(predictions: Path, metrics: Path, table: Path, settings: Params) -> str:
         classes = store.read_predictions(images[0]).classes
         if label_maps:
             ground_truth.expect_classes(classes, truth.labels)
-        masks, chosen, counted = 0, np.zeros(len(classes), np.int64), {}
+        masks, chosen, results = 0, np.zeros(len(classes), np.int64), {}
         for image in cli.progress(images, len(images), "metrics"):
             prediction = store.read_predictions(image)
             if prediction.classes != classes:
@@ -53,31 +75,48 @@ def run(predictions: Path, metrics: Path, table: Path, settings: Params) -> str:
             masks += prediction.mask_count
             chosen += prediction.chosen
             if label_maps:
-                counted[image] = compare(prediction, label_maps[image], truth)
-    figures = evaluation.report(list(counted.values()), classes) if counted else {}
-    tree = {"images": len(images), "masks": masks, **figures}
-    tree["classes"] = {
-        name: {"masks": int(count), **figures.get("classes", {}).get(name, {})}
-        for name, count in zip(classes, chosen, strict=True)
-    }
-    files.write_file(metrics, (json.dumps(tree, indent=2) + "\n").encode())
-    files.write_file(table, image_table(counted, classes).encode())
-    return closing_line(tree, truth)
+                results[image] = compare(prediction, label_maps[image], truth)
+    counts = dict(zip(classes, chosen.tolist(), strict=True))
+    tree = {"classes": {name: {"masks": count} for name, count in counts.items()}}
+    short: dict[str, Any] = {"images": len(images), "masks": masks}
+    if results:
+        tree = report.details(list(results.values()), classes, read_ceilings(ceilings, classes))
+        for name, count in counts.items():
+            tree["classes"][name] = {"masks": count, **tree["classes"][name]}
+        short |= report.summary(tree, classes[0])
+    write_json(outputs.metrics, short)
+    write_json(outputs.details, tree)
+    files.write_file(outputs.images, image_table(results, classes).encode())
+    return closing_line(short, tree, truth)
 
 
-def compare(
-    prediction: ImagePredictions, label_map: Path, truth: GroundTruth
-) -> evaluation.Agreement:
+def compare(prediction: ImagePredictions, label_map: Path, truth: GroundTruth) -> ImageResult:
     """Count one image's pixels, for each class of the prediction."""
     labels = ground_truth.read_labels(label_map, truth.palette)
     ground_truth.expect_shape(
         labels, prediction.height, prediction.width, label_map, prediction.image
     )
     planes = ground_truth.class_planes(labels, prediction.classes, truth.labels)
-    return evaluation.agreement(prediction.masks, pack(planes), prediction.width)
+    return breakdown.compare(prediction.masks, planes)
 
 
-def image_table(counted: Mapping[str, evaluation.Agreement], classes: Sequence[str]) -> str:
+def read_ceilings(path: Path, classes: Sequence[str]) -> dict[str, dict[str, float]]:
+    """What the stage `ceilings` found for each class."""
+    try:
+        found: dict[str, dict[str, float]] = json.loads(path.read_text())["classes"]
+        if list(found) == list(classes):
+            return found
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    raise UserError(f"{path} is missing, damaged or of other classes: run `dvc repro`")
+
+
+def write_json(path: Path, tree: Mapping[str, Any]) -> None:
+    """Write a file that git shows line by line."""
+    files.write_file(path, (json.dumps(tree, indent=2) + "\n").encode())
+
+
+def image_table(results: Mapping[str, ImageResult], classes: Sequence[str]) -> str:
     """CSV, a row for each image and class that is true or predicted anywhere in it.
 
     Sorted by image, classes in their order. `iou` is empty where the image does not show the class:
@@ -86,7 +125,8 @@ def image_table(counted: Mapping[str, evaluation.Agreement], classes: Sequence[s
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["image", "class", "iou", "hits", "false_alarms", "misses"])
-    for image, counts in sorted(counted.items()):
+    for image, result in sorted(results.items()):
+        counts = result.counts
         for index, iou in enumerate(evaluation.iou(counts).round(evaluation.DIGITS).tolist()):
             pixels = [int(n[index]) for n in (counts.hits, counts.false_alarms, counts.misses)]
             if any(pixels):
@@ -95,12 +135,12 @@ def image_table(counted: Mapping[str, evaluation.Agreement], classes: Sequence[s
     return text.getvalue()
 
 
-def closing_line(tree: dict[str, Any], truth: GroundTruth) -> str:
+def closing_line(short: dict[str, Any], tree: dict[str, Any], truth: GroundTruth) -> str:
     """What was measured, and which classes no image shows, so that they are in no mean."""
-    figures = tree["classes"]
-    if not any("images_with_class" in each for each in figures.values()):
-        counts = f"{tree['images']} images, {tree['masks']} masks"
+    if "overall" not in tree:
+        counts = f"{short['images']} images, {short['masks']} masks"
         return f"metrics: {counts}; no ground truth in {truth.folder}, so nothing else"
+    figures = tree["classes"]
     shown = [name for name in figures if "mean_image_iou" in figures[name]]
     absent = [name for name in figures if name not in shown]
     parts = [f"{name} {figures[name]['mean_image_iou']:.4f}" for name in shown]
@@ -110,7 +150,8 @@ def closing_line(tree: dict[str, Any], truth: GroundTruth) -> str:
 
 def main() -> str:
     """Run the stage on the pipeline's own files."""
-    return run(PREDICTIONS, METRICS, IMAGES, params.load(Params))
+    outputs = Outputs(METRICS, DETAILS, IMAGES)
+    return run(PREDICTIONS, CEILINGS, outputs, params.load(Params))
 
 
 if __name__ == "__main__":

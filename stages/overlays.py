@@ -1,9 +1,10 @@
 """overlays: some images with their ground truth and prediction, a panel each -> data/overlays."""
 
-from collections.abc import Iterator
+import csv
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import pydantic
 from PIL import Image
@@ -15,13 +16,15 @@ from retrieval.masks import ImagePredictions, unpack
 from retrieval.overlays import Mask
 
 PREDICTIONS = Path("data/predictions.zarr")
+TABLE = Path("metrics/images.csv")
 OVERLAYS = Path("data/overlays")
 QUALITY = 88
 
 
 class Overlays(params.Section):
-    """How many panels, and of which class."""
+    """How many panels, of which class, and of which images: the first by id, or the worst."""
 
+    order: Literal["name", "worst"]
     count: Annotated[int, pydantic.Field(ge=0, le=100)]
     class_: params.Text = pydantic.Field(alias="class")
 
@@ -35,11 +38,17 @@ class Params(params.Section):
     overlays: Overlays
 
 
-def run(predictions: Path, output: Path, settings: Params) -> str:
+def run(predictions: Path, table: Path, output: Path, settings: Params) -> str:
     """Fill the folder `output` with panels; the closing line.
 
-    They are of the first images of the test part, by id, that show the class in the ground truth;
-    without ground truth simply the first.
+    They are of images of the test part that show the class in the ground truth: the first by id, or
+    those with the lowest IoU, of equals the first. Without ground truth simply the first.
+
+    Args:
+        predictions: the store.
+        table: metrics/images.csv, the IoU of each image.
+        output: is replaced.
+        settings: how many, and which.
 
     Raises:
         UserError: an input is missing or damaged, or does not fit the others.
@@ -48,7 +57,7 @@ def run(predictions: Path, output: Path, settings: Params) -> str:
     paths = images.find(settings.images)
     with mask_store.Store(predictions) as store, files.replacing_folder(output) as folder:
         drawn = 0
-        for prediction, true in islice(candidates(store, name, settings), count):
+        for prediction, true in islice(candidates(store, table, settings), count):
             if prediction.image not in paths:
                 raise UserError(
                     f"{settings.images} has no image {prediction.image!r}: run `dvc repro`"
@@ -60,10 +69,10 @@ def run(predictions: Path, output: Path, settings: Params) -> str:
 
 
 def candidates(
-    store: mask_store.Store, name: str, settings: Params
+    store: mask_store.Store, table: Path, settings: Params
 ) -> Iterator[tuple[ImagePredictions, Mask | None]]:
-    """Predictions by image id, each with the (H, W) bool pixels of the class, if known."""
-    truth = settings.ground_truth
+    """Predictions in order, each with the (H, W) bool pixels of the class, if known."""
+    name, truth = settings.overlays.class_, settings.ground_truth
     reported = splits.test_part(store.images(), settings.calibration)
     label_maps = ground_truth.pair(reported, truth.folder, truth.pattern)
     classes = store.read_predictions(reported[0]).classes
@@ -71,6 +80,8 @@ def candidates(
         raise UserError(f"overlays.class is {name!r}; it must be one of {', '.join(classes)}")
     if label_maps and name not in truth.labels:
         raise UserError(f"overlays.class is {name!r}, which ground_truth.labels does not have")
+    if label_maps and settings.overlays.order == "worst":
+        reported = worst_first(table, name, reported)
     for image in reported:
         prediction = store.read_predictions(image)
         if not label_maps:
@@ -82,6 +93,19 @@ def candidates(
         true = ground_truth.class_mask(labels, truth.labels[name])
         if true.any():
             yield prediction, true
+
+
+def worst_first(table: Path, name: str, reported: Sequence[str]) -> list[str]:
+    """The images that show the class, the lowest IoU first."""
+    try:
+        with table.open(encoding="utf-8", newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row["class"] == name and row["iou"]]
+        ious = {row["image"]: float(row["iou"]) for row in rows}
+    except (OSError, ValueError, KeyError, TypeError, csv.Error):
+        raise UserError(f"{table} is missing or damaged: run `dvc repro`") from None
+    if unknown := ious.keys() - set(reported):
+        raise UserError(f"{table} and the predictions differ in {min(unknown)!r}: run `dvc repro`")
+    return sorted(ious, key=lambda image: (ious[image], image))
 
 
 def draw(prediction: ImagePredictions, true: Mask | None, path: Path, name: str) -> Image.Image:
@@ -100,7 +124,7 @@ def draw(prediction: ImagePredictions, true: Mask | None, path: Path, name: str)
 
 def main() -> str:
     """Run the stage on the pipeline's own files."""
-    return run(PREDICTIONS, OVERLAYS, params.load(Params))
+    return run(PREDICTIONS, TABLE, OVERLAYS, params.load(Params))
 
 
 if __name__ == "__main__":

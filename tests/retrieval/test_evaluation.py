@@ -1,8 +1,6 @@
-import json
 import math
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -67,6 +65,7 @@ def test_a_class_is_averaged_over_the_images_that_show_it() -> None:
         "pooled_iou": 10 / 70,
         "precision": 10 / 35,
         "recall": 10 / 45,
+        "f1": 20 / 80,
         "images_with_class": 2,
         "images_absent": 2,
         "false_alarm_images": 1,
@@ -80,68 +79,11 @@ def test_figures_without_a_value_are_nan() -> None:
         "pooled_iou",
         "precision",
         "recall",
+        "f1",
     }
     missed = evaluation.class_figures(counts([0], [0], [7]))
     assert math.isnan(missed["precision"])
     assert (missed["recall"], missed["mean_image_iou"], missed["pooled_iou"]) == (0, 0, 0)
-
-
-def images() -> list[evaluation.Agreement]:
-    """Two images, three classes: found with IoU 1/3 and 1; never found; never shown."""
-    return [
-        counts([10, 0, 0], [10, 0, 5], [10, 40, 0], 100),
-        counts([50, 0, 0], [0, 0, 0], [0, 0, 0], 200),
-    ]
-
-
-def test_the_report_of_literal_images() -> None:
-    found = evaluation.report(images(), ["chair", "sofa", "lamp"])
-    assert found == {
-        "mean_image_iou": 0.333333,  # of chair's 0.666667 and sofa's 0
-        "classes": {
-            "chair": {
-                "mean_image_iou": 0.666667,
-                "pooled_iou": 0.75,
-                "precision": 0.857143,
-                "recall": 0.857143,
-                "images_with_class": 2,
-                "images_absent": 0,
-                "false_alarm_images": 0,
-            },
-            "sofa": {
-                "mean_image_iou": 0.0,
-                "pooled_iou": 0.0,
-                "recall": 0.0,
-                "images_with_class": 1,
-                "images_absent": 1,
-                "false_alarm_images": 0,
-            },
-            "lamp": {
-                "pooled_iou": 0.0,
-                "precision": 0.0,
-                "images_with_class": 0,
-                "images_absent": 2,
-                "false_alarm_images": 1,
-            },
-        },
-        "baselines": {
-            "everything": {"chair": 0.225, "sofa": 0.4},
-            "nothing": {"chair": 0.0, "sofa": 0.0},
-        },
-    }
-
-
-def leaves(tree: dict) -> list:
-    nested = [leaves(value) if isinstance(value, dict) else [value] for value in tree.values()]
-    return [leaf for part in nested for leaf in part]
-
-
-@given(st.lists(st.tuples(*[st.integers(0, 9)] * 6), min_size=1))
-def test_the_report_is_numbers_only(rows: list[tuple[int, ...]]) -> None:
-    agreements = [counts([*row[:2]], [*row[2:4]], [*row[4:]]) for row in rows]
-    found = evaluation.report(agreements, ["a", "b"])
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert all(type(leaf) in (int, float) for leaf in leaves(found))
 
 
 @given(PAIRS)
@@ -156,8 +98,16 @@ def test_the_baselines_are_what_such_predictions_would_get(pair: tuple[Bools, Bo
             np.testing.assert_array_equal(array, getattr(expected, name))
 
 
-def test_floats_are_rounded_and_counts_stay_whole() -> None:
-    found = evaluation.report([counts([1], [0], [2])], ["chair"])
-    assert found["classes"]["chair"]["mean_image_iou"] == pytest.approx(1 / 3, abs=5e-7)
-    assert len(str(found["mean_image_iou"])) == 8
-    assert type(found["classes"]["chair"]["images_with_class"]) is int
+def test_a_column_is_one_class_of_all_images() -> None:
+    found = evaluation.column([counts([1, 2], [3, 4], [5, 6]), counts([7, 8], [9, 0], [1, 2])], 1)
+    assert [array.tolist() for array in vars(found).values()] == [
+        [2, 8],
+        [4, 0],
+        [6, 2],
+        [100, 100],
+    ]
+
+
+def test_a_tidy_tree_is_json() -> None:
+    tree = {"a": 1 / 3, "b": {"c": math.nan, "d": {"e": math.nan}}, "f": 2, "g": {"h": 0.0}}
+    assert evaluation.tidy(tree) == {"a": 0.333333, "f": 2, "g": {"h": 0.0}}

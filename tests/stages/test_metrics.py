@@ -14,6 +14,11 @@ from stages import metrics
 from tests.builders import Bools
 
 LABELS = {"chair": (6, 7), "sofa": (3,), "lamp": (9,)}
+CEILINGS: dict[str, dict[str, float]] = {
+    "chair": {"masks": 0.9, "labels": 0.8, "best_threshold": 0.7},
+    "sofa": {"masks": 0.8, "best_threshold": 0.5},
+    "lamp": {},
+}
 SIZES = {"a": (9, 13), "b": (6, 24), "scan/c": (5, 5)}
 
 
@@ -23,7 +28,9 @@ class Run:
     def __init__(self, folder: Path) -> None:
         rng = np.random.default_rng(0)
         self.predictions, self.output = folder / "predictions.zarr", folder / "m" / "metrics.json"
-        self.table = folder / "m" / "images.csv"
+        self.details, self.table = folder / "m" / "details.json", folder / "m" / "images.csv"
+        self.ceilings = folder / "ceilings.json"
+        self.ceilings.write_text(json.dumps({"classes": CEILINGS}))
         self.truth = folder / "gt"
         self.planes: dict[str, Bools] = {n: rng.random((3, *s)) < 0.4 for n, s in SIZES.items()}
         self.planes["b"][1] = False
@@ -46,8 +53,10 @@ class Run:
         section = {"folder": str(self.truth), "pattern": "{image}.npy", "palette": {}}
         truth = GroundTruth.model_validate({**section, "labels": LABELS, **changes})
         settings = metrics.Params(ground_truth=truth, calibration=calibration)
-        self.line = metrics.run(self.predictions, self.output, self.table, settings)
-        found: dict[str, Any] = json.loads(self.output.read_text())
+        outputs = metrics.Outputs(self.output, self.details, self.table)
+        self.line = metrics.run(self.predictions, self.ceilings, outputs, settings)
+        self.short: dict[str, Any] = json.loads(self.output.read_text())
+        found: dict[str, Any] = json.loads(self.details.read_text())
         return found
 
     def rows(self) -> list[dict[str, str]]:
@@ -83,6 +92,7 @@ def slow_figures(run: Run, index: int, labels: tuple[int, ...]) -> dict[str, flo
         "false_alarm_images": false_alarms,
         "pooled_iou": total["tp"] / sum(total.values()),
         "precision": total["tp"] / (total["tp"] + total["fp"]),
+        "f1": 2 * total["tp"] / (sum(total.values()) + total["tp"]),
     }
     if ious:
         figures["mean_image_iou"] = sum(ious) / len(ious)
@@ -92,13 +102,40 @@ def slow_figures(run: Run, index: int, labels: tuple[int, ...]) -> dict[str, flo
 
 def test_figures_are_what_counting_pixels_gives(run: Run) -> None:
     found = run()
-    assert (found["images"], found["masks"]) == (3, 30)
+    assert (run.short["images"], run.short["masks"]) == (3, 30)
     for index, (name, labels) in enumerate(LABELS.items()):
         figures = found["classes"][name]
         assert figures.pop("masks") == [12, 0, 3][index]
-        assert figures == pytest.approx(slow_figures(run, index, labels), abs=1e-6)
+        expected = slow_figures(run, index, labels)
+        assert {key: figures.get(key) for key in expected} == pytest.approx(expected, abs=1e-6)
     means = [found["classes"][name]["mean_image_iou"] for name in ("chair", "sofa")]
-    assert found["mean_image_iou"] == pytest.approx(sum(means) / 2, abs=1e-6)
+    assert found["overall"]["mean_image_iou"] == pytest.approx(sum(means) / 2, abs=1e-6)
+
+
+def test_the_short_file_repeats_the_first_figures_of_the_long_one(run: Run) -> None:
+    found = run()
+    assert run.short["mean_image_iou"] == found["overall"]["mean_image_iou"]
+    assert run.short["lost"] == found["overall"]["lost"]
+    chair = {
+        key: found["classes"]["chair"][key] for key in ("mean_image_iou", "false_alarm_images")
+    }
+    assert run.short["classes"] == {"chair": chair}
+
+
+def test_what_is_lost_is_attributed(run: Run) -> None:
+    found = run()["classes"]
+    lost = {"masks": 0.1, "labels": 0.2, "threshold": 0.7 - found["chair"]["mean_image_iou"]}
+    assert found["chair"]["lost"] == pytest.approx(lost, abs=2e-6)
+    assert "lost" not in found["lamp"]
+
+
+@pytest.mark.parametrize("content", [None, "{", '{"classes": {"chair": {}}}', "[]"])
+def test_ceilings_that_do_not_fit_are_refused(run: Run, content: str | None) -> None:
+    run.ceilings.unlink()
+    if content is not None:
+        run.ceilings.write_text(content)
+    with pytest.raises(UserError, match=r"ceilings\.json is missing, damaged or of other classes"):
+        run()
 
 
 def test_the_baselines_stand_beside_them(run: Run) -> None:
@@ -119,24 +156,25 @@ def test_a_class_that_no_image_shows_is_left_out_and_said_to_be(run: Run) -> Non
 
 def test_ground_truth_that_shows_none_of_the_classes_is_not_taken_for_none(run: Run) -> None:
     found = run(labels=dict.fromkeys(LABELS, (100,)))
-    assert not {"mean_image_iou", "baselines"} & found.keys()
+    assert "mean_image_iou" not in found["overall"]
+    assert "baselines" not in found
     assert {figures["images_absent"] for figures in found["classes"].values()} == {3}
     assert run.line.endswith(": none; no image shows chair, sofa, lamp: left out")
 
 
-def test_the_file_is_the_same_every_time(run: Run) -> None:
+def test_the_files_are_the_same_every_time(run: Run) -> None:
     run()
-    first = run.output.read_bytes()
-    assert first.endswith(b"}\n")
+    files = (run.output, run.details, run.table)
+    first = [path.read_bytes() for path in files]
+    assert first[0].endswith(b"}\n")
     run()
-    assert run.output.read_bytes() == first
+    assert [path.read_bytes() for path in files] == first
 
 
 def test_without_ground_truth_only_images_and_masks_are_counted(run: Run) -> None:
     found = run(folder=str(run.truth.parent / "nowhere"))
+    assert run.short == {"images": 3, "masks": 30}
     assert found == {
-        "images": 3,
-        "masks": 30,
         "classes": {"chair": {"masks": 12}, "sofa": {"masks": 0}, "lamp": {"masks": 3}},
     }
     assert "no ground truth in" in run.line
@@ -183,8 +221,7 @@ def test_images_that_thresholds_were_chosen_on_are_not_reported(run: Run) -> Non
     everything = run()
     (run.truth / "b.npy").unlink()  # not even read
     found = run(calibration=("b",))
-    assert everything["images"] == 3
-    assert found["images"] == 2
+    assert run.short["images"] == 2
     assert everything["classes"]["chair"]["masks"] - found["classes"]["chair"]["masks"] == 4
     with pytest.raises(UserError, match="every image fits"):
         run(calibration=("*",))

@@ -22,6 +22,11 @@ class Run:
         rng = np.random.default_rng(0)
         self.images, self.truth = folder / "images", folder / "gt"
         self.predictions, self.output = folder / "predictions.zarr", folder / "overlays"
+        self.table = folder / "images.csv"
+        self.table.write_text(
+            "image,class,iou\nroom_0,chair,\nroom_1,chair,0.5\nroom_1,sofa,0.0\n"
+            "room_3,chair,0.25\nroom_4,chair,0.5\n"
+        )
         groups = {}
         for path in (self.images, self.truth):
             path.mkdir()
@@ -38,17 +43,19 @@ class Run:
         order = mask_store.shard_order(groups)
         mask_store.write(self.predictions, [groups[image] for image in order])
 
-    def __call__(self, count: int = 2, name: str = "chair", **truth: Any) -> list[str]:
+    def __call__(
+        self, count: int = 2, name: str = "chair", order: str = "name", **truth: Any
+    ) -> list[str]:
         known = {"folder": str(self.truth), "pattern": "{image}.npy", "palette": {}}
         settings = overlays.Params.model_validate(
             {
                 "images": str(self.images),
                 "calibration": ("room_9*",),
                 "ground_truth": {**known, "labels": LABELS, **truth},
-                "overlays": {"count": count, "class": name},
+                "overlays": {"order": order, "count": count, "class": name},
             }
         )
-        self.line = overlays.run(self.predictions, self.output, settings)
+        self.line = overlays.run(self.predictions, self.table, self.output, settings)
         return sorted(path.name for path in self.output.iterdir())
 
 
@@ -122,3 +129,31 @@ def test_a_label_map_of_another_size_is_refused(run: Run) -> None:
         UserError, match=r"room_0\.npy is 40 x 60 pixels and image 'room_0' 60 x 40"
     ):
         run(1)
+
+
+def test_the_worst_images_are_drawn(run: Run) -> None:
+    assert run(1, order="worst") == ["room_3.jpg"]
+    assert run(2, order="worst") == ["room_1.jpg", "room_3.jpg"]  # of equals the first
+    assert run(9, order="worst") == ["room_1.jpg", "room_3.jpg", "room_4.jpg"]
+
+
+def test_without_ground_truth_none_is_the_worst(run: Run) -> None:
+    folder = str(run.truth / "nowhere")
+    assert run(2, order="worst", folder=folder) == ["room_0.jpg", "room_1.jpg"]
+
+
+@pytest.mark.parametrize(
+    "content", [None, "image,class\na,chair\n", "image,class,iou\na,chair,x\n"]
+)
+def test_a_table_that_cannot_be_read_is_named(run: Run, content: str | None) -> None:
+    run.table.unlink()
+    if content is not None:
+        run.table.write_text(content)
+    with pytest.raises(UserError, match=r"images\.csv is missing or damaged"):
+        run(1, order="worst")
+
+
+def test_a_table_of_other_images_is_refused(run: Run) -> None:
+    run.table.write_text("image,class,iou\nroom_7,chair,0.5\n")
+    with pytest.raises(UserError, match=r"images\.csv and the predictions differ in 'room_7'"):
+        run(1, order="worst")

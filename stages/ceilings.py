@@ -1,0 +1,199 @@
+"""ceilings: how good could the answer be, with better labels or with better masks?
+
+metrics/ceilings.json has for each class the mean over the images of the test part that show it of
+the IoU that is reached
+
+- masks: by the best union of our masks, see `retrieval.ceilings`: perfect labels on our masks;
+- labels: by our labels on perfect masks, the objects of the ground truth: each is shown to CLIP and
+  scored as our masks are, and belongs to the class above the threshold that is best on the
+  calibration part (without one: on the test part);
+- best_threshold: by our masks and labels at the threshold that is best on these very images.
+
+None depends on `threshold`. An object is a connected region of one label, whether or not a class
+has the label, and no speck, see `retrieval.regions`. Torch is loaded only for images or prompts
+that are new.
+"""
+
+import contextlib
+import json
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from retrieval import (
+    ceilings,
+    cells,
+    cli,
+    curves,
+    files,
+    ground_truth,
+    images,
+    mask_store,
+    params,
+    per_image,
+    regions,
+    score_table,
+    splits,
+)  # fmt: skip
+from retrieval.clip import labels, work
+from retrieval.clip.labels import Recipe
+from retrieval.curves import ImageCurve
+from retrieval.ground_truth import GroundTruth
+from retrieval.mask_store import Store
+from retrieval.masks import ImageMasks, image_masks, pack
+from retrieval.per_image import Tally
+from retrieval.scored_masks import scored_masks, true_planes
+
+MASKS = Path("data/masks.zarr")
+SCORES = Path("data/scores.parquet")
+CEILINGS = Path("metrics/ceilings.json")
+DIGITS = 6
+
+
+class Params(params.Section):
+    """What params.yaml says to this stage."""
+
+    images: params.Folder
+    ground_truth: GroundTruth
+    calibration: splits.Patterns
+
+
+def run(masks: Path, scores: Path, output: Path, settings: Params) -> str:
+    """Write the file `output`; the closing line. Without ground truth it names the classes only.
+
+    Raises:
+        UserError: an input is missing or damaged, an image failed, or the checkpoint cannot be had.
+    """
+    table, truth = score_table.read(scores), settings.ground_truth
+    found: dict[str, dict[str, float]] = {name: {} for name in table.classes}
+    tally = Tally(0)
+    with mask_store.Store(masks) as store, cells.held(output):
+        everything = mask_store.shard_order(store.images())
+        reported = splits.test_part(everything, settings.calibration)
+        known = bool(ground_truth.pair(everything, truth.folder, truth.pattern))
+        if known:
+            add(found, masks_and_threshold(store, table, reported, truth))
+            add(found, labels_ceiling(store, labels.read_recipe(scores), tally, settings))
+        files.write_file(output, (json.dumps({"classes": found}, indent=2) + "\n").encode())
+        cells.record(output, work.KIND, tally.used)
+    return closing_line(found) if known else f"ceilings: no ground truth in {truth.folder}, so none"
+
+
+Figures = Mapping[str, Mapping[str, float]]
+
+
+def add(found: dict[str, dict[str, float]], figures: Figures) -> None:
+    """Add to each class's figures those that have a value."""
+    for name, own in figures.items():
+        found[name] |= {key: round(v, DIGITS) for key, v in own.items() if not np.isnan(v)}
+
+
+def masks_and_threshold(
+    store: Store, table: score_table.Scores, reported: Sequence[str], truth: GroundTruth
+) -> Figures:
+    """The figures `masks` and `best_threshold` of each class."""
+    unions: list[list[float]] = [[] for _ in table.classes]
+    found: list[list[ImageCurve]] = []
+    scored = scored_masks(store, table, reported, truth)
+    for image in cli.progress(scored, len(reported), "ceilings"):
+        found.append(image.curves())
+        for index in np.flatnonzero(image.true.any(axis=(1, 2))):
+            unions[index].append(ceilings.best_union(image.masks, image.true[index]))
+    return {
+        name: {
+            "masks": float(np.mean(unions[index])) if unions[index] else float("nan"),
+            "best_threshold": curves.mean_image_iou([each[index] for each in found]).best()[1],
+        }
+        for index, name in enumerate(table.classes)
+    }
+
+
+def labels_ceiling(store: Store, recipe: Recipe, tally: Tally, settings: Params) -> Figures:
+    """The figure `labels` of each class."""
+    everything = mask_store.shard_order(store.images())
+    reported = set(splits.test_part(everything, settings.calibration))
+    test: list[list[ImageCurve]] = []
+    other: list[list[ImageCurve]] = []
+    for image, found in object_curves(store, recipe, everything, tally, settings):
+        (test if image in reported else other).append(found)
+    result = {}
+    for index, name in enumerate(recipe.prompts):
+        own = curves.mean_image_iou([each[index] for each in test])
+        chosen_on = curves.mean_image_iou([each[index] for each in other])
+        threshold = (own if np.isnan(chosen_on.without) else chosen_on).best()[0]
+        result[name] = {"labels": own.at(threshold)}
+    return result
+
+
+def object_curves(
+    store: Store, recipe: Recipe, everything: Sequence[str], tally: Tally, settings: Params
+) -> Iterator[tuple[str, list[ImageCurve]]]:
+    """For each image what every threshold makes of the ground truth's objects, for each class."""
+    truth, classes = settings.ground_truth, labels.encode(recipe, recipe.prompts)
+    label_maps = ground_truth.pair(everything, truth.folder, truth.pattern)
+    side_cache = cells.Cells(work.KIND)
+    tally.asked = len(everything)
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()), "objects.zarr")
+        mask_store.write(
+            folder,
+            (objects_of(store, image, label_maps[image], truth) for image in everything),
+        )
+        objects = stack.enter_context(mask_store.Store(folder))
+        stack.enter_context(tally.interruptible())
+        own = work.Work(objects, images.find(settings.images), recipe.model, recipe.settings)
+        for image, parts in per_image.results(
+            everything, own.look, own.compute, side_cache, tally, threads=1
+        ):
+            group = objects.read(image)
+            score = labels.score(recipe, work.stacked(parts), classes)
+            true = true_planes(
+                label_maps[image], truth, tuple(recipe.prompts), image, group.height, group.width
+            )
+            yield (
+                image,
+                [
+                    curves.image_curve(group.masks, column, plane)
+                    for column, plane in zip(score.T, true, strict=True)
+                ],
+            )
+        per_image.expect_success(tally, "fail", "")
+
+
+def objects_of(store: Store, image: str, label_map: Path, truth: GroundTruth) -> ImageMasks:
+    """The ground truth's objects as if they were our masks."""
+    about = store.attributes(image)
+    values = ground_truth.read_labels(label_map, truth.palette)
+    ground_truth.expect_shape(values, about["height"], about["width"], label_map, image)
+    found = [mask for value in np.unique(values) for mask in regions.regions(values == value)]
+    stack = pack(np.array(found, np.bool_).reshape(-1, *values.shape))
+    sure = np.ones(len(found))
+    return image_masks(
+        image,
+        about["width"],
+        stack,
+        predicted_iou=sure,
+        stability_score=sure,
+        points=np.zeros((len(found), 2)),
+        attributes={"sha256": about["sha256"]},
+    )
+
+
+def closing_line(found: Figures) -> str:
+    """The means over the classes."""
+    parts = []
+    for key in ("masks", "labels", "best_threshold"):
+        values = [own[key] for own in found.values() if key in own]
+        parts.append(f"{key} {np.mean(values):.4f}" if values else f"{key} unknown")
+    return f"ceilings: mean IoU over the classes: {', '.join(parts)}"
+
+
+def main() -> str:
+    """Run the stage on the pipeline's own files."""
+    return run(MASKS, SCORES, CEILINGS, params.load(Params))
+
+
+if __name__ == "__main__":
+    cli.run_stage(main)

@@ -1,0 +1,54 @@
+"""curves: what every threshold would give on the test part -> metrics/curves.csv.
+
+Exact, and independent of `threshold`. metrics/precision_recall.csv holds precision and recall.
+"""
+
+from pathlib import Path
+
+from retrieval import cli, curve_tables, files, mask_store, params, score_table, splits
+from retrieval.ground_truth import GroundTruth
+from retrieval.scored_masks import scored_masks
+
+MASKS = Path("data/masks.zarr")
+SCORES = Path("data/scores.parquet")
+CURVES = Path("metrics/curves.csv")
+PRECISION_RECALL = Path("metrics/precision_recall.csv")
+
+
+class Params(params.Section):
+    """What params.yaml says to this stage."""
+
+    ground_truth: GroundTruth
+    calibration: splits.Patterns
+
+
+def run(masks: Path, scores: Path, iou: Path, precision_recall: Path, settings: Params) -> str:
+    """Write the tables `iou` and `precision_recall`; the closing line.
+
+    Without ground truth they have no row.
+
+    Raises:
+        UserError: an input is missing or damaged, or does not fit the others.
+    """
+    table = score_table.read(scores)
+    with mask_store.Store(masks) as store:
+        reported = splits.test_part(store.images(), settings.calibration)
+        images = mask_store.shard_order(reported)
+        scored = scored_masks(store, table, images, settings.ground_truth)
+        found = [each.curves() for each in cli.progress(scored, len(images), "curves")]
+    files.write_file(iou, curve_tables.iou_table(found, table.classes).encode())
+    files.write_file(
+        precision_recall, curve_tables.precision_recall_table(found, table.classes).encode()
+    )
+    if not found:
+        return f"curves: no ground truth in {settings.ground_truth.folder}, so none"
+    return f"curves: {len(found)} images, {len(table.classes)} classes: {iou}, {precision_recall}"
+
+
+def main() -> str:
+    """Run the stage on the pipeline's own files."""
+    return run(MASKS, SCORES, CURVES, PRECISION_RECALL, params.load(Params))
+
+
+if __name__ == "__main__":
+    cli.run_stage(main)

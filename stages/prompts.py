@@ -1,0 +1,145 @@
+"""prompts: do detailed prompts find more than generic ones? -> metrics/prompts.json.
+
+A class's prompts (`classes`: "a chair") are compared with detailed ones (`detailed_prompts`: "a
+chair with a seat, a backrest and four legs") that are true of the whole class, so that both are
+measured against the same ground truth. What they mean for attributes of single objects ("a red
+chair") cannot be said without ground truth of such attributes. Each side has, for each class, the
+threshold that is best for it on the calibration part (without one: on the test part), and its
+figures are those of the test part. Nothing here touches the predictions.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pydantic
+
+from retrieval import cli, curves, evaluation, files, mask_store, params, splits
+from retrieval.clip import labels, stacks
+from retrieval.clip.labels import Recipe
+from retrieval.curves import ImageCurve
+from retrieval.errors import UserError
+from retrieval.ground_truth import GroundTruth
+from retrieval.mask_store import Store
+from retrieval.score_table import ImageScores, Scores
+from retrieval.scored_masks import scored_masks
+
+MASKS = Path("data/masks.zarr")
+EMBEDDINGS = Path("data/embeddings.parquet")
+SCORES = Path("data/scores.parquet")
+PROMPTS = Path("metrics/prompts.json")
+
+SIDES = ("generic", "detailed")
+
+Prompts = Mapping[str, Sequence[str]]
+Texts = Annotated[tuple[params.Text, ...], pydantic.Field(min_length=1)]
+
+
+class Params(params.Section):
+    """What params.yaml says to this stage; classes without detailed prompts are not compared."""
+
+    ground_truth: GroundTruth
+    calibration: splits.Patterns
+    detailed_prompts: dict[params.Text, Texts]
+
+
+def run(masks: Path, embeddings: Path, scores: Path, output: Path, settings: Params) -> str:
+    """Write the file `output`; the closing line. Without ground truth it is empty.
+
+    Raises:
+        UserError: an input is missing or damaged, a prompt is too long, or a prompt is new and the
+            checkpoint cannot be had.
+    """
+    recipe, detailed = labels.read_recipe(scores), settings.detailed_prompts
+    if unknown := detailed.keys() - recipe.prompts.keys():
+        raise UserError(
+            f"detailed_prompts names {min(unknown)!r}, which is no class: they are "
+            f"{', '.join(recipe.prompts)}"
+        )
+    tree: dict[str, Any] = {}
+    with mask_store.Store(masks) as store:
+        if detailed:
+            sides = zip(SIDES, (recipe.prompts, {**recipe.prompts, **detailed}), strict=True)
+            found = {
+                side: compared(store, rescored(embeddings, recipe, prompts), settings)
+                for side, prompts in sides
+            }
+            tree = report(found, list(detailed))
+    files.write_file(output, (json.dumps(tree, indent=2) + "\n").encode())
+    return closing_line(tree)
+
+
+def rescored(embeddings: Path, recipe: Recipe, prompts: Prompts) -> Scores:
+    """All masks' scores with these prompts, made as those of scores.parquet."""
+    classes = labels.encode(recipe, prompts)
+    return Scores(
+        tuple(prompts),
+        {
+            stack.image: ImageScores(stack.ids, labels.score(recipe, stack.embeddings, classes))
+            for stack in stacks.read(embeddings, recipe.settings.views)
+        },
+    )
+
+
+def compared(store: Store, table: Scores, settings: Params) -> dict[str, dict[str, Any]]:
+    """One side's figures of each class that some image of the test part shows."""
+    images = mask_store.shard_order(store.images())
+    reported = set(splits.test_part(images, settings.calibration))
+    parts: dict[bool, list[list[ImageCurve]]] = {True: [], False: []}
+    scored = scored_masks(store, table, images, settings.ground_truth)
+    for image, masks in zip(images, cli.progress(scored, len(images), "prompts"), strict=False):
+        parts[image in reported].append(masks.curves())
+    figures = {}
+    for index, name in enumerate(table.classes):
+        test, other = ([each[index] for each in parts[part]] for part in (True, False))
+        own, chosen_on = curves.mean_image_iou(test), curves.mean_image_iou(other)
+        threshold = (own if np.isnan(chosen_on.without) else chosen_on).best()[0]
+        if not np.isnan(own.without):
+            figures[name] = {
+                "threshold": threshold,
+                "mean_image_iou": own.at(threshold),
+                "false_alarm_images": false_alarms(test, threshold),
+            }
+    return figures
+
+
+def false_alarms(images: Sequence[ImageCurve], threshold: float) -> int:
+    """How many images do not show the class and have a mask above the threshold."""
+    return sum(
+        not each.true and bool((each.scores > np.float32(threshold)).any()) for each in images
+    )
+
+
+def report(found: Mapping[str, Mapping[str, Any]], classes: Sequence[str]) -> dict[str, Any]:
+    """Both sides of each class, and over the classes: the mean IoU, the sum of false alarms."""
+    shown = [name for name in classes if name in found[SIDES[0]]]
+    if not shown:
+        return {}
+    overall = {
+        side: {
+            "mean_image_iou": float(np.mean([found[side][n]["mean_image_iou"] for n in shown])),
+            "false_alarm_images": sum(found[side][name]["false_alarm_images"] for name in shown),
+        }
+        for side in SIDES
+    }
+    own = {name: {side: found[side][name] for side in SIDES} for name in shown}
+    return evaluation.tidy({"overall": overall, "classes": own})
+
+
+def closing_line(tree: Mapping[str, Any]) -> str:
+    """The means of both sides."""
+    if not tree:
+        return "prompts: nothing to compare"
+    parts = [f"{side} {tree['overall'][side]['mean_image_iou']:.4f}" for side in SIDES]
+    return f"prompts: mean IoU over {len(tree['classes'])} classes: {', '.join(parts)}"
+
+
+def main() -> str:
+    """Run the stage on the pipeline's own files."""
+    return run(MASKS, EMBEDDINGS, SCORES, PROMPTS, params.load(Params))
+
+
+if __name__ == "__main__":
+    cli.run_stage(main)
