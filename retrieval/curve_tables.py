@@ -81,7 +81,8 @@ def thresholds(of: Sequence[Curve]) -> list[float]:
     if not len(scores):
         return []
     # From a threshold that every mask passes to one that none does.
-    even = np.linspace(max(-1, scores.min() - _BEYOND), min(1, scores.max() + _BEYOND), ROWS)
+    low, high = float(scores.min()) - _BEYOND, float(scores.max()) + _BEYOND
+    even = np.linspace(max(-1.0, low), min(1.0, high), ROWS)
     best = [curve.best()[0] for curve in of]
     return sorted({*even.round(_DIGITS).tolist(), *best})
 

@@ -1,13 +1,14 @@
-"""The review comment: gate, figures, params, the images that changed most, as Markdown."""
+"""The review comment: gate, figures, params, curves, what changed most, as Markdown."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from retrieval.errors import UserError
-from review import changes, gate, history, panels
+from review import changes, curves, gate, history, panels
 from review.changes import ImageChange
 
 IMAGES = Path("metrics/images.csv")
+CURVES = Path("metrics/curves.csv")
 TABLE_ROWS = 10  # of changed images
 PANELS = 6
 
@@ -32,6 +33,7 @@ def write(base: str, folder: Path) -> tuple[Path, list[str]]:
             "Figures", history.difference("metrics", base), "No figure of `metrics/` changed."
         ),
         _section("Params", history.difference("params", base), "No param changed."),
+        _section("Curves", _curves(base), "No curve of mean image IoU over the threshold changed."),
         _section("Images that changed most", _image_table(changed), "No image's IoU changed."),
         _panel_lines(base, changed, folder),
     ]
@@ -55,6 +57,13 @@ def _changed_images(base: str) -> list[ImageChange]:
     if before is None or not IMAGES.exists():
         return []
     return changes.image_changes(before, IMAGES.read_text())
+
+
+def _curves(base: str) -> str:
+    before = history.read(base, CURVES)
+    if before is None or not CURVES.exists():
+        return ""
+    return curves.section(before, CURVES.read_text(), escape)
 
 
 def _image_table(changed: Sequence[ImageChange]) -> str:
