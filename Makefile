@@ -37,7 +37,9 @@ repro: .venv/installed  ## run what is out of date in the pipeline, then print t
 .PHONY: metrics
 metrics: .venv/installed  ## print the figures of each class
 	@$(BIN)/python -c "import json, pandas; \
-		classes = json.load(open('metrics/metrics.json'))['classes']; \
+		classes = json.load(open('metrics/details.json'))['classes']; \
+		classes = {name: {k: v for k, v in own.items() if not isinstance(v, dict)} \
+			for name, own in classes.items()}; \
 		table = pandas.DataFrame.from_dict(classes, orient='index', dtype=object); \
 		print(table.fillna('-').to_string())"
 

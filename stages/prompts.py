@@ -20,7 +20,6 @@ from retrieval import cli, curves, evaluation, files, mask_store, params, splits
 from retrieval.clip import labels, stacks
 from retrieval.clip.labels import Recipe
 from retrieval.curves import ImageCurve
-from retrieval.errors import UserError
 from retrieval.ground_truth import GroundTruth
 from retrieval.mask_store import Store
 from retrieval.score_table import ImageScores, Scores
@@ -38,7 +37,12 @@ Texts = Annotated[tuple[params.Text, ...], pydantic.Field(min_length=1)]
 
 
 class Params(params.Section):
-    """What params.yaml says to this stage; classes without detailed prompts are not compared."""
+    """What params.yaml says to this stage.
+
+    Attributes:
+        detailed_prompts: of each class to compare; names that are no class are left out, so that
+            other classes can be tried without an edit here.
+    """
 
     ground_truth: GroundTruth
     calibration: splits.Patterns
@@ -52,12 +56,9 @@ def run(masks: Path, embeddings: Path, scores: Path, output: Path, settings: Par
         UserError: an input is missing or damaged, a prompt is too long, or a prompt is new and the
             checkpoint cannot be had.
     """
-    recipe, detailed = labels.read_recipe(scores), settings.detailed_prompts
-    if unknown := detailed.keys() - recipe.prompts.keys():
-        raise UserError(
-            f"detailed_prompts names {min(unknown)!r}, which is no class: they are "
-            f"{', '.join(recipe.prompts)}"
-        )
+    recipe = labels.read_recipe(scores)
+    known = recipe.prompts.keys()
+    detailed = {name: own for name, own in settings.detailed_prompts.items() if name in known}
     tree: dict[str, Any] = {}
     with mask_store.Store(masks) as store:
         if detailed:
@@ -68,7 +69,7 @@ def run(masks: Path, embeddings: Path, scores: Path, output: Path, settings: Par
             }
             tree = report(found, list(detailed))
     files.write_file(output, (json.dumps(tree, indent=2) + "\n").encode())
-    return closing_line(tree)
+    return closing_line(tree, [name for name in settings.detailed_prompts if name not in known])
 
 
 def rescored(embeddings: Path, recipe: Recipe, prompts: Prompts) -> Scores:
@@ -128,12 +129,13 @@ def report(found: Mapping[str, Mapping[str, Any]], classes: Sequence[str]) -> di
     return evaluation.tidy({"overall": overall, "classes": own})
 
 
-def closing_line(tree: Mapping[str, Any]) -> str:
-    """The means of both sides."""
+def closing_line(tree: Mapping[str, Any], unknown: Sequence[str]) -> str:
+    """The means of both sides, and whose detailed prompts are of no use."""
+    left_out = f"; detailed_prompts of no class left out: {', '.join(unknown)}" if unknown else ""
     if not tree:
-        return "prompts: nothing to compare"
+        return f"prompts: nothing to compare{left_out}"
     parts = [f"{side} {tree['overall'][side]['mean_image_iou']:.4f}" for side in SIDES]
-    return f"prompts: mean IoU over {len(tree['classes'])} classes: {', '.join(parts)}"
+    return f"prompts: mean IoU over {len(tree['classes'])} classes: {', '.join(parts)}{left_out}"
 
 
 def main() -> str:

@@ -1,6 +1,7 @@
 """The metrics once more: slowly, from what any tool can read, without this project's code."""
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ def metrics_of(folder: Path) -> dict[str, float]:
     masks = read_masks(folder / "data/masks.zarr")
     scores = pd.read_parquet(folder / "data/scores.parquet")
     chosen = scores[scores["similarity"] > np.float32(params["threshold"])]
-    counts: dict[str, list[dict[str, int]]] = {name: [] for name in names}
+    counts: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     for image, own in masks.items():
         labels = np.load(folder / truth["folder"] / f"{image}.npy")
         for name in names:
@@ -39,18 +40,27 @@ def metrics_of(folder: Path) -> dict[str, float]:
                     "predicted": int(predicted.sum()),
                     "true": int(true.sum()),
                     "pixels": labels.size,
+                    "band": bands_of(predicted, true),
+                    "objects": [
+                        (int(o.sum()) * 640 * 480 / labels.size, (o & predicted).sum() / o.sum())
+                        for o in regions(true)
+                        if o.sum() >= labels.size / 10_000
+                    ],
                 }
             )
-    classes = {name: figures(counts[name]) for name in names}
+    clutter = [sum(len(counts[n][i]["objects"]) for n in names) for i in range(len(masks))]
+    ordered, count = sorted(clutter), len(clutter)
+    edges = [ordered[math.ceil(count / 3) - 1], ordered[math.ceil(2 * count / 3) - 1]]
+    levels = [sum(objects > edge for edge in edges) for objects in clutter]
+    classes = {name: figures(counts[name], levels) for name in names}
     for name in names:
         classes[name]["masks"] = int((chosen["class"] == name).sum())
     shares = {name: [c["true"] / c["pixels"] for c in counts[name] if c["true"]] for name in names}
     return flat(
         {
-            "images": len(masks),
-            "masks": sum(len(own) for own in masks.values()),
-            "mean_image_iou": average(
-                [c["mean_image_iou"] for c in classes.values() if c["mean_image_iou"] is not None]
+            "overall": over_classes(list(classes.values())),
+            "clutter_up_to": dict(
+                zip(("low", "medium", "high"), (*edges, ordered[-1]), strict=True)
             ),
             "classes": classes,
             "baselines": {
@@ -74,16 +84,110 @@ def read_masks(folder: Path) -> dict[str, dict[int, Bools]]:
     return masks
 
 
-def figures(counts: list[dict[str, int]]) -> dict[str, Any]:
+def regions(plane: Bools) -> Iterator[Bools]:
+    """The 8-connected regions, by flooding."""
+    height, width = plane.shape
+    left = np.pad(plane, 1)
+    for start in np.argwhere(left).tolist():
+        if not left[*start]:
+            continue
+        own, waiting = np.zeros_like(left), [tuple(start)]
+        left[*start] = False
+        while waiting:
+            y, x = waiting.pop()
+            own[y, x] = True
+            near = left[y - 1 : y + 2, x - 1 : x + 2]
+            if near.any():
+                waiting += [(y - 1 + dy, x - 1 + dx) for dy, dx in np.argwhere(near).tolist()]
+                near[:] = False
+        yield own[1 : height + 1, 1 : width + 1]
+
+
+def bands_of(predicted: Bools, true: Bools) -> tuple[int, int]:
+    """Intersection and union of the bands inside both outlines."""
+    one, other = band(predicted), band(true)
+    return int((one & other).sum()), int((one | other).sum())
+
+
+def band(mask: Bools) -> Bools:
+    """The pixels of the mask that are within 2 % of the diagonal of what is not in it."""
+    distance = max(1, round(0.02 * math.hypot(*mask.shape)))
+    inner = np.pad(mask, distance)
+    for axis in (0, 1):
+        windows = np.lib.stride_tricks.sliding_window_view(inner, 2 * distance + 1, axis=axis)
+        inner = windows.all(axis=-1)
+    return mask & ~inner
+
+
+COUNTS = ("images_absent", "false_alarm_images", "images", "absent", "objects")
+
+
+def over_classes(classes: list[dict[str, Any]]) -> dict[str, Any]:
+    """Means of what is a share, sums of what is a number of images or objects."""
+    tree: dict[str, Any] = {}
+    for key, value in classes[0].items():
+        values = [own[key] for own in classes]
+        if key in ("masks", "images_with_class"):
+            continue
+        if isinstance(value, dict):
+            tree[key] = over_classes(values)
+        elif key in COUNTS:
+            tree[key] = sum(values)
+        else:
+            tree[key] = average([v for v in values if v is not None])
+    return tree
+
+
+def size_name(area: float) -> str:
+    """Of an object in an image scaled to 640 x 480 pixels."""
+    return "small" if area < 32**2 else "medium" if area < 96**2 else "large"
+
+
+def by_size(counts: list[dict[str, Any]]) -> dict[str, Any]:
+    """The figures of the objects and images of each size."""
+    tree = {}
+    for size in ("small", "medium", "large"):
+        found = [f for c in counts for area, f in c["objects"] if size_name(area) == size]
+        images = [c for c in counts if c["objects"] and size_name(max(c["objects"])[0]) == size]
+        tree[size] = {
+            "objects": len(found),
+            "recall": average(found),
+            "images": len(images),
+            "mean_image_iou": average([c["both"] / c["either"] for c in images]),
+        }
+    return tree
+
+
+def by_clutter(counts: list[dict[str, Any]], levels: list[int]) -> dict[str, Any]:
+    """The figures of the images of each level."""
+    tree = {}
+    for level, name in enumerate(("low", "medium", "high")):
+        own = [c for c, at in zip(counts, levels, strict=True) if at == level]
+        tree[name] = {
+            "images": len([c for c in own if c["true"]]),
+            "mean_image_iou": average([c["both"] / c["either"] for c in own if c["true"]]),
+            "absent": len([c for c in own if not c["true"]]),
+            "false_alarm_images": len([c for c in own if not c["true"] and c["predicted"]]),
+        }
+    return tree
+
+
+def figures(counts: list[dict[str, Any]], levels: list[int]) -> dict[str, Any]:
     """The figures of one class; None for what has no value."""
-    total = {key: sum(count[key] for count in counts) for key in counts[0]}
+    keys = ("both", "either", "predicted", "true")
+    total = {key: sum(count[key] for count in counts) for key in keys}
     shown = [count for count in counts if count["true"]]
     absent = [count for count in counts if not count["true"]]
+    both = total["predicted"] + total["true"]
     return {
         "mean_image_iou": average([count["both"] / count["either"] for count in shown]),
         "pooled_iou": total["both"] / total["either"] if total["either"] else None,
         "precision": total["both"] / total["predicted"] if total["predicted"] else None,
         "recall": total["both"] / total["true"] if total["true"] else None,
+        "f1": 2 * total["both"] / both if both else None,
+        "boundary_iou": average([c["band"][0] / c["band"][1] for c in shown]),
+        "sizes": by_size(counts),
+        "clutter": by_clutter(counts, levels),
         "images_with_class": len(shown),
         "images_absent": len(absent),
         "false_alarm_images": len([count for count in absent if count["predicted"]]),

@@ -93,8 +93,8 @@ def no_images(workspace: Workspace) -> str:
 @pytest.mark.parametrize(
     ("mistake", "stage"),
     [
-        (remove_ground_truth, "metrics"),
-        (shrink_ground_truth, "metrics"),
+        (remove_ground_truth, "curves"),
+        (shrink_ground_truth, "curves"),
         (truncate_image, "masks"),
         (empty_image, "masks"),
         (second_image_of_a_stem, "masks"),

@@ -24,9 +24,13 @@ SMALL = {
     "sam.stability_score_thresh": 0.3,
     "sam.min_mask_region_area": 0,
     "overlays.count": 2,
+    "overlays.order": "name",
 }
 
-STAGES = ["masks", "embeddings", "scores", "predictions", "metrics", "overlays"]
+STAGES = [
+    "masks", "embeddings", "scores", "predictions", "curves", "ceilings", "prompts", "metrics",
+    "overlays",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ class Project:
     """Everything in a folder; `a` and `b` are the test part."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.line = ""
         self.folder, self.images, self.truth_folder = folder, folder / "images", folder / "truth"
         self.masks, self.scores = folder / "masks.zarr", folder / "scores.parquet"
         self.embeddings = folder / "embeddings.parquet"

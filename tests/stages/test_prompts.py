@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from retrieval.errors import UserError
 from stages import prompts
 from tests.stages.scored import CALIBRATION, Project, iou, union
 
@@ -24,7 +23,7 @@ def run(project: Project, detailed: dict[str, tuple[str, ...]], **truth: Any) ->
         }
     )
     output = project.folder / "prompts.json"
-    prompts.run(project.masks, project.embeddings, project.scores, output, settings)
+    project.line = prompts.run(project.masks, project.embeddings, project.scores, output, settings)
     found: dict[str, Any] = json.loads(output.read_text())
     return found
 
@@ -84,6 +83,7 @@ def test_nothing_to_compare_is_an_empty_file(project: Project) -> None:
     assert run(project, {"chair": ("a chair",)}, folder=str(project.folder / "nowhere")) == {}
 
 
-def test_a_class_that_is_none_is_refused(project: Project) -> None:
-    with pytest.raises(UserError, match=r"detailed_prompts names 'rug', which is no class"):
-        run(project, {"rug": ("a rug",)})
+def test_a_class_that_is_none_is_left_out_and_said_to_be(project: Project) -> None:
+    found = run(project, {"rug": ("a rug",), "chair": ("a chair with legs",)})
+    assert found["classes"].keys() == {"chair"}
+    assert project.line.endswith("; detailed_prompts of no class left out: rug")
