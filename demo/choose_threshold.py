@@ -40,8 +40,9 @@ def prepare(workspace: Path, seeds: str) -> dict[str, Any]:
     params: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["images"] = "rooms/images"
     params["ground_truth"]["folder"] = "rooms/render_semantic_npy"
+    params["calibration"] = []  # all of them are
     write(workspace, params)
-    for stage in ("masks", "embeddings", "scores"):
+    for stage in ("masks", "embeddings", "scores", "ceilings"):
         run(workspace, f"stages.{stage}")
     return params
 

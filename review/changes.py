@@ -104,6 +104,22 @@ def image_changes(before: str, now: str) -> list[ImageChange]:
     return sorted(changes, key=lambda c: (-abs(c.now - c.before), c.image, c.class_name))
 
 
+def alarm_changes(before: str, now: str) -> tuple[int, int]:
+    """How many false alarms on images without the class are new, and how many are gone.
+
+    Args:
+        before: metrics/images.csv of the base: a row without IoU is such an alarm.
+        now: the same file of the change.
+    """
+    old, new = _alarms(before), _alarms(now)
+    return len(new - old), len(old - new)
+
+
+def _alarms(text: str) -> set[tuple[str, str]]:
+    rows = csv.DictReader(io.StringIO(text))
+    return {(row["image"], row["class"]) for row in rows if not row["iou"]}
+
+
 def _ious(text: str) -> dict[tuple[str, str], float]:
     rows = csv.DictReader(io.StringIO(text))
     return {(row["image"], row["class"]): float(row["iou"]) for row in rows if row["iou"]}

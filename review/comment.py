@@ -25,7 +25,11 @@ def write(base: str, folder: Path) -> tuple[Path, list[str]]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     failures = gate.failures(base)
-    changed = _changed_images(base)
+    before = history.read(base, IMAGES)
+    now = IMAGES.read_text() if IMAGES.exists() else None
+    known = before is not None and now is not None
+    changed = changes.image_changes(before or "", now or "") if known else []
+    alarms = changes.alarm_changes(before or "", now or "") if known else (0, 0)
     parts = [
         f"## What this does to the results, against {base[:10]}",
         _verdict(failures),
@@ -35,6 +39,7 @@ def write(base: str, folder: Path) -> tuple[Path, list[str]]:
         _section("Params", history.difference("params", base), "No param changed."),
         _section("Curves", _curves(base), "No curve of mean image IoU over the threshold changed."),
         _section("Images that changed most", _image_table(changed), "No image's IoU changed."),
+        _alarm_line(alarms),
         _panel_lines(base, changed, folder),
     ]
     path = folder / "comment.md"
@@ -52,11 +57,11 @@ def _section(title: str, body: str, otherwise: str) -> str:
     return f"### {title}\n\n{body or otherwise}"
 
 
-def _changed_images(base: str) -> list[ImageChange]:
-    before = history.read(base, IMAGES)
-    if before is None or not IMAGES.exists():
-        return []
-    return changes.image_changes(before, IMAGES.read_text())
+def _alarm_line(alarms: tuple[int, int]) -> str:
+    new, gone = alarms
+    if not new and not gone:
+        return ""
+    return f"False alarms on images without the class: {new} new, {gone} gone."
 
 
 def _curves(base: str) -> str:

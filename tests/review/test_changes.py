@@ -38,6 +38,13 @@ def test_images_are_listed_by_the_size_of_their_change() -> None:
     assert found == [("b", 0.5, 0.75), ("a", 0.5, 0.4)]
 
 
+def test_false_alarms_that_are_new_and_gone_are_counted() -> None:
+    before = "image,class,iou\na,chair,0.5\nb,chair,\nc,chair,\nd,chair,0.2\n"
+    now = "image,class,iou\na,chair,0.4\nb,chair,\nb,lamp,\na,lamp,\n"
+    assert changes.alarm_changes(before, now) == (2, 1)
+    assert changes.image_changes(before, now) == [changes.ImageChange("a", "chair", 0.5, 0.4)]
+
+
 @pytest.mark.parametrize("name", ["a|b", "<img src=x>", "@someone", "[x](y)", "a\nb", "**a**"])
 def test_names_cannot_become_markup(name: str) -> None:
     assert not set(escape(name)) & set("|<>@[]()*\n`")
