@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -83,14 +83,11 @@ class ImageScores:
     similarity: npt.NDArray[np.float32]
     score: npt.NDArray[np.float32]
 
-    def of(self, ids: npt.NDArray[np.uint64]) -> Self | None:
-        """The same in the order of `ids`, (N,); None unless both hold the same ids, each once."""
-        order = np.argsort(self.ids)
-        own = self.ids[order]
-        if not np.array_equal(np.sort(ids), own) or np.any(own[1:] == own[:-1]):
-            return None
-        rows = order[np.searchsorted(own, ids)]
-        return type(self)(self.ids[rows], self.similarity[rows], self.score[rows])
+
+def no_scores(classes: int) -> ImageScores:
+    """Those of an image without masks, for so many classes."""
+    none = np.empty((0, classes), np.float32)
+    return ImageScores(np.empty(0, np.uint64), none, none)
 
 
 @dataclass(frozen=True)
@@ -99,12 +96,6 @@ class Scores:
 
     classes: tuple[str, ...]
     images: Mapping[str, ImageScores]
-
-    def of(self, image: str, ids: npt.NDArray[np.uint64]) -> ImageScores | None:
-        """An image's scores in the order of `ids`, (N,); None if they are not of these masks."""
-        none = np.empty((0, len(self.classes)), np.float32)
-        scored = self.images.get(image) or ImageScores(np.empty(0, np.uint64), none, none)
-        return scored.of(ids)
 
 
 def read(path: Path) -> Scores:

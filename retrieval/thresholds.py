@@ -1,9 +1,10 @@
-"""Thresholds: a number, one chosen for each class on the calibration part, or one for each image.
+"""Thresholds: a number, those chosen on the calibration part, or one for each image and class.
 
 Letters of shapes: N masks, C classes.
 """
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +17,7 @@ from retrieval.errors import UserError
 
 Floats = npt.NDArray[np.float32]
 
-CALIBRATED = "calibrated"
+CALIBRATED, COMMON = "calibrated", "common"
 
 
 def otsu(scores: Floats) -> float:
@@ -30,8 +31,7 @@ def otsu(scores: Floats) -> float:
     ordered = np.sort(scores.astype(np.float64))
     count = np.arange(1, len(ordered))
     below = np.cumsum(ordered)[:-1]
-    with np.errstate(invalid="ignore"):
-        difference = (ordered.sum() - below) / (len(ordered) - count) - below / count
+    difference = (ordered.sum() - below) / (len(ordered) - count) - below / count
     return _split(ordered, count * (len(ordered) - count) * difference**2)
 
 
@@ -55,37 +55,55 @@ ADAPTIVE: Mapping[str, Callable[[Floats], float]] = {"otsu": otsu, "largest_gap"
 """Rules that look at one image's scores of one class."""
 
 
+RULES = (CALIBRATED, COMMON, *ADAPTIVE)
+
+
 def _threshold(value: Any) -> float | str:
-    rules = (CALIBRATED, *ADAPTIVE)
-    if isinstance(value, str) and value in rules:
+    if isinstance(value, str) and value in RULES:
         return value
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and -1 <= value <= 1:
-        return float(value)
-    raise ValueError(f"must be a number from -1 to 1, or one of {', '.join(rules)}")
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(f"must be a number, or one of {', '.join(RULES)}{_hint(value)}")
+    if not math.isfinite(value):
+        raise ValueError("must be a finite number")
+    if abs(value) > 1:
+        sense = "less than or equal to 1" if value > 0 else "greater than or equal to -1"
+        raise ValueError(f"must be {sense}")
+    return float(value)
+
+
+def _hint(value: Any) -> str:
+    try:
+        number = float(value) if isinstance(value, str) else math.nan
+    except ValueError:
+        return ""
+    return f"; this is text, write {number!r} without quotes" if math.isfinite(number) else ""
 
 
 Threshold = Annotated[float | str, pydantic.PlainValidator(_threshold)]
-"""A number from -1 to 1, "calibrated", or a key of `ADAPTIVE`."""
+"""A number from -1 to 1, "calibrated", "common", or a key of `ADAPTIVE`."""
 
 
-def read(path: Path, classes: Sequence[str]) -> Floats:
-    """The calibrated threshold of each class: (C,) float32.
+def read(path: Path, rule: str, classes: Sequence[str]) -> Floats:
+    """The thresholds of the classes by the rule "calibrated" or "common": (C,) float32.
 
     Raises:
-        UserError: the file is missing or damaged, or lacks a class.
+        UserError: the file is missing or damaged, or has no threshold for a class.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return np.array([_number(found[name]) for name in classes], np.float32)
-    except KeyError as error:
-        raise UserError(
-            f"{path} has no threshold for the class {error.args[0]!r}, which no image of the "
-            "calibration part shows: set `threshold` to a number, otsu or largest_gap, or give "
-            "the calibration part ground truth of that class"
-        ) from None
-    except (OSError, ValueError, TypeError) as error:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        found = document["classes"] if rule == CALIBRATED else dict.fromkeys(classes, document[rule])
+        lacking = [name for name in classes if found.get(name) is None]
+        numbers = [_number(found[name]) for name in classes if name not in lacking]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path} cannot be used ({reason}): run `dvc repro`") from None
+    if lacking:
+        raise UserError(
+            f"threshold: {rule} needs images of the calibration part (the patterns `calibration`) "
+            f"whose ground truth shows {', '.join(lacking)}, and there is none: name such images, "
+            f"or set `threshold` to a number, {' or '.join(ADAPTIVE)}"
+        )
+    return np.array(numbers, np.float32)
 
 
 def _number(value: Any) -> float:
@@ -94,18 +112,16 @@ def _number(value: Any) -> float:
     return float(value)
 
 
-def of_image(rule: float | str, score: Floats, calibrated: Floats | None) -> Floats:
+def of_image(rule: float | str, score: Floats, chosen_before: Floats | None) -> Floats:
     """The threshold of each class in one image: (C,) float32.
 
     Args:
         rule: a `Threshold`.
         score: (N, C) float32.
-        calibrated: (C,) float32, needed for "calibrated" alone.
+        chosen_before: (C,) float32, what `read` gave; for "calibrated" and "common" alone.
     """
+    if chosen_before is not None:
+        return chosen_before
     if isinstance(rule, float):
         return np.full(score.shape[1], rule, np.float32)
-    if rule == CALIBRATED:
-        if calibrated is None:
-            raise ValueError("calibrated thresholds are not given")
-        return calibrated
     return np.array([ADAPTIVE[rule](column) for column in score.T], np.float32)

@@ -4,15 +4,12 @@ Letters of shapes: N masks, V views, C classes, P prompts, K contrast prompts, D
 """
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 Embeddings = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float32]
-
-Scoring = Literal["cosine", "contrast", "relevancy"]
 
 
 def prompt_similarity(
@@ -43,7 +40,7 @@ def mean_direction(embeddings: Embeddings) -> Embeddings:
     return direction
 
 
-def class_similarity(
+def mask_similarity(
     views: Embeddings, weights: Sequence[float], classes: Sequence[Embeddings]
 ) -> npt.NDArray[np.float32]:
     """How similar N masks are to C classes: (N, C) float32, -1 to 1.
@@ -90,3 +87,17 @@ def relevancy(similarity: Floats, others: Floats, temperature: float) -> Floats:
     margin = (similarity - others.max(axis=1, keepdims=True)) / np.float32(temperature)
     shares: Floats = 1 / (1 + np.exp(-margin))
     return shares
+
+
+def qualities(
+    predicted_iou: Floats, stability_score: Floats, exponent: float
+) -> npt.NDArray[np.float32]:
+    """How far each of N masks is to be trusted: (N,) float32, 0 to 1; all 1 at exponent 0.
+
+    The product of what SAM says of a mask, each cut to 0 to 1, to the power of `exponent`.
+
+    Source: LangSplat, Qin et al. 2024 (https://arxiv.org/abs/2312.16084), which ranks masks by it.
+    """
+    trust = np.clip(predicted_iou, 0, 1) * np.clip(stability_score, 0, 1)
+    result: Floats = trust ** np.float32(exponent)
+    return result

@@ -1,0 +1,88 @@
+"""Masks, their scores and the ground truth of one image, put together by image and mask id."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from retrieval import curves, ground_truth, score_table, scoring, selection
+from retrieval.curves import ImageCurve, Scores
+from retrieval.errors import UserError
+from retrieval.ground_truth import GroundTruth
+from retrieval.mask_store import Store
+from retrieval.masks import Packed, pack
+from retrieval.selection import Bools, Selection
+
+
+@dataclass(frozen=True)
+class ScoredMasks:
+    """One image.
+
+    Attributes:
+        masks: (N, H, W8) packed bits, as `selection` refines them.
+        scores: (N, C) float32, what a threshold is compared with.
+        eligible: (N, C) bool, which may stand for which class.
+        true: (C, H, W8) packed bits of the classes in the ground truth.
+    """
+
+    masks: Packed
+    scores: Scores
+    eligible: Bools
+    true: Packed
+
+    def curves(self) -> list[ImageCurve]:
+        """One for each class. Exclusive pixels, which depend on all thresholds, are left alone."""
+        return [
+            curves.image_curve(self.masks[kept], column[kept], plane)
+            for kept, column, plane in zip(
+                self.eligible.T, self.scores.T, self.true, strict=True
+            )
+        ]
+
+
+def scored_masks(
+    store: Store,
+    table: score_table.Scores,
+    images: Sequence[str],
+    truth: GroundTruth,
+    settings: Selection,
+) -> Iterator[ScoredMasks]:
+    """The images in their order; none if there is no ground truth.
+
+    Raises:
+        UserError: an input is damaged, or does not fit the others.
+    """
+    label_maps = ground_truth.pair(images, truth.folder, truth.pattern)
+    if label_maps:
+        ground_truth.expect_classes(table.classes, truth.labels)
+    for image in images if label_maps else ():
+        group = store.read(image)
+        true = true_planes(
+            label_maps[image], truth, table.classes, image, group.height, group.width
+        )
+        scored = table.images.get(image) or score_table.no_scores(len(table.classes))
+        rows = scoring.locate(group.ids, scored.ids)
+        if rows is None:
+            raise UserError(
+                f"the scores and {store.folder} do not hold the same masks of image {image!r}: "
+                "run `dvc repro`"
+            )
+        scores = scored.score[rows]
+        eligible = selection.eligible(group, scores, np.ones(scores.shape, np.bool_), settings)
+        masks = selection.refined(group, np.arange(len(group.ids)), settings)
+        yield ScoredMasks(masks, scores, eligible, true)
+
+
+def true_planes(
+    label_map: Path,
+    truth: GroundTruth,
+    classes: Sequence[str],
+    image: str,
+    height: int,
+    width: int,
+) -> Packed:
+    """The classes of a label map: (C, H, W8) packed bits."""
+    labels = ground_truth.read_labels(label_map, truth.palette)
+    ground_truth.expect_shape(labels, height, width, label_map, image)
+    return pack(ground_truth.class_planes(labels, classes, truth.labels))
