@@ -156,9 +156,7 @@ class _Chosen:
             if mask.any():
                 (box,) = mask_boxes(mask[None], found.width).tolist()
                 area = int(mask_areas(mask))
-                yield Object(
-                    found.classes[number], mask, tuple(box), area, int(own), float(score)
-                )
+                yield Object(found.classes[number], mask, tuple(box), area, int(own), float(score))
 
     def _stale(self, image: str) -> UserError:
         files = self._files

@@ -31,7 +31,5 @@ def without_neutral(settings: Mapping[str, Any], **neutral: Any) -> dict[str, An
     So that cells keep the names they had before there was such a setting.
     """
     return {
-        key: value
-        for key, value in settings.items()
-        if key not in neutral or value != neutral[key]
+        key: value for key, value in settings.items() if key not in neutral or value != neutral[key]
     }

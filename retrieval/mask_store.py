@@ -211,7 +211,9 @@ class Shard:
             group = ImagePredictions(
                 **{key: attributes[key] for key in _SIZE},
                 classes=tuple(attributes["classes"]),
-                **{name: self.array(image, name) for name in PREDICTION_ARRAYS},
+                masks=self.array(image, "masks"),
+                ids=self.array(image, "ids"),
+                scores=self.array(image, "scores"),
                 mask_count=attributes["mask_count"],
                 chosen=tuple(attributes["chosen"]),
             )

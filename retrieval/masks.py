@@ -199,14 +199,16 @@ def check(group: Group) -> None:
         raise ValueError(f"{group.image}: bits beyond the width of {group.width} pixels are set")
     expected = {"masks": group.masks.shape}
     if isinstance(group, ImageMasks):
-        expected |= {name: (count, *_COLUMNS.get(name, ())) for name in MASK_ARRAYS if name != "masks"}
+        expected |= {
+            name: (count, *_COLUMNS.get(name, ())) for name in MASK_ARRAYS if name != "masks"
+        }
         if len(np.unique(group.ids)) != count:
             raise ValueError(f"{group.image}: two masks have one id; make them with image_masks")
     else:
         for what, found in (("planes", count), ("counts", len(group.chosen))):
             if found != len(group.classes):
                 raise ValueError(f"{group.image}: {found} {what} for {len(group.classes)} classes")
-        expected |= dict.fromkeys(("ids", "scores"), (sum(group.chosen),))
+        expected |= {"ids": (sum(group.chosen),), "scores": (sum(group.chosen),)}
     for name, shape in expected.items():
         array = getattr(group, name)
         if array.shape != shape or array.dtype != DTYPES[name]:

@@ -35,9 +35,7 @@ class ScoredMasks:
         """One for each class. Exclusive pixels, which depend on all thresholds, are left alone."""
         return [
             curves.image_curve(self.masks[kept], column[kept], plane)
-            for kept, column, plane in zip(
-                self.eligible.T, self.scores.T, self.true, strict=True
-            )
+            for kept, column, plane in zip(self.eligible.T, self.scores.T, self.true, strict=True)
         ]
 
 

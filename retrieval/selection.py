@@ -33,8 +33,8 @@ class Selection(Section):
         min_region: smaller fragments of a mask are removed and smaller holes filled; shares of the
             mask's area, neutral at 0.
         exclusive: "masks" gives a mask to the class with its highest score alone; "pixels" gives a
-            pixel to the class of the smallest mask chosen that covers it, for a part stands in front
-            of its whole; neutral at "none": a pixel may be of several classes.
+            pixel to the class of the smallest chosen mask over it, for a part stands in front of
+            its whole; neutral at "none": a pixel may be of several classes.
     """
 
     min_area: Share
@@ -77,7 +77,7 @@ def eligible(group: ImageMasks, score: Floats, candidates: Bools, settings: Sele
 def _without_duplicates(group: ImageMasks, limit: float, among: Bools) -> Bools:
     """Greedily, from the best on: those of `among` whose IoU with a better one is within limit."""
     quality, kept = group.predicted_iou * group.stability_score, np.zeros_like(among)
-    for index in np.argsort(-quality, kind="stable"):
+    for index in np.argsort(-quality, kind="stable").tolist():
         if not among[index]:
             continue
         # No IoU exceeds the ratio of areas, which spares most of the counting.
@@ -85,7 +85,7 @@ def _without_duplicates(group: ImageMasks, limit: float, among: Bools) -> Bools:
         near = kept & (np.minimum(own, others) > limit * np.maximum(own, others))
         kept[index] = not any(
             shared > limit * (own + others[other] - shared)
-            for other in np.flatnonzero(near)
+            for other in np.flatnonzero(near).tolist()
             for shared in [shared_pixels(group, index, other)]
         )
     return kept

@@ -91,7 +91,9 @@ def read(path: Path, rule: str, classes: Sequence[str]) -> Floats:
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        found = document["classes"] if rule == CALIBRATED else dict.fromkeys(classes, document[rule])
+        found = (
+            document["classes"] if rule == CALIBRATED else dict.fromkeys(classes, document[rule])
+        )
         lacking = [name for name in classes if found.get(name) is None]
         numbers = [_number(found[name]) for name in classes if name not in lacking]
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:

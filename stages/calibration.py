@@ -60,7 +60,9 @@ def run(masks: Path, scores: Path, thresholds: Path, settings: Params) -> str:
     files.write_file(thresholds, (json.dumps(document, indent=2) + "\n").encode())
     if not found:
         return "calibration: no image of the calibration part with ground truth, so no threshold"
-    return f"calibration: {len(found)} images, {len(worth)} thresholds, {document['common']} for all"
+    return (
+        f"calibration: {len(found)} images, {len(worth)} thresholds, {document['common']} for all"
+    )
 
 
 def best(worth: Curve) -> float | None:

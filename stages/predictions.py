@@ -27,9 +27,7 @@ class Params(params.Section):
     selection: Selection
 
 
-def run(
-    masks: Path, scores: Path, calibrated: Path, predictions: Path, settings: Params
-) -> str:
+def run(masks: Path, scores: Path, calibrated: Path, predictions: Path, settings: Params) -> str:
     """Write the store `predictions`; the closing line.
 
     Args:
@@ -88,8 +86,10 @@ def predict(
         group = store.read(image)
         chosen = selection.eligible(group, score, chosen, settings.selection)
         planes = draw(group, chosen, settings.selection)
-    order = [column.nonzero()[0][np.argsort(-score[column, c], kind="stable")]
-             for c, column in enumerate(chosen.T)]
+    order = [
+        column.nonzero()[0][np.argsort(-score[column, c], kind="stable")]
+        for c, column in enumerate(chosen.T)
+    ]
     return ImagePredictions(
         image=image,
         height=size["height"],
@@ -105,7 +105,7 @@ def predict(
 
 def draw(group: ImageMasks, chosen: Bools, settings: Selection) -> Packed:
     """The planes of the chosen masks, (N, C) bool: (C, H, W8) packed bits."""
-    (rows,) = chosen.any(axis=1).nonzero()
+    (rows,) = np.nonzero(chosen.any(axis=1))
     masks, own = selection.refined(group, rows, settings), chosen[rows]
     if settings.exclusive == "pixels":
         return selection.exclusive_planes(masks, group.areas[rows], own)

@@ -12,7 +12,17 @@ import yaml
 from retrieval import params
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("stages", "retrieval", "formats", "find", "demo", "benchmarks", "review", "tests")
+PACKAGES = (
+    "stages",
+    "retrieval",
+    "formats",
+    "find",
+    "demo",
+    "benchmarks",
+    "review",
+    "presets",
+    "tests",
+)
 STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 PARAMS: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
 
@@ -83,6 +93,12 @@ def test_code_dependencies_are_the_modules_that_the_stage_imports(name: str) -> 
     assert declared - read == set(), f"dvc.yaml has deps that {name} never imports: needless reruns"
 
 
+def outputs(stage: dict[str, Any], *kinds: str) -> list[str]:
+    """The paths of a stage's outputs of these kinds; an entry with options is a mapping."""
+    entries = [entry for kind in kinds for entry in stage.get(kind, [])]
+    return [path for entry in entries for path in ([entry] if isinstance(entry, str) else entry)]
+
+
 def stage_module(name: str) -> ModuleType:
     return importlib.import_module(f"stages.{name}")
 
@@ -107,12 +123,7 @@ def test_params_yaml_is_what_the_stage_takes(name: str) -> None:
 @pytest.mark.parametrize("name", STAGES)
 def test_files_are_those_that_the_stage_names(name: str) -> None:
     stage, module = STAGES[name], stage_module(name)
-    written = [
-        path
-        for kind in ("outs", "metrics", "plots")
-        for entry in stage.get(kind, [])
-        for path in ([entry] if isinstance(entry, str) else entry)
-    ]
+    written = outputs(stage, "outs", "metrics", "plots")
     data = [dep for dep in stage["deps"] if not dep.endswith(".py") and not dep.startswith("$")]
     named = {value.as_posix() for value in vars(module).values() if isinstance(value, Path)}
     assert set(written) | set(data) == named
@@ -134,10 +145,10 @@ def test_every_stage_is_described_and_run_as_a_module(name: str) -> None:
 
 
 def test_stages_stand_in_the_order_of_the_data() -> None:
-    later = {out for stage in STAGES.values() for out in stage.get("outs", [])}
+    later = {out for stage in STAGES.values() for out in outputs(stage, "outs")}
     for stage in STAGES.values():
         assert not later & set(stage["deps"])
-        later -= set(stage.get("outs", []))
+        later -= set(outputs(stage, "outs"))
 
 
 def test_the_threshold_is_the_first_parameter() -> None:

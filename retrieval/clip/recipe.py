@@ -36,7 +36,8 @@ class Settings(Section):
     Attributes:
         view_weights: of each view; only their ratios count.
         templates: each prompt is put into each, and their embeddings averaged.
-        prompts: of a class's prompts the "best" counts, mask by mask, or their "average".
+        prompts: of a class's prompts the "first" counts alone, or the "best", mask by mask, or
+            their "average".
         scoring: "cosine" is the similarity itself; "contrast" and "relevancy" compare it with that
             of the contrast prompts, see `retrieval.clip.similarity`.
         contrast: prompts for what is none of the classes.
@@ -46,7 +47,7 @@ class Settings(Section):
 
     view_weights: Annotated[dict[str, Weight], AfterValidator(_not_all_zero)]
     templates: Annotated[tuple[Template, ...], Field(min_length=1)]
-    prompts: Literal["best", "average"]
+    prompts: Literal["first", "best", "average"]
     scoring: Literal["cosine", "contrast", "relevancy"]
     contrast: tuple[Text, ...]
     temperature: Annotated[float, Field(gt=0)]
@@ -82,6 +83,8 @@ class Recipe:
     ) -> None:
         self._settings = settings
         self._weights = in_order(settings.view_weights, views)
+        if settings.prompts == "first":
+            classes = {name: own[:1] for name, own in classes.items()}
         needed = settings.contrast if settings.scoring != "cosine" else ()
         directions = _directions(
             model, [*itertools.chain(*classes.values()), *needed], settings.templates
