@@ -19,7 +19,9 @@ from retrieval.clip.settings import Settings
 from retrieval.masks import ImageMasks, image_masks, pack, unpack
 
 COUNT = 100
-SETTINGS = Settings(views=("crop", "masked"), crop_padding=0.1, crop_shape="pad")
+SETTINGS = Settings(
+    views=("crop", "masked"), crop_padding=0.1, crop_shape="pad", mirrored=False, clahe=0
+)
 
 
 def measure() -> Iterator[Row]:

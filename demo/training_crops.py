@@ -158,6 +158,8 @@ class Examples:
                 views=(VIEWS[rng.integers(len(VIEWS))],),
                 crop_padding=float(rng.uniform(0.0, 0.2)),
                 crop_shape="pad",
+                mirrored=False,
+                clahe=0,
             )
             crop = cut(image, box, packed, settings, IMAGE_SIZE)[0]
             batch.crops.append(crop[:, ::-1] if rng.random() < 0.5 else crop)

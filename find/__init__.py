@@ -20,8 +20,9 @@ import yaml
 
 from formats import coco, folders, objects
 from formats.objects import AnnotatedImage, Files
-from retrieval import images, overlays, params
+from retrieval import images, overlays, params, thresholds
 from retrieval.errors import UserError
+from retrieval.thresholds import CALIBRATED, COMMON
 from stages import embeddings, masks, predictions, scores
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,18 +36,23 @@ def find(
     source: str | Path,
     prompts: str | Sequence[str],
     *,
-    threshold: float | None = None,
+    threshold: float | str | None = None,
     out: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> dict[str, AnnotatedImage]:
-    """The masks of `source` that are more similar to a prompt than the threshold, by image id.
+    """The masks of `source` whose score for a prompt is above the threshold, by image id.
+
+    A prompt is taken as it is, without templates; against it stand, besides the prompts of
+    `scores.contrast`, the classes of params.yaml that no prompt names.
 
     Args:
         source: an image, or a folder of images; ids are paths in the folder without suffixes.
         prompts: each is a class of its own, named by its text.
-        threshold: -1 to 1; None for the one of params.yaml.
+        threshold: -1 to 1, or "otsu" or "largest_gap"; None for the one of params.yaml. Where that
+            is a calibrated one, it is `common` of metrics/thresholds.json, since prompts that are
+            free to choose have none of their own.
         out: a folder to make: masks.zarr, embeddings.parquet, scores.parquet, predictions.zarr,
-            annotations.json (COCO, each mask with its similarity), overlays/, failures.json,
+            annotations.json (COCO, each mask with its score), overlays/, failures.json,
             params.yaml.
         settings: other values by dotted key ("sam.points_per_side"), in place of those of
             params.yaml: the one in the current folder, else the repository's own.
@@ -56,11 +62,11 @@ def find(
             goes on without it), or `out` holds something else.
     """
     source = Path(source)
-    changes = {**(settings or {}), "classes": classes_of(prompts)}
-    if threshold is not None:
-        changes["threshold"] = threshold
     base = Path.cwd() if params.PARAMS_FILE.is_file() else ROOT
-    document = changed(base / params.PARAMS_FILE, changes)
+    document = changed(base / params.PARAMS_FILE, settings or {})
+    if threshold is None:
+        threshold = threshold_of(document, base)
+    document = asking(document, classes_of(prompts)) | {"threshold": threshold}
     if out:
         folders.expect_replaceable(Path(out), source)
     with contextlib.ExitStack() as stack:
@@ -84,6 +90,45 @@ def classes_of(prompts: str | Sequence[str]) -> dict[str, list[str]]:
     if not prompts or any(not prompt.strip() for prompt in prompts):
         raise UserError("a prompt must not be empty: say what to find, such as 'a red chair'")
     return {prompt: [prompt] for prompt in prompts}
+
+
+def asking(document: Mapping[str, Any], classes: Mapping[str, list[str]]) -> dict[str, Any]:
+    """The contents of a params.yaml with prompts of one's own for classes, see `find`."""
+    scores = document.get("scores")
+    known = document.get("classes")
+    if not isinstance(scores, dict) or not isinstance(known, dict):
+        return {**document, "classes": classes}  # to be refused in words
+    asked = " ".join(classes).lower()
+    rivals = [
+        own[0]
+        for name, own in known.items()
+        if own and not any(str(word).lower() in asked for word in (name, *own))
+    ]
+    contrast = [*dict.fromkeys([*(scores.get("contrast") or []), *rivals])]
+    own_scores = {**scores, "templates": ["{}"], "prompts": "best", "contrast": contrast}
+    return {**document, "scores": own_scores, "classes": classes}
+
+
+def threshold_of(document: Mapping[str, Any], base: Path) -> Any:
+    """The threshold of a params.yaml, a calibrated one as the number that suits all classes.
+
+    Raises:
+        UserError: there is no such number, or it is one of other models or scores.
+    """
+    rule = document.get("threshold")
+    if rule not in (CALIBRATED, COMMON):
+        return rule
+    own = changed(base / params.PARAMS_FILE, {})
+    if any(own.get(key) != document.get(key) for key in ("sam", "clip", "scores")):
+        raise UserError(
+            f"the threshold is {rule}, on other settings of sam, clip or scores than those given: "
+            "give a number (--threshold)"
+        )
+    try:
+        (number,) = thresholds.read(base / predictions.THRESHOLDS, COMMON, ["all"]).tolist()
+    except UserError as error:
+        raise UserError(f"give a number (--threshold), for {error}") from None
+    return number
 
 
 def changed(path: Path, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -175,16 +220,17 @@ def _stages(folder: Path) -> Files:
         images=params.load(masks.Params, settings).images,
         predictions=folder / predictions.PREDICTIONS.name,
         masks=folder / masks.MASKS.name,
-        scores=folder / scores.SCORES.name,
     )
+    rows = folder / scores.SCORES.name
     table = folder / embeddings.EMBEDDINGS.name
     predicted = params.load(predictions.Params, settings)  # a slip is told before work begins
     scored = params.load(scores.Params, settings)
     embedded = params.load(embeddings.Params, settings)
     masks.run(files.masks, folder / FAILURES, params.load(masks.Params, settings))
     embeddings.run(files.masks, table, embedded)
-    scores.run(table, files.scores, scored)
-    predictions.run(files.masks, files.scores, files.predictions, predicted)
+    scores.run(table, rows, scored)
+    no_thresholds = folder / predictions.THRESHOLDS.name  # a number needs none
+    predictions.run(files.masks, rows, no_thresholds, files.predictions, predicted)
     return files
 
 

@@ -53,6 +53,14 @@ def setting(text: str) -> tuple[str, Any]:
     raise UserError(f"--set {text}: it must be KEY=VALUE, such as sam.pred_iou_thresh=0.88")
 
 
+def _threshold(text: str) -> float | str:
+    """A number, or the name of a rule, which is checked with the other params."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m find",
@@ -62,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("source", metavar="IMAGE_OR_FOLDER", type=Path)
     add("prompts", metavar="PROMPT", nargs="+", help="what to find, each for itself")
-    add("--threshold", type=float, help="a mask is found if its similarity is above it, -1 to 1")
+    add("--threshold", type=_threshold, help="a mask is found if its score is above it, -1 to 1")
     add("--out", type=Path, default=Path("found"), help="folder to make (%(default)s)")
     add("--sam", metavar="MODEL", help="tiny, vit_b, vit_l, vit_h")
     add("--clip", metavar="MODEL", help="tiny, ViT-B/32, ...")

@@ -2,7 +2,7 @@
 
 https://cocodataset.org/#format-data. Ids of images, categories and annotations count from 1, as
 some readers take 0 for "none". `file_name` is the image's path inside the folder of images. A
-single mask has its similarity as `score`, and its id as text: JSON readers cut integers above 2^53.
+single mask has its score as `score`, and its id as text: JSON readers cut integers above 2^53.
 """
 
 import itertools
@@ -62,8 +62,8 @@ def annotation(found: Object, category: int, image: AnnotatedImage) -> dict[str,
 
 
 def _of_a_mask(found: Object) -> Iterator[tuple[str, float | str]]:
-    if found.similarity is not None:
-        yield "score", round(found.similarity, 6)
+    if found.score is not None:
+        yield "score", round(found.score, 6)
         yield "mask_id", str(found.mask_id)
 
 

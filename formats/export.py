@@ -21,7 +21,6 @@ from retrieval.errors import UserError
 
 PREDICTIONS = Path("data/predictions.zarr")
 MASKS = Path("data/masks.zarr")
-SCORES = Path("data/scores.parquet")
 EXPORTS = Path("data/export")
 
 FORMATS: dict[str, Callable[[Path, Found], str]] = {
@@ -96,7 +95,7 @@ def main(arguments: Sequence[str]) -> str:
     write = FORMATS[chosen.format]
     if chosen.format == "label-studio":
         write = partial(label_studio.write, image_url=chosen.image_url)
-    files = Files(params.load(Params).images, PREDICTIONS, MASKS, SCORES)
+    files = Files(params.load(Params).images, PREDICTIONS, MASKS)
     return run(chosen.format, write, files, chosen.objects, chosen.out or EXPORTS / chosen.format)
 
 

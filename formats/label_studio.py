@@ -63,7 +63,7 @@ def config(classes: tuple[str, ...]) -> ElementTree.Element:
 
 
 def results(image: AnnotatedImage) -> list[dict[str, Any]]:
-    """One region for each object; a single mask has its similarity as `score`."""
+    """One region for each object; a single mask has its score as `score`."""
     size = {"original_width": image.width, "original_height": image.height, "image_rotation": 0}
     return [
         {
@@ -73,7 +73,7 @@ def results(image: AnnotatedImage) -> list[dict[str, Any]]:
             "to_name": _TO,
             **size,
             "value": value(found, image.width),
-            **({} if found.similarity is None else {"score": round(found.similarity, 6)}),
+            **({} if found.score is None else {"score": round(found.score, 6)}),
         }
         for number, found in enumerate(image.objects)
     ]

@@ -1,7 +1,7 @@
 """What the writers of formats are given: images with their objects, from the pipeline's files.
 
 An object is either a class's whole region in an image (a plane of predictions.zarr, what the
-metrics measure) or a single mask that was chosen for the class, with its similarity.
+metrics measure) or a single mask that was chosen for the class, with its score.
 """
 
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from retrieval import images, mask_store, score_table, scoring
+from retrieval import images, mask_store
 from retrieval.errors import UserError
 from retrieval.mask_store import Store
-from retrieval.masks import ImageMasks, ImagePredictions, Packed, mask_areas, mask_boxes, unpack
+from retrieval.masks import ImagePredictions, Packed, mask_areas, mask_boxes, unpack
 
 What = Literal["classes", "masks"]
 
@@ -24,12 +24,11 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Files:
-    """Where the pipeline's files are; `masks` and `scores` are read for single masks only."""
+    """Where the pipeline's files are; `masks` is read for single masks only."""
 
     images: Path
     predictions: Path
     masks: Path
-    scores: Path
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Object:
         box: x0, y0, x1, y1 in pixels, half-open, tight.
         area: pixels.
         mask_id: of a single mask; None for a class's whole region.
-        similarity: of a single mask to the class, -1 to 1; None for a class's whole region.
+        score: of a single mask for the class, -1 to 1; None for a class's whole region.
     """
 
     name: str
@@ -50,12 +49,12 @@ class Object:
     box: tuple[int, int, int, int]
     area: int
     mask_id: int | None = None
-    similarity: float | None = None
+    score: float | None = None
 
 
 @dataclass(frozen=True)
 class AnnotatedImage:
-    """An image and its objects: by class, the masks of a class from the most similar on.
+    """An image and its objects: by class, the masks of a class from the highest score on.
 
     Attributes:
         image: the image's id.
@@ -135,57 +134,33 @@ def regions(found: ImagePredictions) -> Iterator[Object]:
 
 
 class _Chosen:
-    """Which masks an image's planes are the union of.
-
-    A mask that was chosen for a class is more similar to it than any that was not, whatever the
-    threshold. So the count that predictions.zarr has of them names them, and no threshold is asked
-    for that may be another by now. The planes tell whether that is so.
-    """
+    """The masks that an image's planes are made of: predictions.zarr has their ids."""
 
     def __init__(self, files: Files) -> None:
         self._files = files
         self._store = mask_store.Store(files.masks)
-        self._scores = score_table.read(files.scores)
 
     def of(self, found: ImagePredictions) -> Iterator[Object]:
-        """The chosen masks of one image."""
-        made, similarity = self._scored(found)
-        for number, name in enumerate(found.classes):
-            column = similarity[:, number]
-            best = np.argsort(-column, kind="stable")[: found.chosen[number]]
-            among = np.zeros(len(column), np.bool_)
-            among[best] = True
-            union = scoring.union(made.masks, among)
-            if len(best) < found.chosen[number] or np.any(union != found.masks[number]):
-                raise self._stale(found.image)
-            for row in best:
-                box: tuple[int, int, int, int] = tuple(made.boxes[row].tolist())
-                yield Object(
-                    name,
-                    made.masks[row],
-                    box,
-                    int(made.areas[row]),
-                    int(made.ids[row]),
-                    float(column[row]),
-                )
+        """The chosen masks of one image, with those of their pixels that are the class's.
 
-    def _scored(self, found: ImagePredictions) -> tuple[ImageMasks, npt.NDArray[np.float32]]:
-        """The image's masks, and their similarities to the classes, (N, C)."""
+        One that gave all its pixels to others is left out.
+        """
         made = self._store.read(found.image)
-        size = (made.height, made.width)
-        if self._scores.classes != found.classes or size != (found.height, found.width):
+        rows = dict(zip(made.ids.tolist(), range(len(made.ids)), strict=True))
+        known = all(number in rows for number in found.ids.tolist())
+        if not known or (made.height, made.width) != (found.height, found.width):
             raise self._stale(found.image)
-        scored = self._scores.images.get(found.image)
-        if scored is None:
-            return made, np.empty((len(made.ids), len(found.classes)), np.float32)
-        rows = scoring.locate(made.ids, scored.ids)
-        if rows is None:
-            raise self._stale(found.image)
-        return made, scored.similarity[rows]
+        numbers = np.repeat(np.arange(len(found.classes)), found.chosen)
+        for number, own, score in zip(numbers, found.ids, found.scores, strict=True):
+            mask = made.masks[rows[int(own)]] & found.masks[number]
+            if mask.any():
+                (box,) = mask_boxes(mask[None], found.width).tolist()
+                area = int(mask_areas(mask))
+                yield Object(found.classes[number], mask, tuple(box), area, int(own), float(score))
 
     def _stale(self, image: str) -> UserError:
         files = self._files
         return UserError(
-            f"the prediction of image {image!r} in {files.predictions} is not the union of its "
-            f"most similar masks in {files.masks} and {files.scores}: run `dvc repro`"
+            f"the prediction of image {image!r} in {files.predictions} is not of the masks in "
+            f"{files.masks}: run `dvc repro`"
         )

@@ -14,6 +14,8 @@ from retrieval.masks import ImageMasks, MaskColumns
 
 GROUP_ROWS = 16_384  # 32 MiB of float32 at 512 dimensions
 
+_READ = ["image", "mask_id", "view", "predicted_iou", "stability_score", "embedding"]
+
 
 def schema_of(dimensions: int) -> pa.Schema:
     """The columns of embeddings.parquet for embeddings of D = `dimensions`."""
@@ -79,12 +81,15 @@ class EmbeddingRows:
         images: (R,) str objects, the images' ids.
         ids: (R,) uint64, mask ids.
         views: (R,) str objects.
+        predicted_iou, stability_score: (R,) float32, of the masks.
         embeddings: (R, D) float32.
     """
 
     images: npt.NDArray[np.object_]
     ids: npt.NDArray[np.uint64]
     views: npt.NDArray[np.object_]
+    predicted_iou: npt.NDArray[np.float32]
+    stability_score: npt.NDArray[np.float32]
     embeddings: npt.NDArray[np.float32]
 
 
@@ -96,10 +101,12 @@ def read(path: Path) -> Iterator[EmbeddingRows]:
     """
     with tables.opened(path) as reader:
         schema = schema_of(reader.length_of("embedding"))
-        for table in reader.groups(["image", "mask_id", "view", "embedding"], schema):
+        for table in reader.groups(_READ, schema):
             yield EmbeddingRows(
                 images=tables.strings(table["image"]),
                 ids=tables.numbers(table["mask_id"]),
                 views=tables.strings(table["view"]),
+                predicted_iou=tables.numbers(table["predicted_iou"]),
+                stability_score=tables.numbers(table["stability_score"]),
                 embeddings=tables.vectors(table["embedding"]),
             )

@@ -29,7 +29,16 @@ import numpy.typing as npt
 
 from retrieval import files, zarr_zip
 from retrieval.errors import UserError
-from retrieval.masks import DTYPES, ImageMasks, ImagePredictions, Json, MaskColumns, check
+from retrieval.masks import (
+    DTYPES,
+    MASK_ARRAYS,
+    PREDICTION_ARRAYS,
+    ImageMasks,
+    ImagePredictions,
+    Json,
+    MaskColumns,
+    check,
+)
 
 _ALLOWED = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
@@ -137,11 +146,11 @@ def _zarr_group(group: ImageMasks | ImagePredictions) -> zarr_zip.Group:
     check(group)
     own: dict[str, Json] = {"image": group.image, "height": group.height, "width": group.width}
     if isinstance(group, ImageMasks):
-        arrays = {name: getattr(group, name) for name in DTYPES}
+        arrays = {name: getattr(group, name) for name in MASK_ARRAYS}
         return zarr_zip.Group({**group.attributes, **own}, arrays)
     own |= {"classes": list(group.classes)}
     own |= {"mask_count": group.mask_count, "chosen": list(group.chosen)}
-    return zarr_zip.Group(own, {"masks": group.masks})
+    return zarr_zip.Group(own, {name: getattr(group, name) for name in PREDICTION_ARRAYS})
 
 
 class Shard:
@@ -186,13 +195,13 @@ class Shard:
         """All of an image's masks."""
         attributes = self.attributes(image)
         fields: dict[str, Any] = {key: attributes.pop(key) for key in _SIZE}
-        fields |= {name: self.array(image, name) for name in DTYPES}
+        fields |= {name: self.array(image, name) for name in MASK_ARRAYS}
         return self._checked(ImageMasks(**fields, attributes=attributes))
 
     def columns(self, image: str) -> MaskColumns:
         """What is known of an image's masks, which themselves are not read."""
         self.attributes(image)
-        arrays = {name: self.array(image, name) for name in DTYPES if name != "masks"}
+        arrays = {name: self.array(image, name) for name in MASK_ARRAYS if name != "masks"}
         return MaskColumns(image, **arrays)
 
     def read_predictions(self, image: str) -> ImagePredictions:
@@ -203,6 +212,8 @@ class Shard:
                 **{key: attributes[key] for key in _SIZE},
                 classes=tuple(attributes["classes"]),
                 masks=self.array(image, "masks"),
+                ids=self.array(image, "ids"),
+                scores=self.array(image, "scores"),
                 mask_count=attributes["mask_count"],
                 chosen=tuple(attributes["chosen"]),
             )

@@ -24,7 +24,10 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "predicted_iou": np.dtype(np.float32),
     "stability_score": np.dtype(np.float32),
     "points": np.dtype(np.float32),
+    "scores": np.dtype(np.float32),
 }
+PREDICTION_ARRAYS = ("masks", "ids", "scores")
+MASK_ARRAYS = tuple(name for name in DTYPES if name != "scores")
 _COLUMNS = {"boxes": (4,), "points": (2,)}
 
 
@@ -79,9 +82,12 @@ class ImagePredictions:
         image: the image's id.
         height, width: H and W, pixels.
         classes: names of the C classes.
-        masks: (C, H, W8) uint8, packed bits: for each class the union of its masks.
+        masks: (C, H, W8) uint8, packed bits: for each class the pixels of its masks.
         mask_count: how many masks the image has.
         chosen: how many of them were chosen, for each class.
+        ids: (K,) uint64, which they are: those of the first class, then those of the next; within a
+            class those of the highest score first.
+        scores: (K,) float32, their scores for the class.
     """
 
     image: str
@@ -91,6 +97,8 @@ class ImagePredictions:
     masks: Packed
     mask_count: int
     chosen: tuple[int, ...]
+    ids: npt.NDArray[np.uint64]
+    scores: npt.NDArray[np.float32]
 
 
 Group = ImageMasks | ImagePredictions
@@ -191,13 +199,16 @@ def check(group: Group) -> None:
         raise ValueError(f"{group.image}: bits beyond the width of {group.width} pixels are set")
     expected = {"masks": group.masks.shape}
     if isinstance(group, ImageMasks):
-        expected |= {name: (count, *_COLUMNS.get(name, ())) for name in DTYPES if name != "masks"}
+        expected |= {
+            name: (count, *_COLUMNS.get(name, ())) for name in MASK_ARRAYS if name != "masks"
+        }
         if len(np.unique(group.ids)) != count:
             raise ValueError(f"{group.image}: two masks have one id; make them with image_masks")
     else:
         for what, found in (("planes", count), ("counts", len(group.chosen))):
             if found != len(group.classes):
                 raise ValueError(f"{group.image}: {found} {what} for {len(group.classes)} classes")
+        expected |= {"ids": (sum(group.chosen),), "scores": (sum(group.chosen),)}
     for name, shape in expected.items():
         array = getattr(group, name)
         if array.shape != shape or array.dtype != DTYPES[name]:

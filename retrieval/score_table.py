@@ -20,6 +20,7 @@ SCHEMA = pa.schema(
         pa.field("mask_id", pa.uint64(), nullable=False),
         pa.field("class", tables.NAME, nullable=False),
         pa.field("similarity", pa.float32(), nullable=False),
+        pa.field("score", pa.float32(), nullable=False),
     ]
 )
 
@@ -29,6 +30,7 @@ def rows_of(
     ids: npt.NDArray[np.uint64],
     classes: Sequence[str],
     similarity: npt.NDArray[np.float32],
+    score: npt.NDArray[np.float32],
 ) -> pa.Table:
     """One image's rows of scores.parquet: a row per mask and class, classes within masks.
 
@@ -36,15 +38,18 @@ def rows_of(
         image: the image's id.
         ids: (N,) mask ids.
         classes: names of the C classes.
-        similarity: (N, C) float32, -1 to 1.
+        similarity: (N, C) float32, cosines, -1 to 1.
+        score: (N, C) float32, what a threshold is compared with, -1 to 1.
     """
-    if similarity.shape != (len(ids), len(classes)):
-        raise ValueError(f"{image}: similarity {similarity.shape}, {len(ids)} x {len(classes)}")
+    for name, array in (("similarity", similarity), ("score", score)):
+        if array.shape != (len(ids), len(classes)):
+            raise ValueError(f"{image}: {name} {array.shape}, {len(ids)} x {len(classes)}")
     columns = {
         "image": tables.name_column([image], np.zeros(similarity.size)),
         "mask_id": np.repeat(ids, len(classes)),
         "class": tables.name_column(classes, np.tile(np.arange(len(classes)), len(ids))),
         "similarity": similarity.reshape(-1),
+        "score": score.reshape(-1),
     }
     return tables.table_of(columns, SCHEMA)
 
@@ -66,15 +71,23 @@ def write(
 
 @dataclass(frozen=True)
 class ImageScores:
-    """The similarities of one image's masks.
+    """The scores of one image's masks.
 
     Attributes:
         ids: (N,) uint64, mask ids.
-        similarity: (N, C) float32.
+        similarity: (N, C) float32, cosines.
+        score: (N, C) float32, what a threshold is compared with.
     """
 
     ids: npt.NDArray[np.uint64]
     similarity: npt.NDArray[np.float32]
+    score: npt.NDArray[np.float32]
+
+
+def no_scores(classes: int) -> ImageScores:
+    """Those of an image without masks, for so many classes."""
+    none = np.empty((0, classes), np.float32)
+    return ImageScores(np.empty(0, np.uint64), none, none)
 
 
 @dataclass(frozen=True)
@@ -109,13 +122,13 @@ def read(path: Path) -> Scores:
     images, ids = codes.reshape(shape), tables.numbers(table["mask_id"]).reshape(shape)
     if np.any(images != images[:, :1]) or np.any(ids != ids[:, :1]):
         raise reader.unusable("the rows of a mask do not stand together")
-    similarity = tables.numbers(table["similarity"]).reshape(shape)
+    similarity, score = (tables.numbers(table[n]).reshape(shape) for n in ("similarity", "score"))
     result: dict[str, ImageScores] = {}
     for start, end in _runs(images[:, 0]):
         name = image_names[images[start, 0]]
         if name in result:
             raise reader.unusable(f"the rows of image {name!r} do not stand together")
-        result[name] = ImageScores(ids[start:end, 0], similarity[start:end])
+        result[name] = ImageScores(ids[start:end, 0], similarity[start:end], score[start:end])
     return Scores(classes, result)
 
 

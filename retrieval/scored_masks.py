@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from retrieval import curves, ground_truth, score_table, scoring
+from retrieval import curves, ground_truth, score_table, scoring, selection
 from retrieval.curves import ImageCurve, Scores
 from retrieval.errors import UserError
 from retrieval.ground_truth import GroundTruth
 from retrieval.mask_store import Store
 from retrieval.masks import Packed, pack
+from retrieval.selection import Bools, Selection
 
 
 @dataclass(frozen=True)
@@ -19,25 +20,31 @@ class ScoredMasks:
     """One image.
 
     Attributes:
-        masks: (N, H, W8) packed bits.
+        masks: (N, H, W8) packed bits, as `selection` refines them.
         scores: (N, C) float32, what a threshold is compared with.
+        eligible: (N, C) bool, which may stand for which class.
         true: (C, H, W8) packed bits of the classes in the ground truth.
     """
 
     masks: Packed
     scores: Scores
+    eligible: Bools
     true: Packed
 
     def curves(self) -> list[ImageCurve]:
-        """One for each class."""
+        """One for each class. Exclusive pixels, which depend on all thresholds, are left alone."""
         return [
-            curves.image_curve(self.masks, column, plane)
-            for column, plane in zip(self.scores.T, self.true, strict=True)
+            curves.image_curve(self.masks[kept], column[kept], plane)
+            for kept, column, plane in zip(self.eligible.T, self.scores.T, self.true, strict=True)
         ]
 
 
 def scored_masks(
-    store: Store, table: score_table.Scores, images: Sequence[str], truth: GroundTruth
+    store: Store,
+    table: score_table.Scores,
+    images: Sequence[str],
+    truth: GroundTruth,
+    settings: Selection,
 ) -> Iterator[ScoredMasks]:
     """The images in their order; none if there is no ground truth.
 
@@ -52,17 +59,17 @@ def scored_masks(
         true = true_planes(
             label_maps[image], truth, table.classes, image, group.height, group.width
         )
-        scored = table.images.get(image) or score_table.ImageScores(
-            np.empty(0, np.uint64), np.empty((0, len(table.classes)), np.float32)
-        )
+        scored = table.images.get(image) or score_table.no_scores(len(table.classes))
         rows = scoring.locate(group.ids, scored.ids)
         if rows is None:
             raise UserError(
                 f"the scores and {store.folder} do not hold the same masks of image {image!r}: "
                 "run `dvc repro`"
             )
-        scores = scored.similarity[rows]  # what a threshold is compared with
-        yield ScoredMasks(group.masks, scores, true)
+        scores = scored.score[rows]
+        eligible = selection.eligible(group, scores, np.ones(scores.shape, np.bool_), settings)
+        masks = selection.refined(group, np.arange(len(group.ids)), settings)
+        yield ScoredMasks(masks, scores, eligible, true)
 
 
 def true_planes(

@@ -1,4 +1,4 @@
-"""From similarities to predictions: a threshold, and unions on packed bits."""
+"""From scores to predictions: a threshold, and unions on packed bits."""
 
 import numpy as np
 import numpy.typing as npt
@@ -6,13 +6,16 @@ import numpy.typing as npt
 from retrieval.masks import Packed
 
 
-def select(similarity: npt.NDArray[np.float32], threshold: float) -> npt.NDArray[np.bool_]:
-    """Which masks show which class: (N, C) float32 to (N, C) bool, where similarity > threshold.
+def select(
+    score: npt.NDArray[np.float32], threshold: float | npt.NDArray[np.float32]
+) -> npt.NDArray[np.bool_]:
+    """Which masks show which class: (N, C) float32 to (N, C) bool, where score > threshold.
 
-    A similarity equal to the threshold is not above it. The threshold is compared as float32, the
-    type of the similarities, so that 0.3 in params.yaml means what 0.3 in scores.parquet does.
+    A score equal to the threshold is not above it. The threshold, one for all classes or (C,), is
+    compared as float32, the type of the scores, so that 0.3 in params.yaml means what 0.3 in
+    scores.parquet does.
     """
-    return similarity > np.float32(threshold)
+    return score > np.asarray(threshold, np.float32)
 
 
 def union(masks: Packed, chosen: npt.NDArray[np.bool_]) -> Packed:

@@ -38,13 +38,14 @@ from retrieval import (
     splits,
 )  # fmt: skip
 from retrieval.clip import labels, work
-from retrieval.clip.labels import Recipe
+from retrieval.clip.labels import Origin
 from retrieval.curves import ImageCurve
 from retrieval.ground_truth import GroundTruth
 from retrieval.mask_store import Store
 from retrieval.masks import ImageMasks, image_masks, pack
 from retrieval.per_image import Tally
 from retrieval.scored_masks import scored_masks, true_planes
+from retrieval.selection import Selection
 
 MASKS = Path("data/masks.zarr")
 SCORES = Path("data/scores.parquet")
@@ -58,6 +59,7 @@ class Params(params.Section):
     images: params.Folder
     ground_truth: GroundTruth
     calibration: splits.Patterns
+    selection: Selection
 
 
 def run(masks: Path, scores: Path, output: Path, settings: Params) -> str:
@@ -74,8 +76,8 @@ def run(masks: Path, scores: Path, output: Path, settings: Params) -> str:
         reported = splits.test_part(everything, settings.calibration)
         known = bool(ground_truth.pair(everything, truth.folder, truth.pattern))
         if known:
-            add(found, masks_and_threshold(store, table, reported, truth))
-            add(found, labels_ceiling(store, labels.read_recipe(scores), tally, settings))
+            add(found, masks_and_threshold(store, table, reported, settings))
+            add(found, labels_ceiling(store, labels.read_origin(scores), tally, settings))
         files.write_file(output, (json.dumps({"classes": found}, indent=2) + "\n").encode())
         cells.record(output, work.KIND, tally.used)
     return closing_line(found) if known else f"ceilings: no ground truth in {truth.folder}, so none"
@@ -91,12 +93,12 @@ def add(found: dict[str, dict[str, float]], figures: Figures) -> None:
 
 
 def masks_and_threshold(
-    store: Store, table: score_table.Scores, reported: Sequence[str], truth: GroundTruth
+    store: Store, table: score_table.Scores, reported: Sequence[str], settings: Params
 ) -> Figures:
     """The figures `masks` and `best_threshold` of each class."""
     unions: list[list[float]] = [[] for _ in table.classes]
     found: list[list[ImageCurve]] = []
-    scored = scored_masks(store, table, reported, truth)
+    scored = scored_masks(store, table, reported, settings.ground_truth, settings.selection)
     for image in cli.progress(scored, len(reported), "ceilings"):
         found.append(image.curves())
         for index in np.flatnonzero(image.true.any(axis=(1, 2))):
@@ -110,16 +112,16 @@ def masks_and_threshold(
     }
 
 
-def labels_ceiling(store: Store, recipe: Recipe, tally: Tally, settings: Params) -> Figures:
+def labels_ceiling(store: Store, origin: Origin, tally: Tally, settings: Params) -> Figures:
     """The figure `labels` of each class."""
     everything = mask_store.shard_order(store.images())
     reported = set(splits.test_part(everything, settings.calibration))
     test: list[list[ImageCurve]] = []
     other: list[list[ImageCurve]] = []
-    for image, found in object_curves(store, recipe, everything, tally, settings):
+    for image, found in object_curves(store, origin, everything, tally, settings):
         (test if image in reported else other).append(found)
     result = {}
-    for index, name in enumerate(recipe.prompts):
+    for index, name in enumerate(origin.prompts):
         own = curves.mean_image_iou([each[index] for each in test])
         chosen_on = curves.mean_image_iou([each[index] for each in other])
         threshold = (own if np.isnan(chosen_on.without) else chosen_on).best()[0]
@@ -128,10 +130,10 @@ def labels_ceiling(store: Store, recipe: Recipe, tally: Tally, settings: Params)
 
 
 def object_curves(
-    store: Store, recipe: Recipe, everything: Sequence[str], tally: Tally, settings: Params
+    store: Store, origin: Origin, everything: Sequence[str], tally: Tally, settings: Params
 ) -> Iterator[tuple[str, list[ImageCurve]]]:
     """For each image what every threshold makes of the ground truth's objects, for each class."""
-    truth, classes = settings.ground_truth, labels.encode(recipe, recipe.prompts)
+    truth, recipe = settings.ground_truth, origin.recipe(origin.prompts)
     label_maps = ground_truth.pair(everything, truth.folder, truth.pattern)
     side_cache = cells.Cells(work.KIND)
     tally.asked = len(everything)
@@ -143,14 +145,14 @@ def object_curves(
         )
         objects = stack.enter_context(mask_store.Store(folder))
         stack.enter_context(tally.interruptible())
-        own = work.Work(objects, images.find(settings.images), recipe.model, recipe.settings)
+        own = work.Work(objects, images.find(settings.images), origin.model, origin.crops)
         for image, parts in per_image.results(
             everything, own.look, own.compute, side_cache, tally, threads=1
         ):
             group = objects.read(image)
-            score = labels.score(recipe, work.stacked(parts), classes)
+            _, score = recipe.score(work.stacked(parts), group.predicted_iou, group.stability_score)
             true = true_planes(
-                label_maps[image], truth, tuple(recipe.prompts), image, group.height, group.width
+                label_maps[image], truth, tuple(origin.prompts), image, group.height, group.width
             )
             yield (
                 image,

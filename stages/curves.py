@@ -8,6 +8,7 @@ from pathlib import Path
 from retrieval import cli, curve_tables, files, mask_store, params, score_table, splits
 from retrieval.ground_truth import GroundTruth
 from retrieval.scored_masks import scored_masks
+from retrieval.selection import Selection
 
 MASKS = Path("data/masks.zarr")
 SCORES = Path("data/scores.parquet")
@@ -20,6 +21,7 @@ class Params(params.Section):
 
     ground_truth: GroundTruth
     calibration: splits.Patterns
+    selection: Selection
 
 
 def run(masks: Path, scores: Path, iou: Path, precision_recall: Path, settings: Params) -> str:
@@ -34,7 +36,7 @@ def run(masks: Path, scores: Path, iou: Path, precision_recall: Path, settings: 
     with mask_store.Store(masks) as store:
         reported = splits.test_part(store.images(), settings.calibration)
         images = mask_store.shard_order(reported)
-        scored = scored_masks(store, table, images, settings.ground_truth)
+        scored = scored_masks(store, table, images, settings.ground_truth, settings.selection)
         found = [each.curves() for each in cli.progress(scored, len(images), "curves")]
     files.write_file(iou, curve_tables.iou_table(found, table.classes).encode())
     files.write_file(

@@ -18,12 +18,13 @@ import pydantic
 
 from retrieval import cli, curves, evaluation, files, mask_store, params, splits
 from retrieval.clip import labels, stacks
-from retrieval.clip.labels import Recipe
+from retrieval.clip.labels import Origin
 from retrieval.curves import ImageCurve
 from retrieval.ground_truth import GroundTruth
 from retrieval.mask_store import Store
 from retrieval.score_table import ImageScores, Scores
 from retrieval.scored_masks import scored_masks
+from retrieval.selection import Selection
 
 MASKS = Path("data/masks.zarr")
 EMBEDDINGS = Path("data/embeddings.parquet")
@@ -46,6 +47,7 @@ class Params(params.Section):
 
     ground_truth: GroundTruth
     calibration: splits.Patterns
+    selection: Selection
     detailed_prompts: dict[params.Text, Texts]
 
 
@@ -56,15 +58,15 @@ def run(masks: Path, embeddings: Path, scores: Path, output: Path, settings: Par
         UserError: an input is missing or damaged, a prompt is too long, or a prompt is new and the
             checkpoint cannot be had.
     """
-    recipe = labels.read_recipe(scores)
-    known = recipe.prompts.keys()
+    origin = labels.read_origin(scores)
+    known = origin.prompts.keys()
     detailed = {name: own for name, own in settings.detailed_prompts.items() if name in known}
     tree: dict[str, Any] = {}
     with mask_store.Store(masks) as store:
         if detailed:
-            sides = zip(SIDES, (recipe.prompts, {**recipe.prompts, **detailed}), strict=True)
+            sides = zip(SIDES, (origin.prompts, {**origin.prompts, **detailed}), strict=True)
             found = {
-                side: compared(store, rescored(embeddings, recipe, prompts), settings)
+                side: compared(store, rescored(embeddings, origin, prompts), settings)
                 for side, prompts in sides
             }
             tree = report(found, list(detailed))
@@ -72,14 +74,17 @@ def run(masks: Path, embeddings: Path, scores: Path, output: Path, settings: Par
     return closing_line(tree, [name for name in settings.detailed_prompts if name not in known])
 
 
-def rescored(embeddings: Path, recipe: Recipe, prompts: Prompts) -> Scores:
+def rescored(embeddings: Path, origin: Origin, prompts: Prompts) -> Scores:
     """All masks' scores with these prompts, made as those of scores.parquet."""
-    classes = labels.encode(recipe, prompts)
+    recipe = origin.recipe(prompts)
     return Scores(
         tuple(prompts),
         {
-            stack.image: ImageScores(stack.ids, labels.score(recipe, stack.embeddings, classes))
-            for stack in stacks.read(embeddings, recipe.settings.views)
+            stack.image: ImageScores(
+                stack.ids,
+                *recipe.score(stack.embeddings, stack.predicted_iou, stack.stability_score),
+            )
+            for stack in stacks.read(embeddings, origin.crops.views)
         },
     )
 
@@ -89,7 +94,7 @@ def compared(store: Store, table: Scores, settings: Params) -> dict[str, dict[st
     images = mask_store.shard_order(store.images())
     reported = set(splits.test_part(images, settings.calibration))
     parts: dict[bool, list[list[ImageCurve]]] = {True: [], False: []}
-    scored = scored_masks(store, table, images, settings.ground_truth)
+    scored = scored_masks(store, table, images, settings.ground_truth, settings.selection)
     for image, masks in zip(images, cli.progress(scored, len(images), "prompts"), strict=False):
         parts[image in reported].append(masks.curves())
     figures = {}

@@ -1,43 +1,29 @@
-"""scores: how similar every mask is to every class -> data/scores.parquet.
+"""scores: how similar every mask is to every class, and its score -> data/scores.parquet.
 
 Torch is loaded only for a prompt or a model that is new.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
+import pyarrow as pa
 import pydantic
 
 from retrieval import checkpoints, cli, params, score_table, tables
-from retrieval.clip import stacks, texts
-from retrieval.clip.similarity import Embeddings, mask_similarity
+from retrieval.clip import recipe, stacks
 from retrieval.errors import UserError
 
 EMBEDDINGS = Path("data/embeddings.parquet")
 SCORES = Path("data/scores.parquet")
 
-Weight = Annotated[float, pydantic.Field(ge=0)]
 Prompts = Annotated[tuple[params.Text, ...], pydantic.Field(min_length=1)]
-
-
-def _not_all_zero(weights: dict[str, float]) -> dict[str, float]:
-    if not any(weights.values()):
-        raise ValueError("must give some view a weight above 0")
-    return weights
-
-
-class ScoresParams(params.Section):
-    """The views' weights; only their ratios count."""
-
-    view_weights: Annotated[dict[str, Weight], pydantic.AfterValidator(_not_all_zero)]
 
 
 class Params(params.Section):
     """What params.yaml says to this stage: `classes` maps a class to its prompts."""
 
-    scores: ScoresParams
+    scores: recipe.Settings
     classes: Annotated[dict[params.Text, Prompts], pydantic.Field(min_length=1)]
 
 
@@ -50,21 +36,16 @@ def run(embeddings: Path, scores: Path, settings: Params) -> str:
     """
     origin = read_origin(embeddings)
     views = tuple(origin["clip"]["views"])
-    weights = in_order(settings.scores.view_weights, views)
-    prompts = encode(origin["clip"]["model"], settings.classes)
+    own = recipe.Recipe(origin["clip"]["model"], views, settings.scores, settings.classes)
     names = tuple(settings.classes)
-    rows = (
-        score_table.rows_of(
-            stack.image, stack.ids, names, mask_similarity(stack.embeddings, weights, prompts)
-        )
-        for stack in stacks.read(embeddings, views)
-    )
-    metadata = {
-        **origin,
-        "view_weights": settings.scores.view_weights,
-        "prompts": settings.classes,
-    }
-    count = score_table.write(scores, rows, names, metadata)
+
+    def rows() -> Iterator[pa.Table]:
+        for stack in stacks.read(embeddings, views):
+            found = own.score(stack.embeddings, stack.predicted_iou, stack.stability_score)
+            yield score_table.rows_of(stack.image, stack.ids, names, *found)
+
+    metadata = {**origin, "scores": settings.scores.model_dump(), "prompts": settings.classes}
+    count = score_table.write(scores, rows(), names, metadata)
     return f"scores: {count // len(names)} masks, {len(names)} classes: {', '.join(names)}"
 
 
@@ -79,22 +60,6 @@ def read_origin(embeddings: Path) -> dict[str, Any]:
     if not known:
         raise UserError(f"{embeddings} was made with other weights of CLIP: run `dvc repro`")
     return metadata
-
-
-def in_order(weights: Mapping[str, float], views: Sequence[str]) -> list[float]:
-    """The weights in the order of the views."""
-    if set(weights) != set(views):
-        raise UserError(
-            f"scores.view_weights names {', '.join(weights) or 'no view'}; it must name the views "
-            f"that were embedded (clip.views): {', '.join(views)}"
-        )
-    return [weights[view] for view in views]
-
-
-def encode(model: str, classes: Mapping[str, Sequence[str]]) -> list[Embeddings]:
-    """Each class's prompts, (P, D)."""
-    vectors = iter(texts.embeddings(model, [p for prompts in classes.values() for p in prompts]))
-    return [np.stack([next(vectors) for _ in prompts]) for prompts in classes.values()]
 
 
 def main() -> str:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from retrieval import mask_store, score_table
 from retrieval.masks import ImageMasks, image_masks, pack
+from retrieval.selection import Selection
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -49,15 +50,26 @@ def write_masks(folder: Path, stacks: Mapping[str, Bools]) -> dict[str, ImageMas
     return made
 
 
+NEUTRAL = Selection(
+    min_area=0.0,
+    max_area=1.0,
+    at_border=True,
+    duplicate_iou=1.0,
+    part_share=1.0,
+    min_region=0.0,
+    exclusive="none",
+)
+
+
 def write_scores(
     path: Path,
     masks: Mapping[str, ImageMasks],
     classes: list[str],
     similarity: Mapping[str, npt.NDArray[np.float32]],
 ) -> None:
-    """Write scores.parquet; similarity: (N, C) by image."""
+    """Write scores.parquet; similarity: (N, C) by image, which is the score, too."""
     rows = [
-        score_table.rows_of(image, masks[image].ids, classes, similarity[image])
+        score_table.rows_of(image, masks[image].ids, classes, similarity[image], similarity[image])
         for image in sorted(masks)
     ]
     score_table.write(path, rows, classes, {})

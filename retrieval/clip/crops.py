@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval.clip.resizing import Taps, planes, resize, taps
-from retrieval.clip.settings import Settings, Shape
+from retrieval.clip.settings import Settings, Shape, View
 from retrieval.masks import Packed, unpack
 
 Pixels = npt.NDArray[np.uint8]
@@ -16,6 +16,7 @@ Pixels = npt.NDArray[np.uint8]
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
 MEAN_COLOUR = (123, 117, 104)  # 255 * MEAN: what CLIP sees as zero
+BLACK = (0, 0, 0)
 
 # Standard deviation of the Gaussian outside the mask, as a share of the crop's longer side. FGVP
 # (Yang et al. 2023, arXiv:2306.04356) uses 100 pixels on images of about 640.
@@ -46,6 +47,7 @@ class Cutter:
     def __init__(self, image: Pixels, settings: Settings, resolution: int) -> None:
         self._image, self._settings, self._resolution = image, settings, resolution
         self._planes = planes(image)
+        self._paddings = {self._padding(view) for view in settings.views}
 
     def __call__(self, box: npt.NDArray[np.int32], mask: Packed) -> Pixels:
         """One mask's crops, one for each view, resized as CLIP resizes: see `resizing`.
@@ -57,8 +59,30 @@ class Cutter:
         Returns:
             (V, R, R, 3) uint8 RGB, in the order of `settings.views`.
         """
+        frames = {padding: self._frame(box, mask, padding) for padding in self._paddings}
+        crops = []
+        for view in self._settings.views:
+            part, inside, along = frames[self._padding(view)]
+            seen, shown, colour = self._planes, _EVERYTHING, MEAN_COLOUR
+            if view in ("masked", "black"):
+                shown = np.asarray(cv2.transpose(inside.view(np.uint8)), np.uint8)
+                colour = BLACK if view == "black" else MEAN_COLOUR
+            elif view == "blurred":
+                x0, y0, x1, y1 = part
+                seen = planes(blurred_outside(self._image[y0:y1, x0:x1], inside))
+                part = (0, 0, x1 - x0, y1 - y0)
+            crops.append(resize(seen, part, shown, along[0], along[1], colour))
+        return np.stack(crops)
+
+    def _padding(self, view: View) -> float:
+        return 0.0 if view == "plain" else self._settings.crop_padding
+
+    def _frame(
+        self, box: npt.NDArray[np.int32], mask: Packed, padding: float
+    ) -> tuple[tuple[int, int, int, int], npt.NDArray[np.bool_], list[Taps]]:
+        """The part of the image that a crop shows, the mask in it, and the taps of both axes."""
         shape = self._settings.crop_shape
-        window = grow(box, self._settings.crop_padding, square=shape == "square")
+        window = grow(box, padding, square=shape == "square")
         height, width = self._image.shape[:2]
         x0, y0 = max(window.x0, 0), max(window.y0, 0)
         x1, y1 = min(window.x1, width), min(window.y1, height)
@@ -66,16 +90,7 @@ class Cutter:
         size = (x1 - x0, y1 - y0)
         ends = (x0 - window.x0, window.x1 - x0), (y0 - window.y0, window.y1 - y0)
         along = [_taps(shape, size, i, ends[i], self._resolution) for i in (0, 1)]
-        crops = []
-        for view in self._settings.views:
-            seen, part, shown = self._planes, (x0, y0, x1, y1), _EVERYTHING
-            if view == "masked":
-                shown = np.asarray(cv2.transpose(inside.view(np.uint8)), np.uint8)
-            elif view == "blurred":
-                seen = planes(blurred_outside(self._image[y0:y1, x0:x1], inside))
-                part = (0, 0, *size)
-            crops.append(resize(seen, part, shown, along[0], along[1], MEAN_COLOUR))
-        return np.stack(crops)
+        return (x0, y0, x1, y1), inside, along
 
 
 def cut(

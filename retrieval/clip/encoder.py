@@ -90,7 +90,11 @@ def encode_masks(
             crops = np.stack([future.result() for future in cutting], axis=1)
             cutting = begin(start + size)
             for view, own in enumerate(crops):
-                found[start : start + size, view] = encode_images(model, own)
+                vectors = encode_images(model, own)
+                if settings.mirrored:
+                    vectors += encode_images(model, np.ascontiguousarray(own[:, :, ::-1]))
+                    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+                found[start : start + size, view] = vectors
     return found
 
 

@@ -1,39 +1,41 @@
-"""Label masks again as scores.parquet did, from what its metadata says: other masks, or prompts."""
+"""Score masks again as scores.parquet did, from what its metadata says: other masks, or prompts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+import pydantic
 
 from retrieval import checkpoints, tables
-from retrieval.clip import texts
-from retrieval.clip.settings import Settings
-from retrieval.clip.similarity import Embeddings, mask_similarity
+from retrieval.clip import recipe, settings
+from retrieval.clip.recipe import Recipe
 from retrieval.errors import UserError
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Origin:
     """How scores came from masks.
 
     Attributes:
         model: of CLIP.
-        settings: how crops were cut.
-        weights: of the views, in their order.
+        crops: how they were cut.
+        scores: how scores came from embeddings.
         prompts: of each class.
     """
 
     model: str
-    settings: Settings
-    weights: Sequence[float]
+    crops: settings.Settings
+    scores: recipe.Settings
     prompts: Mapping[str, Sequence[str]]
 
+    def recipe(self, prompts: Mapping[str, Sequence[str]]) -> Recipe:
+        """The same recipe for these classes and prompts; raises what `Recipe` raises."""
+        return Recipe(self.model, self.crops.views, self.scores, prompts)
 
-def read_recipe(scores: Path) -> Recipe:
-    """The recipe of scores.parquet.
+
+def read_origin(scores: Path) -> Origin:
+    """The origin of scores.parquet.
 
     Raises:
         UserError: the file is missing or damaged, or was made with other weights of CLIP.
@@ -41,32 +43,14 @@ def read_recipe(scores: Path) -> Recipe:
     metadata = tables.read_metadata(scores)
     try:
         clip: dict[str, Any] = metadata["clip"]
-        settings = Settings(
-            views=tuple(clip["views"]),
-            crop_padding=clip["crop_padding"],
-            crop_shape=clip["crop_shape"],
-        )
         if checkpoints.find("clip", clip["model"]).sha256 == clip["sha256"]:
-            weights = [metadata["view_weights"][view] for view in settings.views]
-            return Recipe(clip["model"], settings, weights, metadata["prompts"])
-    except (KeyError, TypeError, ValueError):
+            own = {key: clip[key] for key in settings.Settings.model_fields}
+            return Origin(
+                clip["model"],
+                settings.Settings.model_validate(own, strict=False),
+                recipe.Settings.model_validate(metadata["scores"], strict=False),
+                metadata["prompts"],
+            )
+    except (KeyError, TypeError, pydantic.ValidationError):
         pass
     raise UserError(f"{scores} was made with other weights or code: run `dvc repro`")
-
-
-def encode(recipe: Recipe, prompts: Mapping[str, Sequence[str]]) -> list[Embeddings]:
-    """Each class's prompts, (P, D) float32.
-
-    Raises:
-        UserError: a prompt is too long, or is new and the checkpoint cannot be had.
-    """
-    flat = [prompt for own in prompts.values() for prompt in own]
-    vectors = iter(texts.embeddings(recipe.model, flat))
-    return [np.stack([next(vectors) for _ in own]) for own in prompts.values()]
-
-
-def score(
-    recipe: Recipe, views: Embeddings, classes: Sequence[Embeddings]
-) -> npt.NDArray[np.float32]:
-    """The scores of masks, (N, V, D) embeddings, for classes of `encode`: (N, C) float32."""
-    return mask_similarity(views, recipe.weights, classes)

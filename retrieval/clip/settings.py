@@ -4,9 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from retrieval import clahe
 from retrieval.params import Section
 
-View = Literal["crop", "masked", "blurred"]
+View = Literal["plain", "crop", "masked", "black", "blurred"]
 Shape = Literal["square", "pad", "centre"]
 
 
@@ -14,17 +15,22 @@ class Settings(Section):
     """How crops are cut.
 
     Attributes:
-        views: at least one of "crop" (the box as it is), "masked" (CLIP's mean colour outside the
-            mask) and "blurred" (blurred outside the mask), none of them twice.
+        views: at least one of "plain" (the box as it is), "crop" (the box, grown), and the grown
+            box with what is outside the mask in CLIP's mean colour ("masked"), in black ("black")
+            or blurred ("blurred"); none of them twice.
         crop_padding: how far the box is grown on each side, as a share of its longer side, 0 to 1.
         crop_shape: how the box becomes the square that CLIP takes. "square" grows it to a square
             taken from the image, "pad" fills it up with CLIP's mean colour, "centre" loses the ends
             of the longer side, as CLIP's own transform does.
+        mirrored: true gives each view the mean direction of its crop and the crop's mirror image.
+        clahe: clip limit of CLAHE on the image beforehand, see `retrieval.clahe`; 0 is without.
     """
 
     views: Annotated[tuple[View, ...], Field(min_length=1)]
     crop_padding: Annotated[float, Field(ge=0, le=1)]
     crop_shape: Shape
+    mirrored: bool
+    clahe: clahe.Limit
 
     @field_validator("views")
     @classmethod

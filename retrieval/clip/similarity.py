@@ -1,4 +1,7 @@
-"""Similarities of masks and classes, from embeddings: numpy alone."""
+"""Similarities of masks and classes, and scores from them, from embeddings: numpy alone.
+
+Letters of shapes: N masks, V views, C classes, P prompts, K contrast prompts, D numbers.
+"""
 
 from collections.abc import Sequence
 
@@ -6,26 +9,95 @@ import numpy as np
 import numpy.typing as npt
 
 Embeddings = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float32]
+
+
+def prompt_similarity(
+    views: Embeddings, weights: Sequence[float], prompts: Embeddings
+) -> npt.NDArray[np.float32]:
+    """How similar N masks are to P prompts: (N, P) float32, -1 to 1.
+
+    The mean, by the views' weights, of the cosines of the mask's views and the prompt. Unlike the
+    cosine of a mean embedding it cannot exceed the best view's.
+
+    Args:
+        views: (N, V, D) float32, each of length 1.
+        weights: V of them, none negative, not all 0.
+        prompts: (P, D) float32, each of length 1.
+    """
+    shares = np.array(weights, np.float32) / np.float32(sum(weights))
+    mean = np.einsum("nvd,v->nd", views, shares)  # cosines are linear in it
+    return np.clip(mean @ prompts.T, -1, 1)
+
+
+def mean_direction(embeddings: Embeddings) -> Embeddings:
+    """(P, D) embeddings to the (D,) of length 1 that points to their mean, as CLIP's authors do.
+
+    Source: https://github.com/openai/CLIP/blob/main/notebooks/Prompt_Engineering_for_ImageNet.ipynb
+    """
+    mean = embeddings.mean(axis=0)
+    direction: Embeddings = mean / np.linalg.norm(mean)
+    return direction
 
 
 def mask_similarity(
     views: Embeddings, weights: Sequence[float], classes: Sequence[Embeddings]
 ) -> npt.NDArray[np.float32]:
-    """How similar N masks are to C classes, -1 to 1.
+    """How similar N masks are to C classes: (N, C) float32, -1 to 1.
 
-    A mask and a prompt: the mean, by the views' weights, of the cosines of the mask's views and the
-    prompt. Unlike the cosine of a mean embedding it cannot exceed the best view's. A mask and a
-    class: the greatest over the class's prompts, so that a prompt more never hides another.
+    The greatest `prompt_similarity` over the class's prompts, so that a prompt more never hides
+    another.
 
     Args:
         views: (N, V, D) float32, each of length 1.
         weights: V of them, none negative, not all 0.
         classes: C arrays (P, D) float32, the class's prompts, each of length 1.
-
-    Returns:
-        (N, C) float32.
     """
-    shares = np.array(weights, np.float32) / np.float32(sum(weights))
-    mean = np.einsum("nvd,v->nd", views, shares)  # cosines are linear in it
-    columns = [(mean @ prompts.T).max(axis=1) for prompts in classes]
-    return np.clip(np.stack(columns, axis=1), -1, 1)
+    columns = [prompt_similarity(views, weights, prompts).max(axis=1) for prompts in classes]
+    return np.stack(columns, axis=1)
+
+
+def contrast(similarity: Floats, others: Floats, temperature: float) -> Floats:
+    """Softmax over a mask's classes and contrast prompts: (N, C) float32, 0 to 1.
+
+    It is taken for each mask by itself and never across masks, which could not say "absent".
+
+    Args:
+        similarity: (N, C) of the classes.
+        others: (N, K) of the contrast prompts; K may be 0.
+        temperature: similarities are divided by it, above 0; CLIP was trained at 0.01.
+    """
+    logits = np.concatenate([similarity, others], axis=1) / np.float32(temperature)
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares: Floats = powers[:, : similarity.shape[1]] / powers.sum(axis=1, keepdims=True)
+    return shares
+
+
+def relevancy(similarity: Floats, others: Floats, temperature: float) -> Floats:
+    """The least, over the contrast prompts, of the softmax of class and prompt: (N, C), 0 to 1.
+
+    Source: LERF, Kerr et al. 2023, section 3.4 (https://arxiv.org/abs/2303.09553), whose
+    temperature is 0.1.
+
+    Args:
+        similarity: (N, C) of the classes.
+        others: (N, K) of the contrast prompts, K at least 1.
+        temperature: similarities are divided by it, above 0.
+    """
+    margin = (similarity - others.max(axis=1, keepdims=True)) / np.float32(temperature)
+    shares: Floats = 1 / (1 + np.exp(-margin))
+    return shares
+
+
+def qualities(
+    predicted_iou: Floats, stability_score: Floats, exponent: float
+) -> npt.NDArray[np.float32]:
+    """How far each of N masks is to be trusted: (N,) float32, 0 to 1; all 1 at exponent 0.
+
+    The product of what SAM says of a mask, each cut to 0 to 1, to the power of `exponent`.
+
+    Source: LangSplat, Qin et al. 2024 (https://arxiv.org/abs/2312.16084), which ranks masks by it.
+    """
+    trust = np.clip(predicted_iou, 0, 1) * np.clip(stability_score, 0, 1)
+    result: Floats = trust ** np.float32(exponent)
+    return result

@@ -19,11 +19,14 @@ class Stack:
     Attributes:
         image: the image's id.
         ids: (N,) uint64, mask ids.
+        predicted_iou, stability_score: (N,) float32.
         embeddings: (N, V, D) float32, each of length 1.
     """
 
     image: str
     ids: npt.NDArray[np.uint64]
+    predicted_iou: npt.NDArray[np.float32]
+    stability_score: npt.NDArray[np.float32]
     embeddings: npt.NDArray[np.float32]
 
 
@@ -42,7 +45,13 @@ def read(path: Path, views: Sequence[str]) -> Iterator[Stack]:
                 f"{path}: the rows of image {rows.images[0]!r} are not the views "
                 f"{', '.join(views)} of each mask: delete the file and run `dvc repro`"
             )
-        yield Stack(str(rows.images[0]), ids, rows.embeddings.reshape(count, len(views), -1))
+        yield Stack(
+            image=str(rows.images[0]),
+            ids=ids,
+            predicted_iou=rows.predicted_iou[:: len(views)],
+            stability_score=rows.stability_score[:: len(views)],
+            embeddings=rows.embeddings.reshape(count, len(views), -1),
+        )
 
 
 def by_image(chunks: Iterable[EmbeddingRows]) -> Iterator[EmbeddingRows]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from retrieval import cache, checkpoints, images, per_image
+from retrieval import cache, checkpoints, clahe, images, per_image
 from retrieval.clip import VERSION
 from retrieval.clip.settings import Settings
 from retrieval.errors import UserError
@@ -50,6 +50,7 @@ class Work:
         digest = self._store.attributes(image).get("sha256", "")
         ids = sha256(columns.ids.tobytes()).hexdigest()
         shared = {key: value for key, value in self.origin.items() if key != "views"}
+        shared = clahe.without_neutral(shared, mirrored=False, clahe=0)
         own = [KIND, VERSION, digest, ids, shared]
         names = {str(view): cache.key(*own, view) for view in self._settings.views}
         return per_image.Need(names, lambda _: self._read(image, digest))
@@ -71,7 +72,8 @@ class Work:
         changes the last bits of an embedding.
         """
         only = self._settings.model_copy(update={"views": tuple(views)})
-        vectors = self._encode()(*image, only)
+        pixels, masks = image
+        vectors = self._encode()(clahe.equalised(pixels, only.clahe), masks, only)
         return dict(
             zip(views, (_bytes(vectors[:, view]) for view in range(len(views))), strict=True)
         )

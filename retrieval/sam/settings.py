@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from retrieval import clahe
 from retrieval.params import Section
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -29,6 +30,7 @@ class Settings(Section):
         crop_n_points_downscale_factor: layer i has `points_per_side` divided by this to the power
             of i; at least 1, and at least one point must be left.
         min_mask_region_area: smaller holes and islands of a mask are removed, pixels, at least 0.
+        clahe: clip limit of CLAHE on the image beforehand, see `retrieval.clahe`; 0 is without.
     """
 
     points_per_side: Annotated[int, Field(ge=1)]
@@ -42,6 +44,7 @@ class Settings(Section):
     crop_overlap_ratio: Share
     crop_n_points_downscale_factor: Annotated[int, Field(ge=1)]
     min_mask_region_area: Annotated[int, Field(ge=0)]
+    clahe: clahe.Limit
 
     @field_validator("crop_n_points_downscale_factor")
     @classmethod

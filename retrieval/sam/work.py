@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from retrieval import cache, checkpoints, images, mask_store, per_image
+from retrieval import cache, checkpoints, clahe, images, mask_store, per_image
 from retrieval.masks import image_masks
 from retrieval.sam import VERSION
 from retrieval.sam.settings import Settings
@@ -33,7 +33,9 @@ class Work:
     ) -> None:
         self._paths, self._max_pixels = paths, max_pixels
         weights = checkpoints.find("sam", model).sha256
-        self._origin = {**settings.model_dump(), "model": model, "sha256": weights}
+        told = clahe.without_neutral(settings.model_dump(), clahe=0)
+        self._origin = {**told, "model": model, "sha256": weights}
+        self._limit = settings.clahe
         self._find = per_image.Once(lambda: load(model, settings))
 
     def look(self, image: str) -> per_image.Need[tuple[Pixels, str]]:
@@ -50,7 +52,7 @@ class Work:
     def compute(self, image: tuple[Pixels, str], _: Sequence[str]) -> dict[str, bytes]:
         """The image's masks as a store of their own; see `mask_store.decode`."""
         pixels, digest = image
-        found = self._find()(pixels)
+        found = self._find()(clahe.equalised(pixels, self._limit))
         made = image_masks(
             "image",
             pixels.shape[1],

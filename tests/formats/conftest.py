@@ -8,7 +8,7 @@ from formats.objects import Files
 from retrieval.mask_store import Store
 from retrieval.masks import unpack
 from stages import predictions
-from tests.builders import Bools, random_stack, write_masks, write_scores
+from tests.builders import NEUTRAL, Bools, random_stack, write_masks, write_scores
 
 CLASSES = ("sofa", 'a "chair" & <rug>', "Lampe ü")
 NAMES = {  # file by image, with masks of this shape
@@ -29,7 +29,6 @@ class Pipeline:
             images=folder / "pictures",
             predictions=folder / "predictions.zarr",
             masks=folder / "masks.zarr",
-            scores=folder / "scores.parquet",
         )
         for name, shape in NAMES.values():
             path = self.files.images / name
@@ -44,13 +43,15 @@ class Pipeline:
         }
         self.similarity["low"][:] = -0.5
         self.similarity["plain"][:, 0] = -0.5  # no sofa there
-        write_scores(self.files.scores, self.made, list(CLASSES), self.similarity)
+        self.scores = folder / "scores.parquet"
+        write_scores(self.scores, self.made, list(CLASSES), self.similarity)
         self.choose(threshold)
 
     def choose(self, threshold: float) -> None:
         self.threshold = threshold
-        settings = predictions.Params(threshold=threshold)
-        predictions.run(self.files.masks, self.files.scores, self.files.predictions, settings)
+        settings = predictions.Params(threshold=threshold, selection=NEUTRAL)
+        inputs = (self.files.masks, self.scores, self.files.masks.with_name("thresholds.json"))
+        predictions.run(*inputs, self.files.predictions, settings)
 
     def planes(self) -> dict[str, dict[str, Bools]]:
         """What predictions.zarr holds: (H, W) bool by image and class."""

@@ -3,7 +3,8 @@ import pytest
 
 from formats import objects
 from retrieval.errors import UserError
-from tests.builders import random_stack, write_masks, write_scores
+from stages import predictions
+from tests.builders import NEUTRAL, random_stack, write_masks
 from tests.formats.conftest import CLASSES, NAMES, Pipeline
 
 
@@ -39,7 +40,7 @@ def test_masks_are_those_above_the_threshold_best_first(
             own = [found for found in each.objects if found.name == name]
             ids = [found.mask_id for found in own]
             assert set(ids) == expected[each.image][name].keys()
-            scores = [found.similarity for found in own]
+            scores = [found.score for found in own]
             assert scores == sorted(scores, reverse=True)
             rows = [pipeline.made[each.image].ids.tolist().index(mask_id) for mask_id in ids]
             assert scores == pipeline.similarity[each.image][rows, number].tolist()
@@ -63,18 +64,27 @@ def test_a_class_without_objects_has_no_masks(pipeline: Pipeline) -> None:
     assert not images["bare"].union("sofa").any()
 
 
-def test_scores_of_another_run_are_refused(pipeline: Pipeline) -> None:
-    other = {image: -rows for image, rows in pipeline.similarity.items()}
-    write_scores(pipeline.files.scores, pipeline.made, list(CLASSES), other)
-    with pytest.raises(UserError, match=r"not the union of its most similar masks .*`dvc repro`"):
-        list(objects.read(pipeline.files, "masks").images)
+def test_of_a_mask_there_are_the_pixels_that_are_the_class_s(pipeline: Pipeline) -> None:
+    whole = {each.image: each for each in objects.read(pipeline.files, "masks").images}
+    settings = NEUTRAL.model_copy(update={"exclusive": "pixels"})
+    inputs = (pipeline.files.masks, pipeline.scores, pipeline.files.masks.with_name("none.json"))
+    chosen = predictions.Params(threshold=pipeline.threshold, selection=settings)
+    predictions.run(*inputs, pipeline.files.predictions, chosen)
+    planes, less = pipeline.planes(), 0
+    for each in objects.read(pipeline.files, "masks").images:
+        for name in CLASSES:
+            np.testing.assert_array_equal(each.union(name), planes[each.image][name])
+        assert all(found.area > 0 for found in each.objects)
+        areas = [sum(found.area for found in own.objects) for own in (each, whole[each.image])]
+        less += areas[0] < areas[1]
+    assert less > 0
 
 
 def test_masks_of_another_run_are_refused(pipeline: Pipeline) -> None:
     rng = np.random.default_rng(9)
     stacks = {image: random_stack(rng, *shape) for image, (_, shape) in NAMES.items()}
     write_masks(pipeline.files.masks, stacks)
-    with pytest.raises(UserError, match="not the union of its most similar masks"):
+    with pytest.raises(UserError, match="is not of the masks in"):
         list(objects.read(pipeline.files, "masks").images)
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from retrieval import mask_store, zarr_zip
 from retrieval.errors import UserError
-from retrieval.masks import DTYPES, ImageMasks, ImagePredictions, pack
+from retrieval.masks import DTYPES, MASK_ARRAYS, ImageMasks, ImagePredictions, pack
 from tests.builders import masks_of, random_stack
 
 RNG = np.random.default_rng(0)
@@ -94,7 +94,7 @@ def test_plain_zarr_reads_the_same(tmp_path: Path) -> None:
         attributes, arrays = found[expected.image]
         size = {"image": expected.image, "height": 5, "width": 13}
         assert attributes == {**size, "room": "kitchen"}
-        assert arrays.keys() == DTYPES.keys()
+        assert arrays.keys() == set(MASK_ARRAYS)
         for name, array in arrays.items():
             assert array.dtype == DTYPES[name]
             np.testing.assert_array_equal(array, getattr(expected, name))
@@ -116,11 +116,14 @@ def test_plain_zarr_reads_stacks_of_several_chunks(
 
 def test_predictions_are_read_here_and_by_plain_zarr(tmp_path: Path) -> None:
     planes = pack(random_stack(RNG, 2, 5, 13))
-    expected = ImagePredictions("room", 5, 13, ("chair", "sofa"), planes, 7, (2, 0))
+    ids, scores = np.array([7, 2**63], np.uint64), np.array([0.5, 0.25], np.float32)
+    expected = ImagePredictions("room", 5, 13, ("chair", "sofa"), planes, 7, (2, 0), ids, scores)
     mask_store.write(tmp_path / "predictions.zarr", [expected])
     found = mask_store.Store(tmp_path / "predictions.zarr").read_predictions("room")
     np.testing.assert_array_equal(found.masks, planes)
-    assert replace(found, masks=planes) == expected
+    assert found.ids.tolist() == ids.tolist()
+    assert found.scores.tolist() == scores.tolist()
+    assert replace(found, masks=planes, ids=ids, scores=scores) == expected
     attributes, arrays = read_with_zarr(next((tmp_path / "predictions.zarr").iterdir()))["room"]
     assert attributes["classes"] == ["chair", "sofa"]
     np.testing.assert_array_equal(arrays["masks"], planes)

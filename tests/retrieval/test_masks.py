@@ -1,4 +1,5 @@
 import hashlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -109,10 +110,22 @@ def test_what_does_not_fit_together_is_refused(change: dict[str, object], messag
         masks.check(masks.ImageMasks(**{**vars(good), **change}))
 
 
+def chosen(count: int) -> tuple[Any, Any]:
+    return np.arange(count, dtype=np.uint64), np.zeros(count, np.float32)
+
+
+def test_a_prediction_has_an_id_and_a_score_for_each_chosen_mask() -> None:
+    packed = masks.pack(LITERAL)
+    with pytest.raises(ValueError, match=r"ids is uint64 \(2,\), not uint64 \(3,\)"):
+        masks.check(
+            masks.ImagePredictions("room", 2, 10, ("a", "b"), packed, 5, (1, 2), *chosen(2))
+        )
+
+
 def test_a_prediction_has_a_plane_and_a_count_for_each_class() -> None:
     packed = masks.pack(LITERAL)
-    masks.check(masks.ImagePredictions("room", 2, 10, ("a", "b"), packed, 5, (1, 2)))
+    masks.check(masks.ImagePredictions("room", 2, 10, ("a", "b"), packed, 5, (1, 2), *chosen(3)))
     with pytest.raises(ValueError, match="2 planes for 1 classes"):
-        masks.check(masks.ImagePredictions("room", 2, 10, ("a",), packed, 5, (1,)))
+        masks.check(masks.ImagePredictions("room", 2, 10, ("a",), packed, 5, (1,), *chosen(1)))
     with pytest.raises(ValueError, match="1 counts for 2 classes"):
-        masks.check(masks.ImagePredictions("room", 2, 10, ("a", "b"), packed, 5, (1,)))
+        masks.check(masks.ImagePredictions("room", 2, 10, ("a", "b"), packed, 5, (1,), *chosen(1)))

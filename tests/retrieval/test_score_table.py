@@ -28,7 +28,10 @@ def write_scores(
         masks.image: RNG.uniform(-1, 1, (len(masks.ids), len(classes))).astype(np.float32)
         for masks in images
     }
-    rows = [score_table.rows_of(m.image, m.ids, classes, similarity[m.image]) for m in images]
+    rows = [
+        score_table.rows_of(m.image, m.ids, classes, similarity[m.image], similarity[m.image] / 2)
+        for m in images
+    ]
     score_table.write(path, rows, classes, METADATA)
     return similarity
 
@@ -42,6 +45,7 @@ def test_any_parquet_reader_sees_a_row_for_each_mask_and_class(tmp_path: Path) -
             "mask_id": int(masks.ids[n]),
             "class": name,
             "similarity": float(similarity[masks.image][n, c]),
+            "score": float(similarity[masks.image][n, c] / 2),
         }
         for masks in images
         for n in range(len(masks.ids))
@@ -66,6 +70,9 @@ def test_scores_come_back_by_image(
             np.testing.assert_array_equal(
                 found.images[masks.image].similarity, similarity[masks.image]
             )
+            np.testing.assert_array_equal(
+                found.images[masks.image].score, similarity[masks.image] / 2
+            )
 
 
 def test_scores_of_images_without_masks_are_read(tmp_path: Path) -> None:
@@ -82,7 +89,7 @@ def test_a_table_without_images_is_read(tmp_path: Path) -> None:
 def test_arrays_of_other_shapes_are_refused() -> None:
     (masks,) = rooms(2)
     with pytest.raises(ValueError, match=r"room_0: similarity \(2, 1\), 2 x 3"):
-        score_table.rows_of("room_0", masks.ids, CLASSES, np.zeros((2, 1), np.float32))
+        score_table.rows_of("room_0", masks.ids, CLASSES, *np.zeros((2, 2, 1), np.float32))
 
 
 def test_scores_in_another_order_are_refused(tmp_path: Path) -> None:

@@ -19,8 +19,10 @@ def test_without_patterns_everything_is_reported() -> None:
     assert splits.test_part(IMAGES, []) == IMAGES
 
 
-def test_an_empty_part_is_refused() -> None:
-    with pytest.raises(UserError, match=r"calibration: no image fits \['x\*'\]"):
-        splits.calibration_part(IMAGES, ["x*"])
+def test_there_need_not_be_a_calibration_part() -> None:
+    assert splits.calibration_part(IMAGES, ["x*"]) == []
+
+
+def test_an_empty_test_part_is_refused() -> None:
     with pytest.raises(UserError, match=r"calibration: every image fits \['\*'\]"):
         splits.test_part(IMAGES, ["*"])

@@ -32,8 +32,16 @@ PARAMS: dict[str, Any] = {
         "crop_overlap_ratio": 0.3,
         "crop_n_points_downscale_factor": 1,
         "min_mask_region_area": 0,
+        "clahe": 0.0,
     },
-    "clip": {"model": "tiny", "views": ["crop"], "crop_padding": 0.1, "crop_shape": "pad"},
+    "clip": {
+        "model": "tiny",
+        "views": ["crop"],
+        "crop_padding": 0.1,
+        "crop_shape": "pad",
+        "mirrored": False,
+        "clahe": 0.0,
+    },
 }
 OUTPUTS = ("data/masks.zarr", "data/embeddings.parquet", "metrics/failures.json")
 STAGES = ("masks", "embeddings")

@@ -39,8 +39,16 @@ SAM = {
     "crop_overlap_ratio": 0.3,
     "crop_n_points_downscale_factor": 1,
     "min_mask_region_area": 0,
+    "clahe": 0.0,
 }
-CLIP = {"model": "tiny", "views": ("crop",), "crop_padding": 0.1, "crop_shape": "pad"}
+CLIP = {
+    "model": "tiny",
+    "views": ("crop",),
+    "crop_padding": 0.1,
+    "crop_shape": "pad",
+    "mirrored": False,
+    "clahe": 0.0,
+}
 
 
 @cache

@@ -24,6 +24,7 @@ from stages import embeddings
 
 ROOT = Path(__file__).resolve().parents[2]
 VIEWS = ("crop", "masked", "blurred")
+OFF = {"mirrored": False, "clahe": 0.0}
 SIZES = {"a": (20, 30), "empty": (5, 6), "sub/b": (31, 17), "z": (40, 40)}
 COUNTS = {"a": 3, "empty": 0, "sub/b": 5, "z": 1}
 
@@ -85,7 +86,7 @@ def inputs(tmp_path: Path) -> Path:
 
 
 def settings(folder: Path, **changes: Any) -> embeddings.Params:
-    clip = {"model": "tiny", "views": VIEWS, "crop_padding": 0.1, "crop_shape": "pad"}
+    clip = {"model": "tiny", "views": VIEWS, "crop_padding": 0.1, "crop_shape": "pad"} | OFF
     return embeddings.Params.model_validate(
         {"images": str(folder / "images"), "clip": clip | changes}
     )
@@ -130,6 +131,7 @@ def test_metadata_say_what_made_it(weights: str, inputs: Path) -> None:
             "views": ["crop"],
             "crop_padding": 0.1,
             "crop_shape": "pad",
+            **OFF,
         },
     }
 
@@ -219,7 +221,14 @@ def test_what_else_was_computed_before_changes_no_byte(
 def test_wrong_params_end_in_one_line_without_torch(
     tmp_path: Path, line: str, message: str
 ) -> None:
-    lines = ["model: tiny", "views: [crop]", "crop_padding: 0.1", "crop_shape: pad"]
+    lines = [
+        "model: tiny",
+        "views: [crop]",
+        "crop_padding: 0.1",
+        "crop_shape: pad",
+        "mirrored: false",
+        "clahe: 0",
+    ]
     key = line.split(":")[0]
     lines = [line if own.startswith(f"{key}:") else own for own in lines]
     text = "\n  ".join(["images: images", "clip:", *lines]).replace("\n  clip:", "\nclip:")

@@ -41,6 +41,7 @@ sam:
   crop_overlap_ratio: 0.3413333333333333
   crop_n_points_downscale_factor: 1
   min_mask_region_area: 0
+  clahe: 0
 """
 
 

@@ -44,7 +44,16 @@ class Run:
 
     def write_predictions(self, classes: tuple[str, ...]) -> None:
         groups = [
-            ImagePredictions(image, *SIZES[image], classes, pack(self.planes[image]), 10, (4, 0, 1))
+            ImagePredictions(
+                image,
+                *SIZES[image],
+                classes,
+                pack(self.planes[image]),
+                mask_count=10,
+                chosen=(4, 0, 1),
+                ids=np.arange(5, dtype=np.uint64),
+                scores=np.zeros(5, np.float32),
+            )
             for image in mask_store.shard_order(self.planes)
         ]
         mask_store.write(self.predictions, groups)

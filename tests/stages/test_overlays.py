@@ -15,6 +15,9 @@ SHAPE = (40, 60)
 LABELS = {"chair": (6,), "sofa": (3,)}
 
 
+CHOSEN = np.arange(2, dtype=np.uint64), np.zeros(2, np.float32)
+
+
 class Run:
     """A folder with inputs, and the stage's run on it: chairs are in rooms 1, 3 and 4."""
 
@@ -39,7 +42,9 @@ class Run:
                 labels[10:20, 10:20] = 6
             np.save(self.truth / f"{image}.npy", labels)
             planes = pack(rng.random((2, *SHAPE)) < 0.5)
-            groups[image] = ImagePredictions(image, *SHAPE, tuple(LABELS), planes, 9, (1, 1))
+            groups[image] = ImagePredictions(
+                image, *SHAPE, tuple(LABELS), planes, 9, (1, 1), *CHOSEN
+            )
         order = mask_store.shard_order(groups)
         mask_store.write(self.predictions, [groups[image] for image in order])
 

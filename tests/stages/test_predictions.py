@@ -1,17 +1,19 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from retrieval import mask_store
 from retrieval.errors import UserError
 from retrieval.masks import ImageMasks, unpack
 from stages import predictions
-from tests.builders import Bools, random_stack, write_masks, write_scores
+from tests.builders import NEUTRAL, Bools, random_stack, write_masks, write_scores
 
 ROOT = Path(__file__).parents[2]
 CLASSES = ["sofa", "chair"]
@@ -24,7 +26,7 @@ class Run:
         rng = np.random.default_rng(0)
         shapes = {"a": (5, 9, 13), "scan/b": (4, 6, 24), "bare": (0, 7, 11), "low": (3, 5, 5)}
         self.masks, self.scores = folder / "masks.zarr", folder / "scores.parquet"
-        self.output = folder / "predictions.zarr"
+        self.output, self.thresholds = folder / "predictions.zarr", folder / "thresholds.json"
         self.stacks: dict[str, Bools] = {n: random_stack(rng, *s) for n, s in shapes.items()}
         self.made: dict[str, ImageMasks] = write_masks(self.masks, self.stacks)
         self.similarity: dict[str, npt.NDArray[np.float32]] = {
@@ -37,9 +39,12 @@ class Run:
     def write_scores(self) -> None:
         write_scores(self.scores, self.made, CLASSES, self.similarity)
 
-    def __call__(self, threshold: float = 0.1) -> mask_store.Store:
-        settings = predictions.Params(threshold=threshold)
-        self.line = predictions.run(self.masks, self.scores, self.output, settings)
+    def __call__(self, threshold: float | str = 0.1, **changes: Any) -> mask_store.Store:
+        settings = predictions.Params(
+            threshold=threshold, selection=NEUTRAL.model_copy(update=changes)
+        )
+        inputs = (self.masks, self.scores, self.thresholds)
+        self.line = predictions.run(*inputs, self.output, settings)
         return mask_store.Store(self.output)
 
 
@@ -95,7 +100,7 @@ def test_the_same_inputs_give_the_same_bytes(run: Run) -> None:
 
 def test_the_closing_line_says_what_was_made(run: Run) -> None:
     run(0.25)
-    assert run.line == "predictions: 4 images, similarity above 0.25: sofa, chair"
+    assert run.line == "predictions: 4 images, threshold 0.25: sofa, chair"
 
 
 @pytest.mark.parametrize("image", ["a", "bare"])
@@ -142,11 +147,12 @@ def stage(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
 def test_at_the_command_line(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     Run(tmp_path / "data")
-    (tmp_path / "params.yaml").write_text("threshold: 0.1\n")
+    rest = yaml.safe_dump({"selection": NEUTRAL.model_dump()})
+    (tmp_path / "params.yaml").write_text(f"threshold: 0.1\n{rest}")
     done = stage(tmp_path, "predictions")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "predictions: 4 images, similarity above 0.1: sofa, chair\n"
-    (tmp_path / "params.yaml").write_text("threshold: 1.1\n")
+    assert done.stdout == "predictions: 4 images, threshold 0.1: sofa, chair\n"
+    (tmp_path / "params.yaml").write_text(f"threshold: 1.1\n{rest}")
     done = stage(tmp_path, "predictions")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (

@@ -18,7 +18,24 @@ from stages import scores
 ROOT = Path(__file__).resolve().parents[2]
 VIEWS = ("crop", "masked")
 WORDS = {"a chair": (1, 0, 0), "a stool": (0, 1, 0), "a table": (0, 0, 1)}
+PLAIN: dict[str, Any] = {
+    "templates": ("{}",),
+    "prompts": "best",
+    "scoring": "cosine",
+    "contrast": (),
+    "temperature": 1.0,
+    "quality": 0.0,
+}
 CLASSES = {"chair": ("a chair", "a stool"), "table": ("a table",)}
+
+
+REST = """  templates: ['{}']
+  prompts: best
+  scoring: cosine
+  contrast: []
+  temperature: 1.0
+  quality: 0.0
+"""
 
 
 @pytest.fixture
@@ -57,7 +74,7 @@ def table(tmp_path: Path) -> Path:
 
 def settings(**changes: Any) -> scores.Params:
     weights = {"crop": 3, "masked": 1}
-    values = {"scores": {"view_weights": weights}, "classes": CLASSES}
+    values = {"scores": {**PLAIN, "view_weights": weights}, "classes": CLASSES}
     return scores.Params.model_validate(values | changes)
 
 
@@ -72,7 +89,7 @@ def test_similarity_of_every_mask_and_class(asked: list[str], table: Path, tmp_p
     np.testing.assert_allclose(read.images["c"].similarity, [[0, 0]])
     metadata = tables.read_metadata(tmp_path / "scores.parquet")
     assert metadata["prompts"] == {name: list(prompts) for name, prompts in CLASSES.items()}
-    assert metadata["view_weights"] == {"crop": 3, "masked": 1}
+    assert metadata["scores"]["view_weights"] == {"crop": 3, "masked": 1}
     assert metadata["sam"] == {"model": "tiny"}
     assert metadata["clip"]["model"] == "tiny"
 
@@ -101,7 +118,9 @@ def test_weights_name_the_views_that_there_are(
     asked: list[str], table: Path, tmp_path: Path, weights: dict[str, float]
 ) -> None:
     with pytest.raises(UserError, match=r"scores\.view_weights names .*must name .*crop, masked"):
-        scores.run(table, tmp_path / "scores.parquet", settings(scores={"view_weights": weights}))
+        scores.run(
+            table, tmp_path / "scores.parquet", settings(scores={**PLAIN, "view_weights": weights})
+        )
     assert asked == []
 
 
@@ -135,10 +154,14 @@ def test_known_prompts_need_no_torch(asked: list[str], table: Path, tmp_path: Pa
     scores.run(table, tmp_path / "expected.parquet", settings())
     (tmp_path / "data").mkdir()
     table.rename(tmp_path / "data" / "embeddings.parquet")
-    (tmp_path / "params.yaml").write_text("""
-scores: {view_weights: {crop: 3, masked: 1}}
-classes: {chair: [a chair, a stool], table: [a table]}
-""")
+    (tmp_path / "params.yaml").write_text(
+        """
+scores:
+  view_weights: {crop: 3, masked: 1}
+"""
+        + REST
+        + "classes: {chair: [a chair, a stool], table: [a table]}"
+    )
     done = run_without_torch(tmp_path)
     assert done.stderr == ""
     assert done.stdout == "scores: 3 masks, 2 classes: chair, table\n"
@@ -161,7 +184,7 @@ classes: {chair: [a chair, a stool], table: [a table]}
 def test_wrong_params_end_in_one_line_without_torch(
     tmp_path: Path, weights: str, classes: str, message: str
 ) -> None:
-    text = f"scores: {{view_weights: {weights}}}\nclasses: {classes}\n"
+    text = f"scores:\n  view_weights: {weights}\n{REST}classes: {classes}\n"
     (tmp_path / "params.yaml").write_text(text)
     done = run_without_torch(tmp_path)
     assert done.returncode == 1

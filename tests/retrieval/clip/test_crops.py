@@ -15,10 +15,11 @@ from retrieval.clip.settings import Settings
 from retrieval.masks import pack
 
 R = 32
+OFF: dict[str, Any] = {"mirrored": False, "clahe": 0}
 
 
 def settings(**changes: Any) -> Settings:
-    values = {"views": ("crop",), "crop_padding": 0.0, "crop_shape": "pad"}
+    values = {"views": ("crop",), "crop_padding": 0.0, "crop_shape": "pad"} | OFF
     return Settings(**(values | changes))
 
 

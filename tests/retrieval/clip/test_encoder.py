@@ -95,7 +95,9 @@ def test_masks_as_one_by_one(
         points=[[0] * 2] * 11,
     )
     image = photograph(height, width)
-    settings = Settings(views=("crop", "masked"), crop_padding=0.0, crop_shape="pad")
+    settings = Settings(
+        views=("crop", "masked"), crop_padding=0.0, crop_shape="pad", mirrored=False, clahe=0
+    )
     monkeypatch.setattr(encoder, "CPU_BATCH", 4)
     ours = encoder.encode_masks(clip, image, masks.boxes, masks.masks, settings)
     assert ours.shape == (len(masks.ids), 2, encoder.dimensions(clip))
@@ -110,7 +112,9 @@ def test_masks_as_one_by_one(
 
 
 def test_no_masks(clip: CLIP) -> None:
-    settings = Settings(views=("crop", "masked"), crop_padding=0.0, crop_shape="pad")
+    settings = Settings(
+        views=("crop", "masked"), crop_padding=0.0, crop_shape="pad", mirrored=False, clahe=0
+    )
     none = np.zeros((0, 4), np.int32), np.zeros((0, 8, 1), np.uint8)
     found = encoder.encode_masks(clip, photograph(8, 8), *none, settings)
     assert found.shape == (0, 2, encoder.dimensions(clip))

@@ -5,7 +5,13 @@ import pytest
 
 from retrieval.clip.settings import Settings
 
-RIGHT = {"views": ("crop", "masked"), "crop_padding": 0.1, "crop_shape": "pad"}
+RIGHT = {
+    "views": ("crop", "masked"),
+    "crop_padding": 0.1,
+    "crop_shape": "pad",
+    "mirrored": False,
+    "clahe": 0,
+}
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ def make() -> Make:
             "crop_overlap_ratio": 0.3413333333333333,
             "crop_n_points_downscale_factor": 1,
             "min_mask_region_area": 0,
+            "clahe": 0.0,
         }
         return Settings(**(values | changes))
 

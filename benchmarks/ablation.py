@@ -1,0 +1,328 @@
+"""What each step towards the default params is worth, on the test part: docs/ablation.md.
+
+    python -m benchmarks.ablation
+    python -m benchmarks.ablation --images other/images --truth other/labels --out other
+
+Every row runs the pipeline's own stages, on the same masks and models; only params differ. All
+thresholds come from the calibration part, whatever the weights, so nothing is tuned by hand here.
+"Report" is presets/report.yaml. Images of another folder than that of params.yaml are reported on
+with the thresholds of params.yaml's: they are the test part, and its calibration part stays.
+"""
+
+import argparse
+import copy
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+import presets
+from benchmarks import measuring
+from retrieval import cache, evaluation, ground_truth, mask_store, params, splits
+from retrieval.evaluation import Agreement
+from retrieval.masks import pack
+from stages import calibration, embeddings, masks, metrics, predictions, scores
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENT = ROOT / "docs" / "ablation.md"
+CHAIR = "chair"
+
+Keys = Mapping[str, Any]
+
+PADDED = {"clip": {"crop_shape": "pad"}}
+GROWN = {"clip": {"views": ["crop"], "crop_padding": 0.1}, "scores": {"view_weights": {"crop": 1}}}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A set of params, and its figures on the test part.
+
+    Attributes:
+        name: what is special about it.
+        mean_iou: mean over the classes of mean_image_iou.
+        chair_iou: the chair's, or None.
+        false_alarms: images without a class in which it is predicted, over all classes.
+        absent: images without a class, over all classes.
+        classes: mean_image_iou of each class.
+    """
+
+    name: str
+    mean_iou: float
+    chair_iou: float | None
+    false_alarms: int
+    absent: int
+    classes: Mapping[str, float]
+
+
+def steps(default: Keys) -> Iterator[tuple[str, Keys]]:
+    """What is changed in turn from the report to the default, the keys as in params.yaml."""
+    own = {section: dict(default[section]) for section in ("clip", "scores", "selection")}
+
+    def some(section: str, *names: str) -> dict[str, Any]:
+        return {section: {name: own[section][name] for name in names}}
+
+    yield "the whole box, padded to a square", PADDED
+    yield "box grown by a tenth", GROWN
+    yield "a threshold for each class", {"threshold": default["threshold"]}
+    yield "contrast", some("scores", "scoring", "contrast", "temperature")
+    yield "quality of the mask", some("scores", "quality")
+    yield "synonyms and templates", some("scores", "prompts", "templates")
+    views = {**some("clip", "views"), **some("scores", "view_weights")}
+    yield f"views: {', '.join(own['clip']['views'])}", views
+    yield "mirrored crops", some("clip", "mirrored")
+    yield "the part, not the whole", some("selection", "part_share")
+    yield "cost of false alarms (default)", {"false_alarm_cost": default["false_alarm_cost"]}
+
+
+def without(report: Keys) -> Iterator[tuple[str, Keys]]:
+    """What is taken back from the default, one at a time."""
+    scoring = ("scoring", "contrast", "temperature")
+    yield "one threshold for all classes", {"threshold": "common"}
+    yield "cosine", {"scores": {key: report["scores"][key] for key in scoring}}
+    yield "no quality", {"scores": {"quality": 0.0}}
+    yield "first prompt alone", {"scores": {"prompts": "first", "templates": ["{}"]}}
+    yield "crop alone", {"clip": {"views": ["crop"]}, "scores": {"view_weights": {"crop": 1}}}
+    yield "not mirrored", {"clip": {"mirrored": False}}
+    yield "wholes kept", {"selection": {"part_share": 1.0}}
+    yield "false alarms cost nothing", {"false_alarm_cost": 0.0}
+
+
+def others() -> Iterator[tuple[str, Keys]]:
+    """What was tried and is not in the default."""
+    for rule in ("otsu", "largest_gap"):
+        yield f"threshold: {rule}", {"threshold": rule}
+    yield "scoring: relevancy", {"scores": {"scoring": "relevancy", "temperature": 0.1}}
+    yield "prompts: best", {"scores": {"prompts": "best"}}
+    for views in (["crop", "masked"], ["crop", "black"], ["crop", "blurred", "masked", "plain"]):
+        weights = dict.fromkeys(views, 1)
+        yield (
+            f"views: {', '.join(views)}",
+            {"clip": {"views": views}, "scores": {"view_weights": weights}},
+        )
+    yield "clip.clahe: 2", {"clip": {"clahe": 2.0}}
+    tried = {
+        "min_area": 0.002,
+        "max_area": 0.5,
+        "at_border": False,
+        "duplicate_iou": 0.8,
+        "min_region": 0.05,
+    }
+    for key, value in tried.items():
+        yield f"selection.{key}: {value}".replace("False", "false"), {"selection": {key: value}}
+    for exclusive in ("masks", "pixels"):
+        yield f"selection.exclusive: {exclusive}", {"selection": {"exclusive": exclusive}}
+
+
+class Bench:
+    """Runs stages into a folder, each once for the params that it depends on.
+
+    Args:
+        folder: where the files go.
+        own: the images that the thresholds come from: the folder of params.yaml.
+        other: images and ground truth to report on in place of the test part of `own`.
+    """
+
+    def __init__(self, folder: Path, other: tuple[Path, Path] | None) -> None:
+        self._folder, self._other = folder, other
+        self._true: dict[str, Any] = {}
+
+    def measure(self, name: str, document: Keys) -> Row:
+        """The figures of one set of params."""
+        thresholds = self._calibrated(document)
+        if self._other:
+            document = copy.deepcopy(dict(document))
+            document["images"] = str(self._other[0])
+            document["ground_truth"]["folder"] = str(self._other[1])
+            document["calibration"] = []
+        read = self._reader(document)
+        found = self._folder / "predictions.zarr"
+        settings = read(predictions)
+        predictions.run(self._masks(document), self._scores(document), thresholds, found, settings)
+        return self._figures(name, found, read(metrics))
+
+    def _figures(self, name: str, found: Path, settings: metrics.Params) -> Row:
+        truth = settings.ground_truth
+        with mask_store.Store(found) as store:
+            images = splits.test_part(store.images(), settings.calibration)
+            maps = ground_truth.pair(images, truth.folder, truth.pattern)
+            counts: list[Agreement] = []
+            for image in images:
+                own = store.read_predictions(image)
+                if image not in self._true:
+                    labels = ground_truth.read_labels(maps[image], truth.palette)
+                    planes = ground_truth.class_planes(labels, own.classes, truth.labels)
+                    self._true[image] = pack(planes)
+                counts.append(evaluation.agreement(own.masks, self._true[image], own.width))
+        figures = {
+            each: evaluation.class_figures(
+                Agreement(*(np.array([vars(c)[key][i] for c in counts]) for key in vars(counts[0])))
+            )
+            for i, each in enumerate(own.classes)
+        }
+        iou = {each: float(own["mean_image_iou"]) for each, own in figures.items()}
+        return Row(
+            name=name,
+            mean_iou=float(np.nanmean(list(iou.values()))),
+            chair_iou=iou.get(CHAIR),
+            false_alarms=sum(int(own["false_alarm_images"]) for own in figures.values()),
+            absent=sum(int(own["images_absent"]) for own in figures.values()),
+            classes={each: value for each, value in iou.items() if not np.isnan(value)},
+        )
+
+    def _calibrated(self, document: Keys) -> Path:
+        path = self._path(document, "thresholds", scores, calibration, suffix=".json")
+        if not path.exists():
+            settings = self._reader(document)(calibration)
+            calibration.run(self._masks(document), self._scores(document), path, settings)
+        return path
+
+    def _masks(self, document: Keys) -> Path:
+        path = self._path(document, "masks", masks, suffix=".zarr")
+        if not path.exists():
+            masks.run(path, self._folder / "failures.json", self._reader(document)(masks))
+        return path
+
+    def _scores(self, document: Keys) -> Path:
+        path = self._path(document, "scores", masks, embeddings, scores, suffix=".parquet")
+        if not path.exists():
+            read = self._reader(document)
+            table = self._path(document, "embeddings", masks, embeddings, suffix=".parquet")
+            if not table.exists():
+                embeddings.run(self._masks(document), table, read(embeddings))
+            scores.run(table, path, read(scores))
+        return path
+
+    def _path(self, document: Keys, kind: str, *stages: Any, suffix: str) -> Path:
+        """A file's name, from all params that decide what is in it."""
+        deciding = {embeddings: (masks,), scores: (masks, embeddings)}
+        every = {each for stage in stages for each in (stage, *deciding.get(stage, ()))}
+        keys = sorted({key for stage in every for key in params.keys(stage.Params)})
+        name = cache.key([kind, {key: document[key] for key in keys}])
+        return self._folder / f"{kind}-{name[:12]}{suffix}"
+
+    def _reader(self, document: Keys) -> Any:
+        path = self._folder / "params.yaml"
+        path.write_text(yaml.safe_dump(dict(document), sort_keys=False), encoding="utf-8")
+        return lambda stage: params.load(stage.Params, path)
+
+
+def changed(document: Keys, keys: Keys) -> dict[str, Any]:
+    """A params.yaml's contents with keys put in its place."""
+    result = copy.deepcopy(dict(document))
+    presets.apply(result, copy.deepcopy(dict(keys)))
+    return result
+
+
+def sections(default: Keys) -> Iterator[tuple[str, list[tuple[str, dict[str, Any]]]]]:
+    """The tables: their headings, and the names and params of their rows."""
+    report = changed(default, presets.read("report"))
+    rows, document = [("report", report)], report
+    for name, keys in steps(default):
+        document = changed(document, keys)
+        rows.append((f"+ {name}", document))
+    yield "From the report to the default, one step after the other", rows
+    less = [(f"− {name}", changed(default, keys)) for name, keys in without(report)]
+    yield "The default with one step taken back", [("default", dict(default)), *less]
+    yield "The default with something else", [(name, changed(default, k)) for name, k in others()]
+
+
+def table(rows: Sequence[Row], against: Row | None) -> str:
+    """Markdown; differences are those from `against`, or from the row before."""
+    lines = [
+        "| params | mean IoU | change | chair IoU | change | false alarms |",
+        "|---|---|---|---|---|---|",
+    ]
+    before = against
+    for row in rows:
+        cells = [row.name]
+        for key in ("mean_iou", "chair_iou"):
+            value, old = getattr(row, key), getattr(before, key) if before else None
+            cells.append("-" if value is None else f"{value:.3f}")
+            cells.append("" if value is None or old is None else f"{value - old:+.3f}")
+        cells.append(f"{row.false_alarms} of {row.absent}")
+        lines.append(f"| {' | '.join(cells)} |")
+        before = against or row
+    return "\n".join(lines)
+
+
+def text_of(found: Mapping[str, Sequence[Row]], images: str, bar: str) -> str:
+    """docs/ablation.md."""
+    default = next(iter(list(found.values())[1]))
+    parts = [
+        "# What each step is worth",
+        f"Measured by `python -m benchmarks.ablation` on {images}; figures of single images and "
+        "classes are noisy, and a step that helps here may not help elsewhere. Every row has the "
+        "same masks and models; all thresholds come from the calibration part alone. Mean IoU is "
+        "the mean over the classes of the mean over the images that show the class; false alarms "
+        "are images without a class in which it is predicted, over all classes. `report` is the "
+        "course report's method to the letter (`presets/report.yaml`). The default was chosen on "
+        "the calibration part.",
+        bar,
+    ]
+    for heading, rows in found.items():
+        against = None if rows[0].name == "report" else default
+        parts += [f"## {heading}", table(rows, against)]
+    return "\n\n".join(parts) + "\n"
+
+
+def bar_of(report: Row, default: Row) -> str:
+    """The default against the report, in a sentence."""
+    chairs = ""
+    if report.chair_iou is not None and default.chair_iou is not None:
+        chairs = f"chair IoU {default.chair_iou - report.chair_iou:+.3f}, "
+    share = default.false_alarms / max(1, report.false_alarms)
+    return (
+        f"Default against report: mean IoU {default.mean_iou:.3f} / {report.mean_iou:.3f} = "
+        f"**{default.mean_iou / report.mean_iou:.2f}** times, {chairs}false alarms "
+        f"{default.false_alarms} / {report.false_alarms} = {share:.2f} times."
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--images", type=Path, help="a folder of other images to report on")
+    add("--truth", type=Path, help="the folder of their ground truth")
+    add("--out", type=Path, help="a folder for ablation.md and ablation.json")
+    add("--workspace", type=Path, default=Path(".cache/ablation"), help="(%(default)s)")
+    add("--short", action="store_true", help="the report and the default alone")
+    chosen = parser.parse_args()
+    if bool(chosen.images) != bool(chosen.truth):
+        parser.error("--images and --truth belong together")
+    chosen.workspace.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("RETRIEVAL_CACHE", str(cache.root().absolute()))
+    default = yaml.safe_load(params.PARAMS_FILE.read_text(encoding="utf-8"))
+    bench = Bench(chosen.workspace, (chosen.images, chosen.truth) if chosen.images else None)
+    found: dict[str, list[Row]] = {}
+    for heading, rows in sections(default):
+        for name, document in rows:
+            if chosen.short and name not in ("report", "default"):
+                continue
+            row = bench.measure(name, document)
+            chair = "" if row.chair_iou is None else f"chair {row.chair_iou:.4f}  "
+            print(f"{name:40s} {row.mean_iou:.4f}  {chair}{row.false_alarms}", flush=True)
+            found.setdefault(heading, []).append(row)
+    report, default_row = (rows[0] for rows in list(found.values())[:2])
+    bar = bar_of(report, default_row)
+    print(bar)
+    if chosen.short:
+        return
+    document, results = DOCUMENT, measuring.RESULTS / "ablation.json"
+    if chosen.out:
+        chosen.out.mkdir(parents=True, exist_ok=True)
+        document, results = chosen.out / "ablation.md", chosen.out / "ablation.json"
+    images = str(chosen.images) if chosen.images else "the test part of `data/rooms`"
+    document.write_text(text_of(found, images, bar), encoding="utf-8")
+    tree = {heading: [asdict(row) for row in rows] for heading, rows in found.items()}
+    results.write_text(json.dumps(tree, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
