@@ -20,7 +20,7 @@ import yaml
 
 from formats import coco, folders, objects
 from formats.objects import AnnotatedImage, Files
-from retrieval import images, overlays, params
+from retrieval import images, names, overlays, params, sources
 from retrieval.errors import UserError
 from stages import embeddings, masks, predictions, scores
 
@@ -42,7 +42,8 @@ def find(
     """The masks of `source` that are more similar to a prompt than the threshold, by image id.
 
     Args:
-        source: an image, or a folder of images; ids are paths in the folder without suffixes.
+        source: an image, or what `images` in params.yaml may be: a folder, an archive, a listing of
+            a bucket; ids are paths in it without suffixes.
         prompts: each is a class of its own, named by its text.
         threshold: -1 to 1; None for the one of params.yaml.
         out: a folder to make: masks.zarr, embeddings.parquet, scores.parquet, predictions.zarr,
@@ -65,7 +66,7 @@ def find(
         folders.expect_replaceable(Path(out), source)
     with contextlib.ExitStack() as stack:
         temporary = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        folder = source if source.is_dir() else folder_of(source, temporary / "image")
+        folder = source if sources.is_source(source) else folder_of(source, temporary / "image")
         out = Path(out) if out else temporary / "out"
         document["images"] = str(folder)
         stack.enter_context(_side_cache(base))
@@ -107,8 +108,8 @@ def folder_of(image: Path, folder: Path) -> Path:
     """Make `folder` one that holds a link to the image and nothing else."""
     if not image.is_file():
         raise UserError(f"{image} is neither an image nor a folder")
-    if image.suffix.lower() not in images.SUFFIXES or image.name.startswith("."):
-        raise UserError(f"{image} is not an image by its name ({', '.join(images.SUFFIXES)})")
+    if image.suffix.lower() not in names.SUFFIXES or image.name.startswith("."):
+        raise UserError(f"{image} is not an image by its name ({', '.join(names.SUFFIXES)})")
     folder.mkdir()
     (folder / image.name).symlink_to(image.absolute())
     return folder

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from retrieval import cli, evaluation, files, ground_truth, mask_store, params, splits
+from retrieval import cli, evaluation, files, ground_truth, mask_store, params, sources, splits
 from retrieval.errors import UserError
 from retrieval.ground_truth import GroundTruth
 from retrieval.masks import ImagePredictions, pack
@@ -56,7 +56,7 @@ def run(predictions: Path, metrics: Path, settings: Params) -> str:
 
 
 def compare(
-    prediction: ImagePredictions, label_map: Path, truth: GroundTruth
+    prediction: ImagePredictions, label_map: sources.File, truth: GroundTruth
 ) -> evaluation.Agreement:
     """Count one image's pixels, for each class of the prediction."""
     labels = ground_truth.read_labels(label_map, truth.palette)

@@ -8,7 +8,17 @@ from typing import Annotated
 import pydantic
 from PIL import Image
 
-from retrieval import cli, files, ground_truth, images, mask_store, overlays, params, splits
+from retrieval import (
+    cli,
+    files,
+    ground_truth,
+    images,
+    mask_store,
+    overlays,
+    params,
+    sources,
+    splits,
+)
 from retrieval.errors import UserError
 from retrieval.ground_truth import GroundTruth
 from retrieval.masks import ImagePredictions, unpack
@@ -84,7 +94,9 @@ def candidates(
             yield prediction, true
 
 
-def draw(prediction: ImagePredictions, true: Mask | None, path: Path, name: str) -> Image.Image:
+def draw(
+    prediction: ImagePredictions, true: Mask | None, path: sources.File, name: str
+) -> Image.Image:
     """The panel of one image, whose own file is `path`."""
     image = images.read(path)
     height, width = image.shape[:2]

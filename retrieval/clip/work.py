@@ -3,12 +3,11 @@
 import io
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from retrieval import cache, checkpoints, images, per_image
+from retrieval import cache, checkpoints, images, per_image, sources
 from retrieval.clip import VERSION
 from retrieval.clip.settings import Settings
 from retrieval.errors import UserError
@@ -36,7 +35,7 @@ class Work:
     """
 
     def __init__(
-        self, store: Store, paths: Mapping[str, Path], model: str, settings: Settings
+        self, store: Store, paths: Mapping[str, sources.File], model: str, settings: Settings
     ) -> None:
         self._store, self._paths, self._settings = store, paths, settings
         weights = checkpoints.find("clip", model).sha256

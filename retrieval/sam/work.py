@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from retrieval import cache, checkpoints, images, mask_store, per_image
+from retrieval import cache, checkpoints, images, mask_store, per_image, sources
 from retrieval.masks import image_masks
 from retrieval.sam import VERSION
 from retrieval.sam.settings import Settings
@@ -29,7 +28,7 @@ class Work:
     """
 
     def __init__(
-        self, paths: Mapping[str, Path], max_pixels: int, model: str, settings: Settings
+        self, paths: Mapping[str, sources.File], max_pixels: int, model: str, settings: Settings
     ) -> None:
         self._paths, self._max_pixels = paths, max_pixels
         weights = checkpoints.find("sam", model).sha256

@@ -23,7 +23,8 @@ VERSIONS = {"masks": sam.VERSION, "embeddings": clip.VERSION}
 
 # They move, keep and check data, and compute nothing that a cell holds.
 CARRIERS = (
-    *(f"retrieval/{name}.py" for name in ("cache", "cells", "checkpoints", "cli", "device")),
+    *(f"retrieval/{name}.py" for name in ("archives", "buckets", "cache", "cells")),
+    *(f"retrieval/{name}.py" for name in ("checkpoints", "cli", "device", "names", "sources")),
     *(f"retrieval/{name}.py" for name in ("embedding_table", "errors", "files", "locks")),
     *(f"retrieval/{name}.py" for name in ("params", "per_image", "tables")),
     "stages/",
