@@ -9,7 +9,6 @@ contents are the same are left alone. The archives' bytes depend on the files al
 """
 
 import argparse
-import filecmp
 import sys
 import zipfile
 from collections import defaultdict
@@ -17,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from formats import folders
-from retrieval import cli, files, images, mask_store, names, sources
+from retrieval import archives, cli, files, images, mask_store, names, sources
 from retrieval.errors import UserError
 from retrieval.sources import File
 
@@ -61,15 +60,22 @@ def shards_of(source: Path) -> dict[str, dict[str, File]]:
 
 
 def write(path: Path, own: dict[str, File]) -> bool:
-    """Write an archive, one file in memory at a time; whether it is another than before."""
-    with files.replacing_file(path) as temporary:
-        with zipfile.ZipFile(temporary, "w") as archive:
-            _fill(archive, own.items())
-        if path.is_file() and filecmp.cmp(path, temporary, shallow=False):
-            temporary.unlink()
-            path.rename(temporary)  # stays the very file that it was
-            return False
+    """Write an archive, one file in memory at a time; False if it was there already."""
+    if path.is_file() and _holds(path, own):
+        return False
+    with files.replacing_file(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        _fill(archive, own.items())
     return True
+
+
+def _holds(path: Path, own: dict[str, File]) -> bool:
+    try:
+        there = {member.name: member for member in archives.members(path)}
+        return list(there) == sorted(own) and all(
+            there[name].read_bytes() == images.read_bytes(file) for name, file in own.items()
+        )
+    except UserError:
+        return False
 
 
 def _fill(archive: zipfile.ZipFile, own: Iterable[tuple[str, File]]) -> None:
