@@ -25,6 +25,7 @@ def run(url: str, out: Path) -> str:
         raise UserError(f"{out} must end in {buckets.SUFFIX}")
     before = buckets.read(out).objects if out.exists() else {}
     found = buckets.look(url)
+    found.files()  # says which name cannot be had, before anything is written
     buckets.write(out, found)
     count = len(images.find(out))
     now = found.objects

@@ -47,22 +47,26 @@ class Object:
         return self.url
 
     def read_bytes(self) -> bytes:
-        """The object's bytes, whatever its etag is by now.
+        """The object's bytes.
 
         Raises:
-            UserError: it has gone, or must not be read.
+            UserError: it has changed, has gone, or must not be read.
             FatalError: the storage cannot be reached.
         """
         protocol, _, path = self.url.partition("://")
         storage = _storage(protocol)
         try:
             data: bytes = storage.cat_file(path)
+            storage.invalidate_cache()
+            now = _noted(storage.info(path))  # asked afterwards: it may change while it is read
         except FileNotFoundError:
             raise UserError(f"{self} has gone: {AGAIN}") from None
         except PermissionError:
             raise UserError(f"{self} must not be read: give access, or {AGAIN}") from None
         except Exception as error:  # what is raised is the storage's own affair
             raise _unreachable(self.url, error) from None
+        if (now.etag, now.size, len(data)) != (self.etag, self.size, self.size):
+            raise UserError(f"{self} has changed since it was listed: {AGAIN}")
         return data
 
 
@@ -144,9 +148,13 @@ def look(url: str) -> Listing:
     for key, info in sorted(found.items()):
         name = key.removeprefix(f"{path}/")
         if info["type"] == "file" and name and not name.endswith("/"):
-            etag = info.get("ETag") or info.get("etag")
-            objects[name] = Noted(etag=str(etag).strip('"'), size=info["size"])
+            objects[name] = _noted(info)
     return Listing(format="retrieval listing 1", url=url, objects=objects)
+
+
+def _noted(info: Mapping[str, Any]) -> Noted:
+    etag = info.get("ETag") or info.get("etag")  # of s3fs, of gcsfs
+    return Noted(etag=str(etag).strip('"'), size=info["size"])
 
 
 def _storage(protocol: str) -> Any:

@@ -1,13 +1,12 @@
 """The stage `masks`, one image at a time: its cell, and what goes into it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from hashlib import sha256
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from retrieval import cache, checkpoints, images, mask_store, per_image, sources
+from retrieval import cache, checkpoints, digests, images, mask_store, per_image, sources
 from retrieval.masks import image_masks
 from retrieval.sam import VERSION
 from retrieval.sam.settings import Settings
@@ -38,12 +37,10 @@ class Work:
     def look(self, image: str) -> per_image.Need[tuple[Pixels, str]]:
         """The image's cell, which its name has no part in; its pixels, if there is no cell."""
         path = self._paths[image]
-        data = images.read_bytes(path)
-        images.expect_size(data, path, self._max_pixels)
-        digest = sha256(data).hexdigest()
+        digest, fetch = digests.look(path, self._max_pixels)
         name = cache.key(KIND, VERSION, digest, self._origin)
         return per_image.Need(
-            {KIND: name}, lambda _: (images.decode(data, path, self._max_pixels), digest)
+            {KIND: name}, lambda _: (images.decode(fetch(), path, self._max_pixels), digest)
         )
 
     def compute(self, image: tuple[Pixels, str], _: Sequence[str]) -> dict[str, bytes]:
