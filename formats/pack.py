@@ -52,6 +52,8 @@ def shards_of(source: Path) -> dict[str, dict[str, File]]:
     """The files of each archive, by their names in it."""
     shards: dict[str, dict[str, File]] = defaultdict(dict)
     for name, file in sources.by_name(source).items():
+        if name == folders.MARK:
+            continue
         names.expect_text(name, source)
         shards[f"{mask_store.shard_of(names.image_id(name))}.zip"][name] = file
     if not shards:

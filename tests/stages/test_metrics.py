@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from formats import pack as pack_files
 from retrieval import mask_store
 from retrieval.errors import UserError
 from retrieval.ground_truth import GroundTruth
@@ -182,3 +183,12 @@ def test_images_that_thresholds_were_chosen_on_are_not_reported(run: Run) -> Non
     assert everything["classes"]["chair"]["masks"] - found["classes"]["chair"]["masks"] == 4
     with pytest.raises(UserError, match="every image fits"):
         run(calibration=("*",))
+
+
+def test_packed_label_maps_give_the_same(run: Run, tmp_path: Path) -> None:
+    loose = run()
+    pack_files.run(run.truth, tmp_path / "packed")
+    assert run(folder=str(tmp_path / "packed")) == loose
+    next((tmp_path / "packed").glob("*.zip")).unlink()
+    with pytest.raises(UserError, match=r"has no ground truth: .*packed/.*\.npy is missing"):
+        run(folder=str(tmp_path / "packed"))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from formats import pack as pack_files
 from retrieval import mask_store
 from retrieval.errors import UserError
 from retrieval.masks import ImagePredictions, pack
@@ -122,3 +123,13 @@ def test_a_label_map_of_another_size_is_refused(run: Run) -> None:
         UserError, match=r"room_0\.npy is 40 x 60 pixels and image 'room_0' 60 x 40"
     ):
         run(1)
+
+
+def test_packed_images_and_label_maps_give_the_same_panels(run: Run, tmp_path: Path) -> None:
+    names = run(3)
+    loose = [(run.output / name).read_bytes() for name in names]
+    for name in ("images", "gt"):
+        pack_files.run(tmp_path / name, tmp_path / f"packed {name}")
+    run.images = tmp_path / "packed images"
+    assert run(3, folder=str(tmp_path / "packed gt")) == names
+    assert [(run.output / name).read_bytes() for name in names] == loose
