@@ -7,10 +7,13 @@ packed (`python -m formats.pack`) are measured in turn. How many: $SCALE_IMAGES,
 
 import io
 import os
+import resource
 import statistics
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from benchmarks.measuring import Row, seconds
+from benchmarks.measuring import Row
 from formats import pack
 from tests.robustness.project import STAGES
 from tests.robustness.repository import Repository
@@ -29,6 +32,29 @@ REPEATS = 3
 LONG_REPEATS = 1  # of what may take minutes
 LOOSE, PACKED = "loose", "packed"
 KINDS = (LOOSE, PACKED)
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Seconds: by the clock, and of processors, which a busy machine changes little."""
+
+    wall: float
+    cpu: float
+
+    def __add__(self, other: "Spent") -> "Spent":
+        return Spent(self.wall + other.wall, self.cpu + other.cpu)
+
+
+def spent(function: Callable[[], object]) -> Spent:
+    """What a call and the processes that it starts and waits for take."""
+    wall, cpu = time.perf_counter(), _cpu()
+    function()
+    return Spent(time.perf_counter() - wall, _cpu() - cpu)
+
+
+def _cpu() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 class Side:
@@ -73,13 +99,13 @@ class Side:
         if found != [computed] * len(STAGES):
             raise SystemExit(f"{found} computed where {computed} were expected")
 
-    def repro(self, computed: int) -> float:
+    def repro(self, computed: int) -> Spent:
         self._repository.forget()
-        spent = seconds(lambda: self.dvc("repro"))
+        taken = spent(lambda: self.dvc("repro"))
         self.expect(computed)
-        return spent
+        return taken
 
-    def stage(self, name: str) -> float:
+    def stage(self, name: str) -> Spent:
         """A stage by itself, with nothing to compute."""
         command = [sys.executable, "-m", "tests.robustness.standin", name]
 
@@ -88,7 +114,7 @@ class Side:
             if done.code:
                 raise SystemExit(done.err)
 
-        return seconds(run)
+        return spent(run)
 
 
 def picture(number: int) -> dict[str, bytes]:
@@ -107,51 +133,54 @@ def measure() -> Iterator[Row]:
             for side in sides.values():
                 side.put(image)
         first = {LOOSE: sides[LOOSE].repro(IMAGES)}
-        packing = seconds(sides[PACKED].pack)
+        packing = spent(sides[PACKED].pack)
         first[PACKED] = sides[PACKED].repro(0)  # the cells are there
         yield row("first dvc repro; packed finds the cells", {k: [v] for k, v in first.items()})
         yield row("python -m formats.pack, the first time", {PACKED: [packing]})
         yield row("dvc repro, nothing to do", in_turn(sides, lambda side: side.repro(0)))
-        yield row("dvc status", in_turn(sides, lambda side: seconds(lambda: side.dvc("status"))))
+        yield row("dvc status", in_turn(sides, lambda side: spent(lambda: side.dvc("status"))))
         yield from one_more(sides)
         yield row("dvc exp run, nothing to do", in_turn(sides, experiment))
 
 
 def one_more(sides: dict[str, Side]) -> Iterator[Row]:
     """One image more; packing counts. Then each stage by itself, which finds all cells."""
-    times: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    times: dict[str, list[Spent]] = {kind: [] for kind in KINDS}
     packing = []
     for number in range(IMAGES, IMAGES + LONG_REPEATS):
         for kind, side in sides.items():
             side.put(picture(number))
-            spent = seconds(side.pack)
-            packing += [spent] * (kind == PACKED)
-            times[kind].append(spent + side.repro(kind == LOOSE))
+            taken = spent(side.pack)
+            packing += [taken] * (kind == PACKED)
+            times[kind].append(taken + side.repro(kind == LOOSE))
     yield row("one image more: pack, dvc repro", times)
     yield row("  of it python -m formats.pack", {PACKED: packing})
     for stage in STAGES:
         yield row(f"  of it {stage}", in_turn(sides, partial(Side.stage, name=stage), LONG_REPEATS))
 
 
-def experiment(side: Side) -> float:
-    return seconds(lambda: side.dvc("exp", "run", "--quiet"))
+def experiment(side: Side) -> Spent:
+    return spent(lambda: side.dvc("exp", "run", "--quiet"))
 
 
 def in_turn(
-    sides: dict[str, Side], time: Callable[[Side], float], repeats: int = REPEATS
-) -> dict[str, list[float]]:
-    times: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    sides: dict[str, Side], measure_one: Callable[[Side], Spent], repeats: int = REPEATS
+) -> dict[str, list[Spent]]:
+    times: dict[str, list[Spent]] = {kind: [] for kind in KINDS}
     for _ in range(repeats):
         for kind, side in sides.items():
-            times[kind].append(time(side))
+            times[kind].append(measure_one(side))
     return times
 
 
-def row(work: str, times: dict[str, list[float]]) -> Row:
-    medians = {kind: statistics.median(spent) for kind, spent in times.items()}
-    result = ", ".join(f"{kind} {median:.1f} s" for kind, median in medians.items())
+def row(work: str, times: dict[str, list[Spent]]) -> Row:
+    parts = []
     figures: dict[str, Any] = {"images": IMAGES, "masks_per_image": MASKS}
-    for kind, spent in times.items():
-        figures[f"{kind}_seconds"] = round(medians[kind], 2)
-        figures[f"all_{kind}"] = [round(each, 2) for each in spent]
-    return Row(f"{work}, {IMAGES} images", LOOSE if len(times) > 1 else "-", result, "-", figures)
+    for kind, taken in times.items():
+        wall = statistics.median(each.wall for each in taken)
+        cpu = statistics.median(each.cpu for each in taken)
+        parts.append(f"{kind} {wall:.1f} s ({cpu:.1f} s of processors)")
+        figures |= {f"{kind}_seconds": round(wall, 2), f"{kind}_cpu_seconds": round(cpu, 2)}
+        figures[f"all_{kind}"] = [round(each.wall, 2) for each in taken]
+    against = LOOSE if len(times) > 1 else "-"
+    return Row(f"{work}, {IMAGES} images", against, ", ".join(parts), "-", figures)
