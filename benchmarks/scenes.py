@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 from segment_anything.modeling import Sam
 
-from retrieval import images, params
+from retrieval import images, params, sources
 from retrieval.sam import loading
 from retrieval.sam.settings import Settings
 from stages.masks import Params
@@ -30,7 +30,7 @@ def tiny_sam() -> Sam:
     return loading.load("tiny", torch.device("cpu"))
 
 
-def rooms() -> list[Path]:
+def rooms() -> list[sources.File]:
     """The demo's images."""
     return list(images.find(ROOMS).values())
 

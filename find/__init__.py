@@ -20,7 +20,14 @@ import yaml
 
 from formats import coco, folders, objects
 from formats.objects import AnnotatedImage, Files
-from retrieval import images, overlays, params, thresholds
+from retrieval import (
+    images,
+    names,
+    overlays,
+    params,
+    sources,
+    thresholds,
+)
 from retrieval.errors import UserError
 from retrieval.thresholds import CALIBRATED, COMMON
 from stages import embeddings, masks, predictions, scores
@@ -46,7 +53,8 @@ def find(
     `scores.contrast`, the classes of params.yaml that no prompt names.
 
     Args:
-        source: an image, or a folder of images; ids are paths in the folder without suffixes.
+        source: an image, or what `images` in params.yaml may be: a folder, an archive, a listing of
+            a bucket; ids are paths in it without suffixes.
         prompts: each is a class of its own, named by its text.
         threshold: -1 to 1, or "otsu" or "largest_gap"; None for the one of params.yaml. Where that
             is a calibrated one, it is `common` of metrics/thresholds.json, since prompts that are
@@ -71,7 +79,7 @@ def find(
         folders.expect_replaceable(Path(out), source)
     with contextlib.ExitStack() as stack:
         temporary = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        folder = source if source.is_dir() else folder_of(source, temporary / "image")
+        folder = source if sources.is_source(source) else folder_of(source, temporary / "image")
         out = Path(out) if out else temporary / "out"
         document["images"] = str(folder)
         stack.enter_context(_side_cache(base))
@@ -152,8 +160,8 @@ def folder_of(image: Path, folder: Path) -> Path:
     """Make `folder` one that holds a link to the image and nothing else."""
     if not image.is_file():
         raise UserError(f"{image} is neither an image nor a folder")
-    if image.suffix.lower() not in images.SUFFIXES or image.name.startswith("."):
-        raise UserError(f"{image} is not an image by its name ({', '.join(images.SUFFIXES)})")
+    if image.suffix.lower() not in names.SUFFIXES or image.name.startswith("."):
+        raise UserError(f"{image} is not an image by its name ({', '.join(names.SUFFIXES)})")
     folder.mkdir()
     (folder / image.name).symlink_to(image.absolute())
     return folder

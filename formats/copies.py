@@ -1,10 +1,10 @@
 """Copies of the images, for formats that hold them beside their labels."""
 
-import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from formats.objects import AnnotatedImage
+from retrieval.images import read_bytes
 
 
 def copied(images: Iterable[AnnotatedImage], folder: Path) -> Iterator[AnnotatedImage]:
@@ -15,5 +15,5 @@ def copied(images: Iterable[AnnotatedImage], folder: Path) -> Iterator[Annotated
     for image in images:
         path = folder / image.name
         path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(image.path, path)
+        path.write_bytes(read_bytes(image.path))
         yield image

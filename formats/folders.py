@@ -14,15 +14,20 @@ MARK = "made.json"
 
 
 @contextlib.contextmanager
-def replacing(folder: Path, mark: Mapping[str, Any]) -> Iterator[Path]:
-    """Yield a new folder to fill; on success it becomes `folder`, with `mark` in it.
+def replacing(folder: Path, contents: Mapping[str, Any]) -> Iterator[Path]:
+    """Yield a new folder to fill; on success it becomes `folder`, with the mark in it.
 
     Say `expect_replaceable` before.
     """
     with files.replacing_folder(folder) as temporary:
         yield temporary
-        text = json.dumps(mark, indent=2, ensure_ascii=False)
-        (temporary / MARK).write_text(text + "\n", encoding="utf-8")
+        mark(temporary, contents)
+
+
+def mark(folder: Path, contents: Mapping[str, Any]) -> None:
+    """Mark a folder, which is made if there is none, as one that may be replaced."""
+    text = json.dumps(contents, indent=2, ensure_ascii=False)
+    files.write_file(folder / MARK, f"{text}\n".encode())
 
 
 def expect_replaceable(folder: Path, images: Path) -> None:

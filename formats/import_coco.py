@@ -23,7 +23,7 @@ from PIL import Image
 
 from formats import coco_file, folders
 from formats.coco_file import Annotation, File
-from retrieval import cli, images, params
+from retrieval import cli, images, params, sources
 from retrieval.errors import UserError
 
 PATTERN = "{image}.png"
@@ -161,7 +161,7 @@ def images_by_id(file: File, source: Path) -> dict[str, coco_file.Image]:
     return entries
 
 
-def _expect_size(entry: coco_file.Image, path: Path, source: Path) -> None:
+def _expect_size(entry: coco_file.Image, path: sources.File, source: Path) -> None:
     height, width = images.size(path)
     if (height, width) != (entry.height, entry.width):
         raise UserError(

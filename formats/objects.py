@@ -12,7 +12,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from retrieval import images, mask_store
+from retrieval import (
+    images,
+    mask_store,
+    sources,
+)
 from retrieval.errors import UserError
 from retrieval.mask_store import Store
 from retrieval.masks import ImagePredictions, Packed, mask_areas, mask_boxes, unpack
@@ -58,14 +62,14 @@ class AnnotatedImage:
 
     Attributes:
         image: the image's id.
-        path: its file.
-        name: its file's path inside the folder of images, with "/".
+        path: where its file is; `images.read` takes it.
+        name: its file's path inside the folder of images (or its archive), with "/".
         height, width: H and W, pixels, as the image is seen: turned as its EXIF says.
         objects: none where nothing was found.
     """
 
     image: str
-    path: Path
+    path: sources.File
     name: str
     height: int
     width: int
@@ -116,9 +120,8 @@ def read(files: Files, what: What) -> Found:
             if image not in paths:
                 raise UserError(f"{files.images} has no image {image!r}: run `dvc repro`")
             objects = tuple(chosen.of(found) if chosen else regions(found))
-            path = paths[image]
-            name = path.relative_to(files.images).as_posix()
-            yield AnnotatedImage(image, path, name, found.height, found.width, objects)
+            name = images.name_of(paths[image], files.images)
+            yield AnnotatedImage(image, paths[image], name, found.height, found.width, objects)
         predictions.close()
 
     return Found(classes, len(names), annotated())

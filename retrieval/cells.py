@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from retrieval import cache, files, locks
-from retrieval.errors import UserError
+from retrieval.errors import FatalError
 
 OUTPUTS = "outputs"
 """The folder of the lists; no kind of cells may be called so."""
@@ -32,10 +32,6 @@ TEMPORARY = ".tmp"
 
 _DIGEST = hashlib.sha256().digest_size
 _DAY = 86400.0  # seconds
-
-
-class FatalError(UserError):
-    """What ends a stage, in contrast to what is wrong with one image."""
 
 
 class Cells:

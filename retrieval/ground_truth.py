@@ -1,7 +1,8 @@
 """Ground truth: pair it with images, and read label maps, whatever file they come in."""
 
+import io
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
 import numpy as np
@@ -9,9 +10,10 @@ import numpy.typing as npt
 import pydantic
 from PIL import ImageOps
 
-from retrieval import images
+from retrieval import images, sources
 from retrieval.errors import UserError
 from retrieval.params import Folder, Section, Text
+from retrieval.sources import File
 
 Labels = npt.NDArray[np.integer]
 Level = Annotated[int, pydantic.Field(ge=0, le=255)]
@@ -47,30 +49,31 @@ class GroundTruth(Section):
     ]
 
 
-def pair(image_ids: Iterable[str], folder: Path, pattern: str) -> dict[str, Path]:
+def pair(image_ids: Iterable[str], folder: Path, pattern: str) -> dict[str, File]:
     """The label map of each image; {} if `folder` is missing or holds nothing but hidden files.
 
-    The map of image "a/b" stands in the folder "a" of `folder`.
+    The map of image "a/b" stands in the folder "a" of `folder`, or of an archive in it.
 
     Raises:
         UserError: a label map is missing while there are others.
     """
-    if not any(not path.name.startswith(".") and path.is_file() for path in folder.rglob("*")):
+    found = sources.by_name(folder) if folder.exists() else {}
+    if not found:
         return {}
     pairs = {}
     for image in image_ids:
         parent, _, stem = image.rpartition("/")
-        path = folder / parent / pattern.replace("{image}", stem)
-        if not path.is_file():
+        name = (PurePosixPath(parent) / pattern.replace("{image}", stem)).as_posix()
+        if name not in found:
             raise UserError(
-                f"image {image!r} has no ground truth: {path} is missing; add it, "
+                f"image {image!r} has no ground truth: {folder / name} is missing; add it, "
                 f"or set ground_truth.pattern, or empty {folder} to run without metrics"
             )
-        pairs[image] = path
+        pairs[image] = found[name]
     return pairs
 
 
-def read_labels(path: Path, palette: Palette) -> Labels:
+def read_labels(path: File, palette: Palette) -> Labels:
     """Read a label map: (H, W) integer.
 
     Args:
@@ -83,7 +86,7 @@ def read_labels(path: Path, palette: Palette) -> Labels:
     Raises:
         UserError: naming the file and what is wrong with it.
     """
-    if path.suffix.lower() == ".npy":
+    if str(path).lower().endswith(".npy"):
         return _read_npy(path)
     with images.opened(path) as opened:
         opened.load()
@@ -102,10 +105,11 @@ def read_labels(path: Path, palette: Palette) -> Labels:
     return nearest(np.asarray(image.convert("RGB")), palette)
 
 
-def _read_npy(path: Path) -> Labels:
+def _read_npy(path: File) -> Labels:
+    stream = io.BytesIO(images.read_bytes(path))
     try:
-        with path.open("rb") as file:  # and not np.load, which takes archives and pickles too
-            labels: npt.NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+        # And not np.load, which takes archives and pickles too.
+        labels: npt.NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
     except Exception as error:  # a damaged header makes numpy raise more than it documents
         reason = " ".join(str(error).split())
         raise UserError(f"{path} cannot be read as .npy ({reason}): replace it") from None
@@ -132,7 +136,7 @@ def nearest(colours: npt.NDArray[np.uint8], palette: Palette) -> Labels:
     return names[index]
 
 
-def expect_shape(labels: Labels, height: int, width: int, path: Path, image: str) -> None:
+def expect_shape(labels: Labels, height: int, width: int, path: File, image: str) -> None:
     """Refuse a label map that does not lie over its image.
 
     Raises:

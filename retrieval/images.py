@@ -1,8 +1,7 @@
-"""Find and decode images."""
+"""Find, read and decode images, wherever they are: in a folder, in archives or in a bucket."""
 
 import contextlib
 import io
-import os
 import struct
 import warnings
 import zlib
@@ -13,12 +12,16 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from retrieval import names, sources
 from retrieval.errors import UserError
-
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+from retrieval.names import SUFFIXES
+from retrieval.sources import File
 
 MAX_PIXELS = 178_956_970
 """The limit where no other is given: at which Pillow takes an image for a decompression bomb."""
+
+MAX_BYTES = 2**30
+"""A larger file is no image that could be decoded, but a mistake or a bomb."""
 
 Image.MAX_IMAGE_PIXELS = None  # the limit is checked here, before a pixel is decoded
 
@@ -38,81 +41,63 @@ _UNREADABLE = (
 )
 
 
-def find(folder: Path) -> dict[str, Path]:
-    """The images in `folder` and the folders in it: path by image id, sorted by id.
+def find(source: Path) -> dict[str, File]:
+    """The images of `source`: where each is, by image id, sorted by id.
 
-    An image's id is its path relative to `folder`, with "/" and without the suffix. Hidden files
-    and folders are skipped, and files that are no images.
+    An image's id is its path without the suffix: below the folder, in its archive, or below the
+    listing's URL. So it stays the same when a folder is packed, or moved into a bucket. Hidden
+    files and folders are skipped, and files that are no images.
+
+    Args:
+        source: a folder, in which files and .tar or .zip archives may stand side by side; or one
+            such archive; or a listing of a bucket (see `retrieval.buckets`), which is not asked.
 
     Raises:
-        UserError: there is no such folder or no image in it, two files have one id, a name is not
-            valid UTF-8, a link leads nowhere, or a folder is a link (DVC does not look into those,
-            and would miss a change).
+        UserError: there is no such source or no image in it, two files have one id, a name is not
+            valid UTF-8 or leads out of its archive, a link leads nowhere, a folder is a link (DVC
+            does not look into those, and would miss a change), or an archive is damaged.
     """
-    if not folder.is_dir():
-        raise UserError(
-            f"{folder} is not a folder: put images there, or set `images` in params.yaml"
-        )
-    found: dict[str, Path] = {}
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in folders:
-            if (link := Path(parent, name)).is_symlink():
-                raise UserError(
-                    f"{_shown(link)} is a link to a folder: DVC does not see changes in it"
-                )
-        for name in sorted(names):
-            path = Path(parent, name)
-            if name.startswith(".") or path.suffix.lower() not in SUFFIXES:
-                continue
-            image = _image_id(path, folder)
-            if image in found:
-                raise UserError(
-                    f"{found[image]} and {path} would both be image {image!r}: rename one"
-                )
-            found[image] = path
+    found: dict[str, File] = {}
+    for name, file in sources.files_of(source):
+        if not names.is_image(name):
+            continue
+        image = names.image_id(name)
+        if image in found:
+            raise UserError(f"{found[image]} and {file} would both be image {image!r}: rename one")
+        found[image] = file
     if not found:
-        raise UserError(f"{folder} holds no images ({', '.join(SUFFIXES)})")
+        raise UserError(f"{source} holds no images ({', '.join(SUFFIXES)})")
     return dict(sorted(found.items()))
 
 
-def _image_id(path: Path, folder: Path) -> str:
-    if not path.is_file():
-        raise UserError(f"{_shown(path)} is not a file: remove the link or put the image there")
-    image = path.relative_to(folder).with_suffix("").as_posix()
-    try:
-        image.encode()
-    except UnicodeEncodeError:
-        raise UserError(f"{_shown(path)}: the name is not valid UTF-8: rename the file") from None
-    return image
-
-
-def _shown(path: Path) -> str:
-    return os.fsencode(path).decode(errors="backslashreplace")
-
-
 class Watched:
-    """The images of a folder, and whether they stay as they are while a stage runs.
+    """The images of a source, and whether they stay as they are while a stage runs.
 
     Attributes:
         paths: as `find` gives them.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.paths = find(folder)
-        self._stamps = {image: _stamp(path) for image, path in self.paths.items()}
+    def __init__(self, source: Path) -> None:
+        """Find them; what a listing says is compared with the bucket.
+
+        Raises:
+            UserError: as `find`; and where the bucket holds something else by now.
+        """
+        self._source = source
+        self.paths = find(source)
+        self._stamps = sources.stamps(self.paths)
+        sources.expect_current(source)
 
     def expect_unchanged(self) -> None:
         """Refuse to have read some images before a change and some after it.
 
-        DVC notes down what the folder holds at the end, and would take the output for up to date.
+        DVC notes down what the source holds at the end, and would take the output for up to date.
 
         Raises:
             UserError: a file came, went or changed since this object was made.
         """
-        paths = find(self._folder)
-        now = {image: _stamp(path) for image, path in paths.items()}
+        paths = find(self._source)
+        now = sources.stamps(paths)
         for image in sorted(now.keys() | self._stamps.keys()):
             if now.get(image) != self._stamps.get(image):
                 path = self.paths.get(image) or paths[image]
@@ -120,35 +105,38 @@ class Watched:
                     f"{path} came, went or changed while the stage ran: run `dvc repro` again; "
                     "what is done is kept"
                 )
+        sources.expect_current(self._source)
 
 
-def _stamp(path: Path) -> tuple[int, ...] | None:
-    """What changes with a file's contents; None if it has gone."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_size, status.st_mtime_ns
+def name_of(file: File, source: Path) -> str:
+    """The path of an image's file in its source, "a/b.png": its id and its suffix."""
+    return file.relative_to(source).as_posix() if isinstance(file, Path) else file.name
 
 
-def read_bytes(path: Path) -> bytes:
+def read_bytes(path: File) -> bytes:
     """The bytes of an image file, not decoded.
 
     Raises:
-        UserError: it has gone, or must not be read.
+        UserError: it has gone, must not be read, is too large, or its archive is damaged.
+        FatalError: the storage that it is in cannot be reached.
     """
     try:
+        size = path.stat().st_size if isinstance(path, Path) else path.size
+        if size > MAX_BYTES:
+            raise UserError(
+                f"{path} has {size} bytes, more than an image may have ({MAX_BYTES}): remove it"
+            )
         return path.read_bytes()
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror})") from None
 
 
-def read(path: Path, max_pixels: int | None = None) -> npt.NDArray[np.uint8]:
+def read(path: File, max_pixels: int | None = None) -> npt.NDArray[np.uint8]:
     """As `decode`, of a file."""
     return decode(read_bytes(path), path, max_pixels)
 
 
-def decode(data: bytes, path: Path, max_pixels: int | None) -> npt.NDArray[np.uint8]:
+def decode(data: bytes, path: File, max_pixels: int | None) -> npt.NDArray[np.uint8]:
     """Decode an image: (H, W, 3) uint8, RGB, turned as its EXIF orientation says.
 
     Transparent pixels stand on white; 16-bit grey is cut to its upper 8 bits; of a file with
@@ -168,7 +156,7 @@ def decode(data: bytes, path: Path, max_pixels: int | None) -> npt.NDArray[np.ui
         return np.array(_rgb(ImageOps.exif_transpose(image)))
 
 
-def expect_size(data: bytes, path: Path, max_pixels: int) -> None:
+def expect_size(data: bytes, path: File, max_pixels: int) -> None:
     """Refuse an image that `decode` would refuse for its size or kind; its header alone is read.
 
     Raises:
@@ -178,7 +166,7 @@ def expect_size(data: bytes, path: Path, max_pixels: int) -> None:
         pass
 
 
-def expect_pixels(path: Path, width: int, height: int, max_pixels: int | None) -> None:
+def expect_pixels(path: File, width: int, height: int, max_pixels: int | None) -> None:
     """Refuse an image that would take too much memory.
 
     Raises:
@@ -191,7 +179,7 @@ def expect_pixels(path: Path, width: int, height: int, max_pixels: int | None) -
         )
 
 
-def size(path: Path) -> tuple[int, int]:
+def size(path: File) -> tuple[int, int]:
     """H, W of what `read` would give; pixels are not decoded, except in a PNG without EXIF.
 
     Raises:
@@ -206,7 +194,7 @@ def size(path: Path) -> tuple[int, int]:
 
 @contextlib.contextmanager
 def opened(
-    path: Path, data: bytes | None = None, *, max_pixels: int | None = MAX_PIXELS
+    path: File, data: bytes | None = None, *, max_pixels: int | None = MAX_PIXELS
 ) -> Iterator[Image.Image]:
     """Open an image; what goes wrong with it until it is closed is a `UserError` with its name.
 
@@ -215,10 +203,14 @@ def opened(
         data: its bytes, if they are known.
         max_pixels: as in `decode`.
     """
+    if data is None:
+        stream: Path | io.BytesIO = path if isinstance(path, Path) else io.BytesIO(read_bytes(path))
+    else:
+        stream = io.BytesIO(data)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # damaged metadata; what hurts the pixels is an error
-            with Image.open(path if data is None else io.BytesIO(data)) as image:
+            with Image.open(stream) as image:
                 expect_pixels(path, *image.size, max_pixels)
                 yield image
     except _UNREADABLE as error:
@@ -227,8 +219,10 @@ def opened(
         ) from None
 
 
-def _why(error: Exception, path: Path, data: bytes | None) -> str:
-    if data == b"" or (data is None and path.is_file() and not path.stat().st_size):
+def _why(error: Exception, path: File, data: bytes | None) -> str:
+    if data is None and isinstance(path, Path) and path.is_file() and not path.stat().st_size:
+        data = b""
+    if data == b"":
         return "it is empty"
     if isinstance(error, UnidentifiedImageError):
         return "it is not an image of a known format"

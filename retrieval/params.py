@@ -31,6 +31,11 @@ class Section(pydantic.BaseModel):
 def _folder(value: object) -> Path:
     if not isinstance(value, str) or not value.strip():
         raise ValueError("must be the path of a folder")
+    if "://" in value:
+        raise ValueError(
+            "must be a path: list the bucket, `python -m formats.list_images URL --out "
+            "data/images.json`, and name the list here"
+        )
     return Path(value)
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
 from retrieval import cli, files
-from retrieval.cells import Cells, FatalError
-from retrieval.errors import UserError
+from retrieval.cells import Cells
+from retrieval.errors import FatalError, UserError
 
 OnError = Literal["fail", "skip"]
 

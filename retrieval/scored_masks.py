@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from retrieval import curves, ground_truth, score_table, scoring, selection
+from retrieval import curves, ground_truth, score_table, scoring, selection, sources
 from retrieval.curves import ImageCurve, Scores
 from retrieval.errors import UserError
 from retrieval.ground_truth import GroundTruth
@@ -73,7 +72,7 @@ def scored_masks(
 
 
 def true_planes(
-    label_map: Path,
+    label_map: sources.File,
     truth: GroundTruth,
     classes: Sequence[str],
     image: str,

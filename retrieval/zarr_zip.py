@@ -8,9 +8,11 @@ came, nor on the time, nor on the system.
 Format: https://zarr-specs.readthedocs.io/en/latest/v3/core/index.html
 """
 
+import functools
 import hashlib
 import io
 import json
+import math
 import os
 import struct
 import zipfile
@@ -215,13 +217,10 @@ class Reader:
     def array(self, group: str, name: str, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
         """One array of a group, of which nothing else is read."""
         node = f"{group}/{name}"
-        metadata = self._metadata(node)
+        metadata = self._read(f"{node}/zarr.json")
         try:
-            shape = tuple(metadata["shape"])
-            chunk = tuple(metadata["chunk_grid"]["configuration"]["chunk_shape"])
-            codecs = [codec["name"] for codec in metadata["codecs"]]
-            found = (metadata["data_type"], chunk[1:], codecs)
-            if found != (dtype.name, shape[1:], ["bytes", "zstd"]):
+            shape, chunk, name_of_dtype = _layout(metadata)
+            if name_of_dtype != dtype.name:
                 raise DamagedError(f"{name} is not laid out as this program writes it")
             array = np.empty(shape, dtype)
             for number, start in enumerate(range(0, shape[0], chunk[0])):
@@ -233,13 +232,11 @@ class Reader:
         return array
 
     def _metadata(self, node: str) -> dict[str, Any]:
+        data = self._read(f"{node}/zarr.json".lstrip("/"))
         try:
-            metadata = json.loads(self._read(f"{node}/zarr.json".lstrip("/")))
+            return _parsed(data)
         except ValueError as error:
             raise DamagedError(f"{node}: {error}") from None
-        if not isinstance(metadata, dict):
-            raise DamagedError(f"{node}: zarr.json is not what it should be")
-        return metadata
 
     def _read(self, path: str) -> bytes:
         try:
@@ -265,8 +262,27 @@ class Reader:
         return found[start:]
 
 
+def _parsed(data: bytes) -> dict[str, Any]:
+    metadata = json.loads(data)
+    if not isinstance(metadata, dict):
+        raise ValueError("zarr.json is not what it should be")
+    return metadata
+
+
+@functools.lru_cache(maxsize=4096)
+def _layout(metadata: bytes) -> tuple[tuple[int, ...], tuple[int, ...], str]:
+    """Shape, shape of a chunk and dtype that an array's zarr.json names; few differ."""
+    read = _parsed(metadata)
+    shape = tuple(read["shape"])
+    chunk = tuple(read["chunk_grid"]["configuration"]["chunk_shape"])
+    codecs = [codec["name"] for codec in read["codecs"]]
+    if (chunk[1:], codecs) != (shape[1:], ["bytes", "zstd"]):
+        raise DamagedError("it is not laid out as this program writes it")
+    return shape, chunk, read["data_type"]
+
+
 def _decompress(data: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    expected, found = int(np.prod(shape)) * dtype.itemsize, zstandard.frame_content_size(data)
+    expected, found = math.prod(shape) * dtype.itemsize, zstandard.frame_content_size(data)
     if found != expected:  # told by the frame's header, before any memory is taken
         raise DamagedError(f"a chunk of {found} bytes where {expected} were expected")
     raw = zstandard.ZstdDecompressor().decompress(data)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from retrieval import ground_truth, images, mask_store, overlays, params
+from retrieval import ground_truth, images, mask_store, overlays, params, sources
 from retrieval.errors import UserError
 from retrieval.ground_truth import GroundTruth
 from retrieval.masks import unpack
@@ -58,7 +58,7 @@ def draw(selected: Sequence[ImageChange], before: Path, folder: Path) -> list[Pa
 
 
 def _panel(
-    store: mask_store.Store, change: ImageChange, settings: Params, path: Path
+    store: mask_store.Store, change: ImageChange, settings: Params, path: sources.File
 ) -> Image.Image:
     prediction = store.read_predictions(change.image)
     truth = settings.ground_truth

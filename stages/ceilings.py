@@ -35,6 +35,7 @@ from retrieval import (
     per_image,
     regions,
     score_table,
+    sources,
     splits,
 )  # fmt: skip
 from retrieval.clip import labels, work
@@ -164,7 +165,7 @@ def object_curves(
         per_image.expect_success(tally, "fail", "")
 
 
-def objects_of(store: Store, image: str, label_map: Path, truth: GroundTruth) -> ImageMasks:
+def objects_of(store: Store, image: str, label_map: sources.File, truth: GroundTruth) -> ImageMasks:
     """The ground truth's objects as if they were our masks."""
     about = store.attributes(image)
     values = ground_truth.read_labels(label_map, truth.palette)

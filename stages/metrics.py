@@ -22,9 +22,12 @@ from retrieval import (
     mask_store,
     params,
     report,
+    sources,
     splits,
-)  # fmt: skip
-from retrieval.breakdown import ImageResult
+)
+from retrieval.breakdown import (
+    ImageResult,
+)
 from retrieval.errors import UserError
 from retrieval.ground_truth import GroundTruth
 from retrieval.masks import ImagePredictions
@@ -90,7 +93,9 @@ def run(predictions: Path, ceilings: Path, outputs: Outputs, settings: Params) -
     return closing_line(short, tree, truth)
 
 
-def compare(prediction: ImagePredictions, label_map: Path, truth: GroundTruth) -> ImageResult:
+def compare(
+    prediction: ImagePredictions, label_map: sources.File, truth: GroundTruth
+) -> ImageResult:
     """Count one image's pixels, for each class of the prediction."""
     labels = ground_truth.read_labels(label_map, truth.palette)
     ground_truth.expect_shape(

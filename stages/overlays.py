@@ -9,7 +9,17 @@ from typing import Annotated, Literal
 import pydantic
 from PIL import Image
 
-from retrieval import cli, files, ground_truth, images, mask_store, overlays, params, splits
+from retrieval import (
+    cli,
+    files,
+    ground_truth,
+    images,
+    mask_store,
+    overlays,
+    params,
+    sources,
+    splits,
+)
 from retrieval.errors import UserError
 from retrieval.ground_truth import GroundTruth
 from retrieval.masks import ImagePredictions, unpack
@@ -108,7 +118,9 @@ def worst_first(table: Path, name: str, reported: Sequence[str]) -> list[str]:
     return sorted(ious, key=lambda image: (ious[image], image))
 
 
-def draw(prediction: ImagePredictions, true: Mask | None, path: Path, name: str) -> Image.Image:
+def draw(
+    prediction: ImagePredictions, true: Mask | None, path: sources.File, name: str
+) -> Image.Image:
     """The panel of one image, whose own file is `path`."""
     image = images.read(path)
     height, width = image.shape[:2]

@@ -1,14 +1,21 @@
 """The stage `masks`, one image at a time: its cell, and what goes into it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from retrieval import cache, checkpoints, clahe, images, mask_store, per_image
+from retrieval import (
+    cache,
+    checkpoints,
+    clahe,
+    digests,
+    images,
+    mask_store,
+    per_image,
+    sources,
+)
 from retrieval.masks import image_masks
 from retrieval.sam import VERSION
 from retrieval.sam.settings import Settings
@@ -29,7 +36,7 @@ class Work:
     """
 
     def __init__(
-        self, paths: Mapping[str, Path], max_pixels: int, model: str, settings: Settings
+        self, paths: Mapping[str, sources.File], max_pixels: int, model: str, settings: Settings
     ) -> None:
         self._paths, self._max_pixels = paths, max_pixels
         weights = checkpoints.find("sam", model).sha256
@@ -41,12 +48,10 @@ class Work:
     def look(self, image: str) -> per_image.Need[tuple[Pixels, str]]:
         """The image's cell, which its name has no part in; its pixels, if there is no cell."""
         path = self._paths[image]
-        data = images.read_bytes(path)
-        images.expect_size(data, path, self._max_pixels)
-        digest = sha256(data).hexdigest()
+        digest, fetch = digests.look(path, self._max_pixels)
         name = cache.key(KIND, VERSION, digest, self._origin)
         return per_image.Need(
-            {KIND: name}, lambda _: (images.decode(data, path, self._max_pixels), digest)
+            {KIND: name}, lambda _: (images.decode(fetch(), path, self._max_pixels), digest)
         )
 
     def compute(self, image: tuple[Pixels, str], _: Sequence[str]) -> dict[str, bytes]:

@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from retrieval import embedding_table, images, overlays
+from formats import pack
+from retrieval import embedding_table, images, overlays, sources
 from retrieval.clip import work as clip_work
 from retrieval.errors import UserError
 from retrieval.mask_store import Store
 from retrieval.sam import work as sam_work
 from stages import embeddings, masks
 from tests.bad_input.corpus import CASES, MAX_PIXELS, PNG, Case
+from tests.bad_input.packed import PACKED, tarred
 from tests.builders import ROOT, write_masks
 from tests.robustness import standin
 from tests.robustness.project import PARAMS
@@ -60,7 +62,12 @@ def run_both(folder: Path, **changes: Any) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+EACH = pytest.mark.parametrize(
+    "case", [*CASES.values(), *PACKED.values()], ids=[*CASES.keys(), *PACKED.keys()]
+)
+
+
+@EACH
 def test_each_case_has_its_outcome(folder: Path, case: Case) -> None:
     before = sorted(folder.parent.iterdir())
     case.make(folder)
@@ -91,6 +98,48 @@ def test_each_case_has_its_outcome(folder: Path, case: Case) -> None:
     allowed = {"cells", "masks.zarr", "e.parquet", "failures.json", "log", "outside.png"}
     left = {path.name for path in folder.parent.iterdir()} - {path.name for path in before}
     assert left <= allowed, "nothing is written elsewhere"
+
+
+def test_in_archives_all_is_as_it_is_loose(folder: Path) -> None:
+    """The same images, masks, embeddings and failures, to the byte; packed by us or by tar."""
+    for number, case in enumerate(CASES.values()):
+        if case.outcome != "refused":
+            (folder / str(number)).mkdir()
+            case.make(folder / str(number))
+    loose = run_both(folder, on_error="skip"), outputs(folder.parent)
+    assert len(loose[0]) > 5
+    packed, tar = folder.parent / "packed", folder.parent / "all.tar"
+    pack.run(folder, packed)
+    files = {f"./{name}": images.read_bytes(path) for name, path in sources.files_of(folder)}
+    tar.write_bytes(tarred(files))
+    assert contents(tar) == contents(packed) == contents(folder)
+    failures = run_both(packed, on_error="skip")
+    assert outputs(folder.parent) == loose[1]
+    assert failures.keys() == loose[0].keys()
+    for image, reason in failures.items():
+        assert reason.partition(" ")[2] == loose[0][image].partition(" ")[2]
+
+
+@pytest.mark.parametrize("name", [name for name, c in CASES.items() if c.outcome == "refused"])
+def test_what_is_refused_is_not_packed(folder: Path, name: str) -> None:
+    CASES[name].make(folder)
+    packed = folder.parent / "packed"
+    if name == "two files of one stem":  # which are no matter to a folder of label maps, say
+        pack.run(folder, packed)
+        with pytest.raises(UserError, match=CASES[name].says):
+            images.find(packed)
+        return
+    with pytest.raises(UserError, match=re.escape(CASES[name].says)):
+        pack.run(folder, packed)
+
+
+def contents(source: Path) -> dict[str, bytes]:
+    return {image: images.read_bytes(file) for image, file in images.find(source).items()}
+
+
+def outputs(folder: Path) -> dict[str, bytes]:
+    paths = [*sorted((folder / "masks.zarr").iterdir()), folder / "e.parquet"]
+    return {path.name: path.read_bytes() for path in paths}
 
 
 def test_the_limit_on_pixels_is_a_parameter(folder: Path) -> None:
@@ -149,7 +198,8 @@ def test_the_table_of_the_docs_is_the_corpus() -> None:
             expected.append(("EXIF orientation 1 to 8", "processed"))
         elif not re.fullmatch("EXIF orientation [2-8]", name):
             expected.append((name, case.outcome))
-    assert listed == [*expected, ("unreadable (permissions)", "failed")]
+    expected += [("unreadable (permissions)", "failed"), ("file of more than 1 GiB", "failed")]
+    assert listed == [*expected, *((name, case.outcome) for name, case in PACKED.items())]
 
 
 @pytest.mark.parametrize("image", ["../../x", "/etc/x", "a/../../b", "..", ".", "\0", "C:\\x", "~"])

@@ -7,10 +7,11 @@ a hundred times as many.
 import io
 import json
 import os
+import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from retrieval import (
+    archives,
     cache,
     cache_cleaning,
     embedding_table,
@@ -36,6 +38,7 @@ from retrieval.cells import Cells
 from retrieval.errors import UserError
 from retrieval.masks import check
 from stages import embeddings, masks
+from tests.bad_input import packed
 from tests.builders import ROOT, masks_of, random_stack
 
 bounded = settings(
@@ -116,6 +119,32 @@ def test_images(data: bytes) -> None:
     if found is not None:
         assert (found.dtype, found.ndim, found.shape[2]) == (np.uint8, 3, 3)
         assert found.shape[0] * found.shape[1] <= 100_000
+
+
+MEMBERS = {"a.png": PICTURES["png"], "b/ü.bmp": PICTURES["bmp"][:90], f"{'c' * 110}.png": b"c"}
+ARCHIVES = {
+    "stored.zip": packed.zipped(MEMBERS),
+    "deflated.zip": packed.zipped(MEMBERS, zipfile.ZIP_DEFLATED),
+    "streamed.zip": packed.streamed(MEMBERS),
+    "pax.tar": packed.tarred(MEMBERS),
+    "gnu.tar": packed.tarred(MEMBERS, tarfile.GNU_FORMAT),
+    "ustar.tar": packed.tarred({name: MEMBERS[name] for name in ("a.png", "b/ü.bmp")}),
+}
+
+
+@pytest.mark.parametrize("kind", [".zip", ".tar"])
+@bounded
+@given(st.data())
+def test_archives(folder: Path, kind: str, data: st.DataObject) -> None:
+    """No bytes but those of the archive come out, under names that lead nowhere."""
+    own = {name: found for name, found in ARCHIVES.items() if name.endswith(kind)}
+    path = folder / f"a{kind}"
+    path.write_bytes(data.draw(damaged(own)))
+    for member in sound(lambda: list(archives.members(path))) or []:
+        assert member.name == PurePosixPath(member.name).as_posix()
+        assert not {"..", "/"} & set(PurePosixPath(member.name).parts)
+        found = sound(lambda member=member: images.read_bytes(member))
+        assert found is None or len(found) == member.size
 
 
 def npy(array: np.ndarray) -> bytes:

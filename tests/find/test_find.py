@@ -62,6 +62,17 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "shots"
 
 
+def test_it_takes_an_archive(folder: Path, tmp_path: Path) -> None:
+    loose = find(folder, PROMPTS, threshold=-1, settings=COARSE)
+    archive = Path(shutil.make_archive(str(tmp_path / "shots"), "zip", folder))
+    packed = find(archive, PROMPTS, threshold=-1, settings=COARSE, out=tmp_path / "out")
+    assert packed.keys() == loose.keys()
+    for image, own in packed.items():
+        assert own.name == loose[image].name
+        np.testing.assert_array_equal(own.union(PROMPTS[0]), loose[image].union(PROMPTS[0]))
+    assert len(list((tmp_path / "out/overlays").iterdir())) == len(loose) * len(PROMPTS)
+
+
 def test_it_gives_what_the_stages_give(folder: Path, tmp_path: Path) -> None:
     every = find(folder, PROMPTS, threshold=-1, settings=COARSE)
     similarities = [own.similarity for image in every.values() for own in image.objects]

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from retrieval import cache, cells
-from retrieval.cells import Cells, FatalError
+from retrieval.cells import Cells
+from retrieval.errors import FatalError
 from tests.builders import ROOT
 
 NAME = cache.key("an image", {"points": 4})
@@ -75,7 +76,8 @@ def test_a_cell_that_cannot_be_written_is_a_fatal_error_and_leaves_nothing(root:
     code = f"""
 import resource, sys
 sys.path.insert(0, {str(ROOT)!r})
-from retrieval.cells import Cells, FatalError
+from retrieval.cells import Cells
+from retrieval.errors import FatalError
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
     Cells("masks").write({NAME!r}, bytes(2000))

@@ -1,5 +1,7 @@
 import io
 import os
+import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -238,3 +240,46 @@ def test_images_are_watched(tmp_path: Path, change: str) -> None:
         save(tmp_path / f"{name}.png", "L")
     with pytest.raises(UserError, match=rf"{name}\.png came, went or changed while the stage ran"):
         watched.expect_unchanged()
+
+
+def test_a_file_of_absurd_size_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "a.png").open("wb") as file:
+        file.truncate(images.MAX_BYTES + 1)  # takes no room
+    with pytest.raises(UserError, match=r"a\.png has 1073741825 bytes, more than an image"):
+        images.read_bytes(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("change", ["grew", "went", "replaced"])
+def test_archives_are_watched(tmp_path: Path, change: str) -> None:
+    folder, path = tmp_path / "images", tmp_path / "images/all.zip"
+    save(folder / "a.png")
+    save(tmp_path / "b.png")
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(tmp_path / "b.png", "b.png")
+    watched = images.Watched(folder)
+    watched.expect_unchanged()
+    if change == "grew":
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.write(tmp_path / "b.png", "c.png")
+    elif change == "went":
+        path.unlink()
+    else:
+        shutil.copyfile(path, tmp_path / "copy")
+        (tmp_path / "copy").replace(path)
+    with pytest.raises(UserError, match=r"all\.zip/b\.png came, went or changed while"):
+        watched.expect_unchanged()
+
+
+def test_an_archive_that_is_cut_off_while_it_is_read(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.png")
+    for name, kind in (("all.zip", "zip"), ("all.tar", "tar")):
+        path = tmp_path / name
+        shutil.make_archive(str(path.with_suffix("")), kind, tmp_path, "a.png")
+        [file] = images.find(path).values()
+        os.truncate(path, 600)
+        with pytest.raises(UserError, match=r"a\.png cannot be read \(the archive ends"):
+            images.read(file)
+        path.unlink()
+        with pytest.raises(UserError, match=r"a\.png cannot be read \(No such file"):
+            images.read(file)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from retrieval import cache, per_image
-from retrieval.cells import Cells, FatalError
-from retrieval.errors import UserError
+from retrieval.cells import Cells
+from retrieval.errors import FatalError, UserError
 from retrieval.per_image import Need, Once, Tally
 
 IMAGES = [f"room_{number}" for number in range(7)]

@@ -23,9 +23,10 @@ VERSIONS = {"masks": sam.VERSION, "embeddings": clip.VERSION}
 
 # They move, keep and check data, and compute nothing that a cell holds.
 CARRIERS = (
-    *(f"retrieval/{name}.py" for name in ("cache", "cells", "checkpoints", "cli", "device")),
+    *(f"retrieval/{name}.py" for name in ("archives", "buckets", "cache", "cells")),
+    *(f"retrieval/{name}.py" for name in ("checkpoints", "cli", "device", "digests")),
     *(f"retrieval/{name}.py" for name in ("embedding_table", "errors", "files", "locks")),
-    *(f"retrieval/{name}.py" for name in ("params", "per_image", "tables")),
+    *(f"retrieval/{name}.py" for name in ("names", "params", "per_image", "sources", "tables")),
     "stages/",
 )
 

@@ -145,7 +145,7 @@ class Project:
 
     def files(self, parts: Sequence[str] = OUTPUTS) -> dict[str, bytes]:
         """The outputs' files and their bytes."""
-        found = {}
+        found: dict[str, bytes] = {}
         for part in parts:
             path = self.folder / part
             paths = sorted(path.rglob("*")) if path.is_dir() else [path]

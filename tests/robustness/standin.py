@@ -1,7 +1,8 @@
 """The stages `masks` and `embeddings` as they are, except that the models are a few lines of numpy.
 
 `python -m tests.robustness.standin masks` runs one as `python -m stages.masks` does. Every image
-that is computed appends a line to $STANDIN_LOG and takes $STANDIN_SECONDS.
+that is computed appends a line to $STANDIN_LOG and takes $STANDIN_SECONDS; number $STANDIN_EATS_AT
+takes $STANDIN_EATS bytes of memory.
 """
 
 import hashlib
@@ -73,8 +74,11 @@ def note(line: str) -> None:
         log.write(f"{line}\n")
     while Path(os.environ.get("STANDIN_GATE", "/nowhere")).exists():
         time.sleep(0.01)
-    if os.environ.get("STANDIN_DIES_AT") == str(next(COUNT)):
+    count = str(next(COUNT))
+    if os.environ.get("STANDIN_DIES_AT") == count:
         os.kill(os.getpid(), signal.SIGKILL)
+    if os.environ.get("STANDIN_EATS_AT") == count:
+        len(b"x" * int(os.environ["STANDIN_EATS"]))
 
 
 def install() -> None:
@@ -87,5 +91,7 @@ if __name__ == "__main__":
     install()
     if limit := os.environ.get("STANDIN_FILE_SIZE"):
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
+    if limit := os.environ.get("STANDIN_ADDRESS_SPACE"):
+        resource.setrlimit(resource.RLIMIT_AS, (int(limit), int(limit)))
     stage = {"masks": masks, "embeddings": embeddings}[sys.argv[1]]
     cli.run_stage(stage.main)

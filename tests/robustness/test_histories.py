@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from PIL import Image
 
+from formats import pack
 from retrieval.cells import Cells
 from retrieval.clip import work as clip_work
 from retrieval.errors import UserError
@@ -75,6 +76,9 @@ def run_both(folder: Path, params: dict[str, Any]) -> None:
     log.write_bytes(b"")
     os.environ |= {"STANDIN_LOG": str(log), "RETRIEVAL_CACHE": str(folder / ".cache")}
     images = str(folder / "images")
+    if params["packed"]:
+        images = str(folder / "packed")
+        pack.run(folder / "images", folder / "packed")
     shutil.rmtree(folder / "data", ignore_errors=True)  # as DVC does
     masks.run(
         folder / "data/masks.zarr",
@@ -113,7 +117,7 @@ class Histories(RuleBasedStateMachine):
         super().__init__()
         self.temporary = tempfile.TemporaryDirectory()
         self.folder = Path(self.temporary.name) / "workspace"
-        self.params = {"points": 3, "views": ("crop",), "on_error": "skip"}
+        self.params = {"points": 3, "views": ("crop",), "on_error": "skip", "packed": False}
         self.images: dict[str, int] = {}
         self.work: dict[str, str] = {}  # by the name of the cell that it went into
 
@@ -152,6 +156,11 @@ class Histories(RuleBasedStateMachine):
     def set_views(self, views: tuple[str, ...]) -> None:
         self.params["views"] = views
 
+    @rule(packed=st.booleans())
+    def set_packed(self, packed: bool) -> None:
+        """From now on the stages read the images out of archives, or loose."""
+        self.params["packed"] = packed
+
     @rule(on_error=st.sampled_from(["skip", "fail"]))
     def set_on_error(self, on_error: str) -> None:
         self.params["on_error"] = on_error
@@ -181,7 +190,7 @@ class Histories(RuleBasedStateMachine):
         if failed and self.params["on_error"] == "fail":
             assert not (self.folder / "data/masks.zarr").exists()
             return
-        # The clean run is in the same place, for failures.json holds paths.
+        # The clean run is in the same place, for failures.json holds paths. It packs anew.
         aside = self.folder.rename(self.folder.with_name("aside"))
         shutil.copytree(aside / "images", self.folder / "images")
         run_both(self.folder, self.params)

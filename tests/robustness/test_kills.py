@@ -1,5 +1,6 @@
 """Stages that end before their time: killed, interrupted, without room on the disk."""
 
+import os
 import random
 import signal
 import subprocess
@@ -154,11 +155,65 @@ def test_two_workspaces_at_once_share_the_cells(
     assert len(computed) == len(set(computed)) == 2 * IMAGES
 
 
-def test_memory_runs_out_for_good(project: Project, clean: dict[str, bytes]) -> None:
+class Memory:
+    """A control group with little memory, where this process may make one: the kernel kills.
+
+    Of either version of control groups. Elsewhere the process kills itself, by the same signal.
+    """
+
+    ROOTS = (("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max"))
+
+    def __init__(self, limit: int) -> None:
+        self.folder: Path | None = None
+        for root, name in self.ROOTS:
+            folder = Path(root) / f"retrieval-test-{os.getpid()}"
+            try:
+                folder.mkdir()
+            except OSError:
+                continue
+            if (folder / name).exists():  # the kernel's own file
+                (folder / name).write_text(str(limit))
+                self.folder = folder
+                return
+            folder.rmdir()
+
+    def close(self) -> None:
+        if self.folder is not None:
+            self.folder.rmdir()
+
+
+@pytest.fixture
+def memory() -> Iterator[Memory]:
+    made = Memory(500 * 2**20)
+    yield made
+    made.close()
+
+
+def test_memory_runs_out_for_good(
+    project: Project, clean: dict[str, bytes], memory: Memory
+) -> None:
     """The system kills the process in the midst of an image, as `kill -9` does."""
-    process = project.start_stage("masks", STANDIN_DIES_AT="5")
+    if memory.folder is not None:
+        group = memory.folder / "cgroup.procs"
+        eats = {"STANDIN_EATS_AT": "5", "STANDIN_EATS": str(2**30)}
+        command = f"echo $$ > {group} && exec {sys.executable} -m tests.robustness.standin masks"
+        process = project.start("sh", "-c", command, **eats)
+    else:
+        process = project.start_stage("masks", STANDIN_DIES_AT="5")
     process.communicate()
     assert process.returncode == -signal.SIGKILL
+    assert len(project.computed()) == 5
+    project.run_all()
+    assert project.files() == clean
+    assert len(project.computed()) == 2 * IMAGES + 1
+
+
+def test_memory_runs_out_for_one_image(project: Project, clean: dict[str, bytes]) -> None:
+    """The allocation fails: that image is reported, the others are done."""
+    limits = {"STANDIN_ADDRESS_SPACE": str(2**34), "STANDIN_EATS": str(2**35)}
+    done = project.run_stage("masks", STANDIN_EATS_AT="5", **limits)
+    expect_one_line(done, f"1 of {IMAGES} images failed", "MemoryError")
+    assert len(project.computed()) == IMAGES
     project.run_all()
     assert project.files() == clean
     assert len(project.computed()) == 2 * IMAGES + 1

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from formats import pack as pack_files
 from retrieval import mask_store
 from retrieval.errors import UserError
 from retrieval.ground_truth import GroundTruth
@@ -273,3 +274,12 @@ def test_the_means_are_those_of_the_table(run: Run) -> None:
 def test_without_ground_truth_the_table_has_no_row(run: Run) -> None:
     run(folder=str(run.truth.parent / "nowhere"))
     assert run.table.read_text() == "image,class,iou,hits,false_alarms,misses\n"
+
+
+def test_packed_label_maps_give_the_same(run: Run, tmp_path: Path) -> None:
+    loose = run()
+    pack_files.run(run.truth, tmp_path / "packed")
+    assert run(folder=str(tmp_path / "packed")) == loose
+    next((tmp_path / "packed").glob("*.zip")).unlink()
+    with pytest.raises(UserError, match=r"has no ground truth: .*packed/.*\.npy is missing"):
+        run(folder=str(tmp_path / "packed"))

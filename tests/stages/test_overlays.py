@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from formats import pack as pack_files
 from retrieval import mask_store
 from retrieval.errors import UserError
 from retrieval.masks import ImagePredictions, pack
@@ -162,3 +163,13 @@ def test_a_table_of_other_images_is_refused(run: Run) -> None:
     run.table.write_text("image,class,iou\nroom_7,chair,0.5\n")
     with pytest.raises(UserError, match=r"images\.csv and the predictions differ in 'room_7'"):
         run(1, order="worst")
+
+
+def test_packed_images_and_label_maps_give_the_same_panels(run: Run, tmp_path: Path) -> None:
+    names = run(3)
+    loose = [(run.output / name).read_bytes() for name in names]
+    for name in ("images", "gt"):
+        pack_files.run(tmp_path / name, tmp_path / f"packed {name}")
+    run.images = tmp_path / "packed images"
+    assert run(3, folder=str(tmp_path / "packed gt")) == names
+    assert [(run.output / name).read_bytes() for name in names] == loose
