@@ -1,7 +1,8 @@
 """The stages `masks` and `embeddings` as they are, except that the models are a few lines of numpy.
 
 `python -m tests.robustness.standin masks` runs one as `python -m stages.masks` does. Every image
-that is computed appends a line to $STANDIN_LOG and takes $STANDIN_SECONDS.
+that is computed appends a line to $STANDIN_LOG and takes $STANDIN_SECONDS. The image of which
+$STANDIN_POISON is the digest ends the process.
 """
 
 import hashlib
@@ -32,6 +33,8 @@ def find_masks(model: str, settings: Any) -> Any:
     """Every `points_per_side`-th level of red is a mask."""
 
     def find(pixels: npt.NDArray[np.uint8]) -> SimpleNamespace:
+        if digest(pixels) == os.environ.get("STANDIN_POISON"):
+            os.abort()
         note(f"masks {digest(pixels)} {settings.points_per_side}")
         levels = np.linspace(0, 255, settings.points_per_side + 1)[:-1]
         stack = pixels[None, ..., 0] >= levels[:, None, None]
