@@ -24,6 +24,7 @@ VERSIONS = {"masks": sam.VERSION, "embeddings": clip.VERSION}
 # They move, keep and check data, and compute nothing that a cell holds.
 CARRIERS = (
     *(f"retrieval/{name}.py" for name in ("cache", "cells", "checkpoints", "cli", "device")),
+    *(f"retrieval/{name}.py" for name in ("cluster", "cluster_worker")),
     *(f"retrieval/{name}.py" for name in ("embedding_table", "errors", "files", "locks")),
     *(f"retrieval/{name}.py" for name in ("params", "per_image", "tables")),
     "stages/",
