@@ -9,6 +9,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from benchmarks.measuring import Row
 from benchmarks.sleeping import KIND, Sleeping
@@ -27,24 +28,31 @@ def measure() -> Iterator[Row]:
     os.environ |= {"OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
     os.environ.pop("RAY_ADDRESS", None)
     alone = in_process(FREE) * 1000
-    start, images, seconds = mapped(1, FREE, 0.0)
-    each = seconds / images * 1000
+    free = mapped(1, FREE, 0.0)
+    each, driver = free.seconds / free.images * 1000, free.driver / free.images * 1000
     yield Row(
         "an image on a cluster, 1 actor, nothing to compute",
         "in process",
         f"+{each - alone:.1f} ms ({each:.1f} ms, {alone:.1f} ms)",
         "-",
-        {"milliseconds": round(each, 3), "in_process": round(alone, 3), "start": round(start, 2)},
+        {"milliseconds": round(each, 3), "in_process": round(alone, 3), "start": free.start},
+    )
+    yield Row(
+        "of it, processor time of the driver",
+        "-",
+        f"{driver:.1f} ms",
+        "-",
+        {"milliseconds": round(driver, 3), "images_per_second_at_most": round(1000 / driver)},
     )
     for actors in ACTORS:
-        start, images, seconds = mapped(actors, PER_ACTOR * actors, SECONDS)
-        efficiency = images * SECONDS / actors / seconds
+        done = mapped(actors, PER_ACTOR * actors, SECONDS)
+        efficiency = done.images * SECONDS / actors / done.seconds
         yield Row(
             f"{actors} actors, {SECONDS} s an image",
             "as many times one",
             f"{efficiency:.0%}",
             "90 %",
-            {"images_per_second": round(images / seconds, 3), "start": round(start, 2)},
+            {"images_per_second": round(done.images / done.seconds, 3), "start": done.start},
         )
 
 
@@ -60,21 +68,34 @@ def in_process(count: int) -> float:
         return (time.perf_counter() - start) / count
 
 
-def mapped(actors: int, count: int, sleep: float) -> tuple[float, int, float]:
-    """Seconds until all actors were at work, images done from then on, and the seconds they took.
+class Mapped(NamedTuple):
+    """How a run went.
 
-    A cell that is written tells that its image is done.
+    Attributes:
+        start: seconds until as many images were done as there are actors.
+        images: how many were done from then on.
+        seconds: that they took.
+        driver: seconds of processor time that they took of the driver's process.
     """
+
+    start: float
+    images: int
+    seconds: float
+    driver: float
+
+
+def mapped(actors: int, count: int, sleep: float) -> Mapped:
+    """So many images on so many actors. A cell that is written tells that its image is done."""
     import ray
 
     names = [f"image_{number}" for number in range(count)]
     ray.init("local", num_cpus=actors, include_dashboard=False, object_store_memory=OBJECT_STORE)
-    written: list[float] = []
+    written: list[tuple[float, float]] = []
 
     class Timed(Cells):
         def write(self, name: str, payload: bytes) -> None:
             super().write(name, payload)
-            written.append(time.perf_counter())
+            written.append((time.perf_counter(), time.process_time()))
 
     with tempfile.TemporaryDirectory() as folder:
         os.environ["RETRIEVAL_CACHE"] = folder
@@ -84,5 +105,5 @@ def mapped(actors: int, count: int, sleep: float) -> tuple[float, int, float]:
         ray.shutdown()
     assert len(found) == len(written) == count
     # The first image of each actor is not counted: they do not start at once.
-    first = written[actors - 1]
-    return first - start, count - actors, written[-1] - first
+    (first, before), (last, after) = written[actors - 1], written[-1]
+    return Mapped(round(first - start, 2), count - actors, last - first, after - before)

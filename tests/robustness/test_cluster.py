@@ -18,7 +18,6 @@ import psutil
 import pytest
 
 from retrieval import cells, cluster, images, mask_store, per_image
-from retrieval.errors import UserError
 from stages import embeddings, masks
 from tests.builders import ROOT
 from tests.robustness import bulk
