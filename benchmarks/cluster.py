@@ -89,7 +89,13 @@ def mapped(actors: int, count: int, sleep: float) -> Mapped:
     import ray
 
     names = [f"image_{number}" for number in range(count)]
-    ray.init("local", num_cpus=actors, include_dashboard=False, object_store_memory=OBJECT_STORE)
+    ray.init(
+        "local",
+        num_cpus=actors,
+        include_dashboard=False,
+        log_to_driver=False,
+        object_store_memory=OBJECT_STORE,
+    )
     written: list[tuple[float, float]] = []
 
     class Timed(Cells):

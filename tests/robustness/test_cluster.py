@@ -60,7 +60,9 @@ class Nodes:
 def running() -> Iterator[Nodes]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("RAY_worker_niceness", "0")  # on a busy machine they would not get their turn
+        # On a busy machine Ray's workers would not get their turn, and its nodes not start in time.
+        patch.setenv("RAY_worker_niceness", "0")
+        patch.setenv("RAY_raylet_start_wait_time_s", "120")
         nodes = Nodes()
         yield nodes
         nodes.cluster.shutdown()
