@@ -24,7 +24,7 @@ help:  ## this list
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-.venv/installed-dev: .venv/installed requirements-dev.txt requirements-s3.txt
+.venv/installed-dev: .venv/installed requirements-dev.txt requirements-s3.txt requirements-ray.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 

@@ -20,6 +20,7 @@ NAMES = (
     "pipeline",
     "mask_store",
     "scale",
+    "cluster",
 )
 
 

@@ -79,6 +79,12 @@ class Cells:
             finally:
                 temporary.unlink(missing_ok=True)
 
+    def names(self) -> list[str]:
+        """Names of all cells there are; some of them may be damaged."""
+        folder = cache.root() / self.kind
+        found = (path for path in folder.glob("??/*") if path.suffix != TEMPORARY)
+        return [path.parent.name + path.name for path in found]
+
     @contextlib.contextmanager
     def claim(self, name: str) -> Iterator[None]:
         """Hold off other processes from computing `name`, and wait for one that does.

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
 from retrieval import cli, files
 from retrieval.cells import Cells
@@ -60,6 +60,16 @@ class Need(Generic[T]):
 
     cells: Mapping[str, str]
     load: Callable[[Sequence[str]], T]
+
+
+class Work(Protocol[T]):
+    """What a stage does with one image."""
+
+    def look(self, image: str, /) -> Need[T]:
+        """What the image needs."""
+
+    def compute(self, inputs: T, parts: Sequence[str], /) -> Mapping[str, bytes]:
+        """The named parts, from what was loaded."""
 
 
 @dataclass
@@ -125,14 +135,14 @@ def results(
         missing = [part for part, payload in parts.items() if payload is None]
         return _Looked(need.cells, parts, missing, need.load(missing) if missing else None)
 
-    looked = _in_order(ahead, images, threads)
+    looked = in_order(ahead, images, threads)
     for image, future in cli.progress(looked, len(images), cells.kind):
         try:
             parts = _finish(future.result(), compute, cells, tally)
         except FatalError:
             raise
         except Exception as error:
-            tally.failures[image] = _reason(error)
+            tally.failures[image] = reason(error)
             continue
         yield image, parts
 
@@ -170,10 +180,10 @@ def _finish(
     return {part: parts[part] for part in looked.names}
 
 
-def _in_order(
+def in_order(
     function: Callable[[str], T], items: Iterable[str], threads: int
 ) -> Iterator[tuple[str, "Future[T]"]]:
-    """`function` of each item, `AHEAD` of them before their turn."""
+    """`function` of each item, in their order; `AHEAD` of them are begun before their turn."""
     items = iter(items)
     with ThreadPoolExecutor(threads, "ahead") as pool:
         waiting = deque(
@@ -190,7 +200,8 @@ def _in_order(
                 future.cancel()
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Why an image failed, in one line."""
     text = " ".join(str(error).split())
     return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}".rstrip(": ")
 

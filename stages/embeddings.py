@@ -8,10 +8,11 @@ from typing import Annotated
 import pyarrow as pa
 import pydantic
 
-from retrieval import cells, checkpoints, cli, embedding_table, images, params, per_image
+from retrieval import cells, checkpoints, cli, cluster, embedding_table, images, params, per_image
 from retrieval.clip import work
 from retrieval.clip.settings import Settings
 from retrieval.mask_store import Store
+from retrieval.masks import MaskColumns
 
 MASKS = Path("data/masks.zarr")
 EMBEDDINGS = Path("data/embeddings.parquet")
@@ -46,15 +47,21 @@ def run(masks: Path, embeddings: Path, settings: Params) -> str:
     with Store(masks) as store:
         names = store.images()
         tally = per_image.Tally(len(names))
-        own = work.Work(store, paths, clip.model, clip)
+        columns: dict[str, MaskColumns] = {}
+        own = work.Work(store, paths, clip.model, clip, columns)
+
+        def found() -> Iterator[tuple[str, dict[str, bytes]]]:
+            side_cache = cells.Cells(work.KIND)
+            if cluster.wanted():
+                make = work.Maker(masks, clip.model, clip)
+                return cluster.results(names, paths, make, side_cache, tally, threads=1)
+            return per_image.results(names, own.look, own.compute, side_cache, tally, threads=1)
 
         def rows() -> Iterator[pa.Table]:
-            side_cache = cells.Cells(work.KIND)
-            for image, parts in per_image.results(
-                names, own.look, own.compute, side_cache, tally, threads=1
-            ):
-                vectors = work.stacked(parts)
-                yield embedding_table.rows_of(own.columns.pop(image), clip.views, vectors)
+            for image, parts in found():
+                # Workers look at the masks themselves, and leave this to be read.
+                known = columns.pop(image, None) or store.columns(image)
+                yield embedding_table.rows_of(known, clip.views, work.stacked(parts))
             per_image.expect_success(tally, "fail", "")
 
         with cells.held(embeddings), tally.interruptible():

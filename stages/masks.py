@@ -1,12 +1,13 @@
 """masks: every image through SAM's automatic mask generation -> data/masks.zarr."""
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import pydantic
 
-from retrieval import cells, checkpoints, cli, images, mask_store, params, per_image
+from retrieval import cells, checkpoints, cli, cluster, images, mask_store, params, per_image
 from retrieval.sam import work
 from retrieval.sam.settings import Settings
 
@@ -47,9 +48,19 @@ def run(masks: Path, failures: Path, settings: Params) -> str:
     counts: list[int] = []
 
     def groups() -> Iterator[mask_store.Encoded]:
-        own = work.Work(watched.paths, settings.max_pixels, settings.sam.model, settings.sam)
         side_cache = cells.Cells(work.KIND)
-        for image, parts in per_image.results(order, own.look, own.compute, side_cache, tally):
+        make = functools.partial(
+            work.Work,
+            max_pixels=settings.max_pixels,
+            model=settings.sam.model,
+            settings=settings.sam,
+        )
+        if cluster.wanted():
+            found = cluster.results(order, watched.paths, make, side_cache, tally)
+        else:
+            own = make(watched.paths)
+            found = per_image.results(order, own.look, own.compute, side_cache, tally)
+        for image, parts in found:
             group = mask_store.decode(parts[work.KIND], image)
             counts.append(group.length("ids"))
             yield group

@@ -3,7 +3,9 @@
 import functools
 import io
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -38,24 +40,31 @@ class Work:
         paths: of the images.
         model: one of `checkpoints.names("clip")`.
         settings: how crops are cut.
+        columns: filled with what is known of the masks of the images whose turn is near.
 
     Attributes:
-        columns: what is known of the masks of the images whose turn is near.
         origin: the settings and the checkpoint's sha256.
     """
 
     def __init__(
-        self, store: Store, paths: Mapping[str, sources.File], model: str, settings: Settings
+        self,
+        store: Store,
+        paths: Mapping[str, sources.File],
+        model: str,
+        settings: Settings,
+        columns: dict[str, MaskColumns] | None = None,
     ) -> None:
         self._store, self._paths, self._settings = store, paths, settings
         weights = checkpoints.find("clip", model).sha256
         self.origin = {**settings.model_dump(), "model": model, "sha256": weights}
-        self.columns: dict[str, MaskColumns] = {}
+        self._columns = columns
         self._encode = per_image.Once(lambda: load(model))
 
     def look(self, image: str) -> per_image.Need[tuple[Pixels, ImageMasks]]:
         """The image's cells, one for each view; its pixels and masks, if some are missing."""
-        self.columns[image] = columns = self._store.columns(image)
+        columns = self._store.columns(image)
+        if self._columns is not None:
+            self._columns[image] = columns
         digest = self._store.attributes(image).get("sha256", "")
         ids = sha256(columns.ids.tobytes()).hexdigest()
         shared = {key: value for key, value in self.origin.items() if key != "views"}
@@ -86,6 +95,19 @@ class Work:
         return dict(
             zip(views, (_bytes(vectors[:, view]) for view in range(len(views))), strict=True)
         )
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Makes the work where the store is to be opened first: on a worker of a cluster."""
+
+    masks: Path
+    model: str
+    settings: Settings
+
+    def __call__(self, paths: Mapping[str, sources.File]) -> Work:
+        """The work on images that have these paths."""
+        return Work(Store(self.masks), paths, self.model, self.settings)
 
 
 def _bytes(vectors: Embeddings) -> bytes:

@@ -96,7 +96,7 @@ class Project:
         return content
 
     def environment(self, **more: str) -> dict[str, str]:
-        foreign = ("DVC_", "GIT_", "RETRIEVAL_", "PYTHON")
+        foreign = ("DVC_", "GIT_", "RAY_", "RETRIEVAL_", "PYTHON")
         kept = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         return {

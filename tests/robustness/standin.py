@@ -2,7 +2,8 @@
 
 `python -m tests.robustness.standin masks` runs one as `python -m stages.masks` does. Every image
 that is computed appends a line to $STANDIN_LOG and takes $STANDIN_SECONDS; number $STANDIN_EATS_AT
-takes $STANDIN_EATS bytes of memory.
+takes $STANDIN_EATS bytes of memory. The image of which $STANDIN_POISON is the digest ends the
+process.
 """
 
 import hashlib
@@ -33,6 +34,8 @@ def find_masks(model: str, settings: Any) -> Any:
     """Every `points_per_side`-th level of red is a mask."""
 
     def find(pixels: npt.NDArray[np.uint8]) -> SimpleNamespace:
+        if digest(pixels) == os.environ.get("STANDIN_POISON"):
+            os.abort()
         note(f"masks {digest(pixels)} {settings.points_per_side}")
         levels = np.linspace(0, 255, settings.points_per_side + 1)[:-1]
         stack = pixels[None, ..., 0] >= levels[:, None, None]

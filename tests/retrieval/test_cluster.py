@@ -1,0 +1,175 @@
+"""What is decided before there is a cluster; tests/robustness/test_cluster.py has one."""
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+
+from retrieval import cluster, per_image
+from retrieval.cells import Cells
+from retrieval.errors import UserError
+from tests.builders import ROOT, loaded_modules
+from tests.robustness.project import Project
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("RAY_ADDRESS", "RETRIEVAL_DEVICE", "CUDA_VISIBLE_DEVICES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("RETRIEVAL_CACHE", str(tmp_path / "cells"))
+
+
+@pytest.mark.parametrize(
+    ("present", "variables", "found"),
+    [
+        (0, {}, 0),
+        (4, {}, 4),
+        (4, {"CUDA_VISIBLE_DEVICES": "1,3"}, 2),
+        (4, {"CUDA_VISIBLE_DEVICES": ""}, 0),
+        (0, {"CUDA_VISIBLE_DEVICES": "0,1"}, 0),
+        (4, {"RETRIEVAL_DEVICE": "cuda"}, 4),
+        (4, {"RETRIEVAL_DEVICE": "cuda:2"}, 0),
+        (4, {"RETRIEVAL_DEVICE": "cpu"}, 0),
+    ],
+)
+def test_gpus_of_this_machine(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    present: int,
+    variables: dict[str, str],
+    found: int,
+) -> None:
+    for number in range(present):
+        (tmp_path / f"nvidia{number}").touch()
+    for name in ("nvidiactl", "nvidia-uvm"):
+        (tmp_path / name).touch()
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert cluster.own_gpus(tmp_path) == found
+
+
+def test_wanted_with_an_address_or_several_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpus = 1
+    monkeypatch.setattr(cluster, "own_gpus", lambda: gpus)
+    assert not cluster.wanted()
+    gpus = 2
+    assert cluster.wanted()
+    gpus = 0
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    assert cluster.wanted()
+
+
+def results() -> None:
+    make: Any = None
+    list(cluster.results(["room"], {}, make, Cells("toys"), per_image.Tally(1)))
+
+
+@pytest.mark.parametrize("address", ["ray://10.0.0.1:10001", "http://127.0.0.1:8265"])
+def test_an_address_for_clients_is_refused(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(UserError, match=f"RAY_ADDRESS={address} is for clients of a cluster: "):
+        results()
+
+
+def test_an_address_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match=r"Ray is not installed: run `pip install -r requirements-"):
+        results()
+
+
+def test_without_an_address_ray_is_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = Project.create(tmp_path / "project", 2)
+    monkeypatch.setenv("STANDIN_LOG", str(project.log))
+    monkeypatch.delenv("RETRIEVAL_CACHE")
+    code = f"""
+import os
+from tests.robustness import standin
+from stages import embeddings, masks
+os.chdir({str(project.folder)!r})
+standin.install()
+sys.stderr.write(masks.main() + embeddings.main())
+"""
+    assert "ray" not in loaded_modules(code)
+    assert len(project.computed()) == 4
+
+
+def nodes(*resources: dict[str, float]) -> Any:
+    return SimpleNamespace(nodes=lambda: [{"Alive": True, "Resources": own} for own in resources])
+
+
+@pytest.mark.parametrize(
+    ("device", "resources", "each", "actors"),
+    [
+        ("", [{}, {"CPU": 4}, {"CPU": 9}], {"num_cpus": 4}, 3),
+        ("", [{"CPU": 1}, {"CPU": 2}], {"num_cpus": 2}, 1),
+        ("", [{"CPU": 8}, {"CPU": 8, "GPU": 4}], {"num_gpus": 1, "num_cpus": 1}, 4),
+        ("", [{"CPU": 2, "GPU": 4}], {"num_gpus": 1, "num_cpus": 1}, 2),
+        ("cpu", [{"CPU": 8, "GPU": 4}], {"num_cpus": 4}, 2),
+        ("cuda", [{"CPU": 8}], {"num_gpus": 1, "num_cpus": 1}, 1),
+        ("", [{}], {"num_cpus": 1}, 1),
+    ],
+)
+def test_what_an_actor_takes_and_how_many_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+    device: str,
+    resources: list[dict[str, float]],
+    each: dict[str, float],
+    actors: int,
+) -> None:
+    monkeypatch.setenv("RETRIEVAL_DEVICE", device)
+    ray = nodes(*resources)
+    assert cluster._resources(ray, threads=4) == each
+    assert cluster._actors(ray, each) == actors
+
+
+def test_workers_get_the_threads_and_the_code_of_this_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.setenv("RETRIEVAL_DEVICE", "cuda:1")
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    made = cluster._environment()
+    assert made["OMP_NUM_THREADS"] == "3"
+    assert made["PYTHONPATH"] == str(ROOT)
+    assert made["RETRIEVAL_DEVICE"] == "cuda"
+
+
+# The fields of KubeRay's types that the example may use: ray-operator/apis/ray/v1.
+RAY_JOB = {
+    "entrypoint",
+    "submissionMode",
+    "backoffLimit",
+    "shutdownAfterJobFinishes",
+    "ttlSecondsAfterFinished",
+    "rayClusterSpec",
+}
+RAY_CLUSTER = {"rayVersion", "headGroupSpec", "workerGroupSpecs"}
+HEAD = {"rayStartParams", "template"}
+WORKERS = HEAD | {"groupName", "replicas", "minReplicas", "maxReplicas"}
+
+
+def test_the_kubernetes_example_has_the_structure_of_a_ray_job() -> None:
+    job = yaml.safe_load((ROOT / "examples/kubernetes.yaml").read_text())
+    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    assert set(job["spec"]) == RAY_JOB
+    spec = job["spec"]["rayClusterSpec"]
+    assert set(spec) == RAY_CLUSTER
+    assert f"ray[default]=={spec['rayVersion']}" in (ROOT / "requirements-ray.txt").read_text()
+    head, [workers] = spec["headGroupSpec"], spec["workerGroupSpecs"]
+    assert set(head) == HEAD
+    assert set(workers) == WORKERS
+    assert 1 <= workers["minReplicas"] <= workers["replicas"] <= workers["maxReplicas"]
+    for group in (head, workers):
+        assert all(isinstance(value, str) for value in group["rayStartParams"].values())
+        pod = group["template"]["spec"]
+        [container] = pod["containers"]
+        mounts = {mount["name"] for mount in container["volumeMounts"]}
+        assert mounts == {volume["name"] for volume in pod["volumes"]}
+        for amounts in container["resources"].values():
+            assert all(isinstance(amount, str) for amount in amounts.values())

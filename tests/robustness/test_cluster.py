@@ -1,0 +1,319 @@
+"""The stages on a Ray cluster of several nodes, of which parts die: the outputs stay the same."""
+
+import functools
+import json
+import re
+import resource
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from retrieval import cells, cluster, images, mask_store, per_image
+from stages import embeddings, masks
+from tests.builders import ROOT
+from tests.robustness import bulk
+from tests.robustness.project import OUTPUTS, STAGES, Project, kill
+from tests.robustness.standin import digest
+
+# Ray's own settings warn of themselves when they are made.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context")
+
+IMAGES = 24
+STORE = 80 * 2**20  # bytes of each node's object store, about the least that Ray takes
+HOOK = "tests.robustness.standin.install"
+
+
+class Nodes:
+    """A head without CPUs, on which the driver is, and two workers with one each."""
+
+    def __init__(self) -> None:
+        from ray.cluster_utils import Cluster
+
+        head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE}
+        self.cluster = Cluster(initialize_head=True, head_node_args=head)
+        self.workers: list[Any] = []
+        self.complete()
+
+    @property
+    def address(self) -> str:
+        return str(self.cluster.address)
+
+    def complete(self) -> None:
+        while len(self.workers) < 2:
+            self.workers.append(self.cluster.add_node(num_cpus=1, object_store_memory=STORE))
+
+    def kill_one(self) -> None:
+        """With all that runs on it, without a warning."""
+        self.cluster.remove_node(self.workers.pop(), allow_graceful=False)
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Nodes]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        # On a busy machine Ray's workers would not get their turn, and its nodes not start in time.
+        patch.setenv("RAY_worker_niceness", "0")
+        patch.setenv("RAY_raylet_start_wait_time_s", "120")
+        nodes = Nodes()
+        yield nodes
+        nodes.cluster.shutdown()
+
+
+@pytest.fixture
+def nodes(running: Nodes, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
+    running.complete()
+    monkeypatch.setenv("RAY_ADDRESS", running.address)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    yield running
+    import ray
+
+    ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The outputs of one process."""
+    project = Project.create(tmp_path_factory.mktemp("clean") / "project", IMAGES)
+    for stage in STAGES:
+        assert project.run_stage(stage, RAY_ADDRESS="").code == 0
+    return project.files()
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    made = Project.create(tmp_path / "project", IMAGES)
+    monkeypatch.chdir(made.folder)
+    monkeypatch.setenv("RETRIEVAL_CACHE", str(made.folder / ".cache"))
+    return made
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each cell was written by this process."""
+    counter = Counter[str]()
+    write = cells.Cells.write
+
+    def counting(self: cells.Cells, name: str, payload: bytes) -> None:
+        counter[name] += 1
+        write(self, name, payload)
+
+    monkeypatch.setattr(cells.Cells, "write", counting)
+    return counter
+
+
+def runtime(project: Project, **environment: str) -> dict[str, Any]:
+    """Puts the stand-ins into the workers."""
+    own = {"STANDIN_LOG": str(project.log), "STANDIN_SECONDS": "0.05", "PYTHONPATH": str(ROOT)}
+    return {"worker_process_setup_hook": HOOK, "env_vars": own | environment}
+
+
+def connect(nodes: Nodes, project: Project, **environment: str) -> None:
+    import ray
+
+    ray.init(
+        nodes.address,
+        log_to_driver=False,
+        logging_level="CRITICAL",
+        runtime_env=runtime(project, **environment),
+    )
+
+
+def run(stage: str) -> str:
+    """As `python -m stages.STAGE`, in this process."""
+    module: Any = {"masks": masks, "embeddings": embeddings}[stage]
+    line: str = module.main()
+    return line
+
+
+def meanwhile(project: Project, lines: int, action: Callable[[], None]) -> threading.Thread:
+    """Do something once so many lines are in the log."""
+
+    def wait() -> None:
+        while len(project.computed()) < lines:
+            time.sleep(0.01)
+        action()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    return thread
+
+
+def kill_an_actor() -> None:
+    """One of this process's own cluster."""
+    for process in psutil.Process().children(recursive=True):
+        if process.name().startswith("ray::MapWorker"):
+            process.kill()
+            return
+    raise AssertionError("there is no actor")
+
+
+@pytest.mark.parametrize(("block", "stages"), [(1, STAGES), (100, STAGES[:1])])
+def test_the_bytes_of_one_process_whatever_the_blocks(
+    nodes: Nodes,
+    project: Project,
+    clean: dict[str, bytes],
+    written: Counter[str],
+    monkeypatch: pytest.MonkeyPatch,
+    block: int,
+    stages: tuple[str, ...],
+) -> None:
+    monkeypatch.setattr(cluster, "BLOCK", block)
+    monkeypatch.setattr(cluster, "BLOCKS_PER_ACTOR", 1)
+    connect(nodes, project, STANDIN_SECONDS="0.01")
+    for stage in stages:
+        assert run(stage).endswith(f"; {IMAGES} images computed, 0 from the side cache")
+    made = project.files(OUTPUTS[: len(stages)])
+    assert made == {name: clean[name] for name in made}
+    assert len(project.computed()) == len(set(project.computed())) == len(stages) * IMAGES
+    assert set(written.values()) == {1}
+
+
+@pytest.mark.parametrize("victim", ["actor", "node"])
+def test_a_worker_that_dies_costs_what_it_was_at(
+    nodes: Nodes,
+    project: Project,
+    clean: dict[str, bytes],
+    written: Counter[str],
+    capsys: pytest.CaptureFixture[str],
+    victim: str,
+) -> None:
+    connect(nodes, project)
+    act = {"actor": kill_an_actor, "node": nodes.kill_one}[victim]
+    thread = meanwhile(project, 5, act)
+    assert run("masks").endswith(f"; {IMAGES} images computed, 0 from the side cache")
+    thread.join()
+    told = capsys.readouterr().err
+    # The node is unknown where the process died before it could say that it had begun.
+    node = r"(\S+/[0-9a-f]{8}|unknown)"
+    assert re.search(rf"masks: node {node}, image 'room_\d+': lost with its process\n", told)
+    made = project.files(OUTPUTS[:1])
+    assert made == {name: clean[name] for name in made}
+    assert set(written.values()) == {1}
+    assert len(written) == IMAGES
+    assert IMAGES <= len(project.computed()) <= IMAGES + 4
+
+
+def test_a_driver_that_dies_goes_on_where_it_stopped(
+    nodes: Nodes, project: Project, clean: dict[str, bytes]
+) -> None:
+    """And on the command line all looks as it does in one process."""
+    config = json.dumps({"runtime_env": runtime(project, STANDIN_SECONDS="0.2")})
+    environment = {"RAY_ADDRESS": nodes.address, "RAY_JOB_CONFIG_JSON_ENV_VAR": config}
+    process = project.start_stage("masks", **environment)
+    while len(project.computed()) < 6 and process.poll() is None:
+        time.sleep(0.01)
+    kept = len(list((project.folder / ".cache/masks").glob("??/*")))
+    assert kill(process).code == -signal.SIGKILL
+    assert kept >= 3
+    assert not (project.folder / "data/masks.zarr").exists()
+    (project.folder / "data/images/broken.png").write_bytes(b"")
+    done = project.run_stage("masks", **environment)
+    assert done.code == 1
+    assert done.out == ""
+    [error] = [line for line in done.err.splitlines() if line.startswith("error: ")]
+    assert error.startswith(f"error: 1 of {IMAGES + 1} images failed (see metrics/failures.json); ")
+    assert error.endswith(
+        "'broken': data/images/broken.png cannot be read as an image (it is empty"
+        "): replace or remove it"
+    )
+    assert f"/{IMAGES + 1} [" in done.err, "the bar of one process"
+    assert len(project.computed()) <= IMAGES + 6
+    assert project.litter() == []
+    (project.folder / "data/images/broken.png").unlink()
+    last = project.run_stage("masks", RAY_ADDRESS="")
+    assert last.out.endswith(f"; 0 images computed, {IMAGES} from the side cache\n")
+    made = project.files(OUTPUTS[:1])
+    assert made == {name: clean[name] for name in made}
+
+
+def test_an_image_that_kills_its_process_is_reported_and_skipped(
+    nodes: Nodes, project: Project, clean: dict[str, bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    poison = images.read(project.folder / "data/images/room_7.png")
+    project.set_params(project.params() | {"on_error": "skip"})
+    connect(nodes, project, STANDIN_POISON=digest(poison), STANDIN_SECONDS="0.01")
+    others = IMAGES - 1
+    assert run("masks").endswith(f"; {others} images computed, 0 from the side cache, 1 failed")
+    failures = json.loads((project.folder / "metrics/failures.json").read_text())
+    assert failures == {"failed": 1, "images": {"room_7": "its process died 3 times"}}
+    told = capsys.readouterr().err
+    assert re.search(r"image 'room_7': lost with its process, alone, 3 of 3 times", told)
+    assert len(set(project.computed())) == others
+    made = project.files(OUTPUTS[:1])
+    shard = f"data/masks.zarr/{mask_store.shard_of('room_7')}.zip"
+    assert {n: d for n, d in made.items() if n != shard} == {
+        n: d for n, d in clean.items() if n in made and n != shard
+    }
+
+
+def test_a_slow_writer_and_a_full_object_store(
+    nodes: Nodes, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers wait for the writer; nobody's memory grows with the number of images."""
+    import numpy as np
+    import ray
+
+    connect(nodes, project)
+    ballast = ray.put(np.zeros(STORE * 3 // 4, np.uint8))  # fills the driver's store
+    size, names = 4 * 2**20, [f"room_{number}" for number in range(100)]
+    write, ahead = cells.Cells.write, []
+
+    def slow(self: cells.Cells, name: str, payload: bytes) -> None:
+        time.sleep(0.05)
+        ahead.append(len(project.computed()) - len(ahead))
+        write(self, name, payload)
+
+    monkeypatch.setattr(cells.Cells, "write", slow)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    tally = per_image.Tally(len(names))
+    make = functools.partial(bulk.Bulk, size, project.log)
+    found = cluster.results(names, {}, make, cells.Cells("bulk"), tally)
+    for image, parts in found:
+        assert parts["bulk"] == bulk.payload(image, size)
+    assert tally.summary() == "100 images computed, 0 from the side cache"
+    assert len(project.computed()) == 100
+    assert max(ahead) * size < 3 * STORE
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    assert grown < 200, f"{grown:.0f} MiB"
+    del ballast
+
+
+def test_a_damaged_cell_is_computed_again(
+    nodes: Nodes, project: Project, clean: dict[str, bytes]
+) -> None:
+    assert project.run_stage("masks", RAY_ADDRESS="").code == 0
+    path = sorted((project.folder / ".cache/masks").glob("??/*"))[3]
+    path.write_bytes(b"nonsense")
+    connect(nodes, project)
+    assert run("masks").endswith(f"; 1 images computed, {IMAGES - 1} from the side cache")
+    made = project.files(OUTPUTS[:1])
+    assert made == {name: clean[name] for name in made}
+
+
+def test_real_models_compute_the_same_bytes(nodes: Nodes, tmp_path: Path) -> None:
+    """With as many threads as one process has: Ray would set the number of an actor's CPUs."""
+    projects = [Project.create(tmp_path / name, 1) for name in ("one process", "cluster")]
+    for project, address in zip(projects, ("", nodes.address), strict=True):
+        (project.folder / "data/images/room_0.png").unlink()
+        for room in ("room-000", "room-001"):
+            shutil.copy(ROOT / f"data/rooms/images/{room}.jpg", project.folder / "data/images")
+        settings = project.params()
+        settings["max_pixels"] = 10**6
+        settings["sam"] |= {"points_per_side": 8, "pred_iou_thresh": 0.2}
+        settings["sam"] |= {"stability_score_thresh": 0.3}
+        project.set_params(settings)
+        own = {"OMP_NUM_THREADS": "2", "RAY_ADDRESS": address, "RETRIEVAL_DEVICE": "cpu"}
+        for stage in STAGES:
+            with project.start(sys.executable, "-m", f"stages.{stage}", **own) as process:
+                out, err = process.communicate()
+            assert "2 images computed" in out, err
+    assert projects[0].files() == projects[1].files()
