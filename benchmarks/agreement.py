@@ -31,7 +31,7 @@ class Found:
 
     def add(self, sam: Sam, settings: Settings, image: scenes.Pixels) -> None:
         ours = MaskGenerator(sam, settings)(image).masks
-        records = SamAutomaticMaskGenerator(sam, **settings.model_dump()).generate(image)
+        records = SamAutomaticMaskGenerator(sam, **settings.upstream()).generate(image)
         theirs = np.array([pack(record["segmentation"]) for record in records], np.uint8)
         theirs = theirs.reshape(len(records), *ours.shape[1:])
         self.counts.append((len(ours), len(theirs)))

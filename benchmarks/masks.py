@@ -28,7 +28,7 @@ def measure() -> Iterator[Row]:
     sam = scenes.tiny_sam()
     settings = scenes.sam_settings().model_copy(update={"points_per_side": SIDE})
     ours = MaskGenerator(sam, settings)
-    theirs = SamAutomaticMaskGenerator(sam, **settings.model_dump())
+    theirs = SamAutomaticMaskGenerator(sam, **settings.upstream())
     theirs.generate(scenes.room(64, 48))
     for width, height, repeats, wanted in SIZES:
         image = scenes.room(width, height)

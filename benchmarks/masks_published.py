@@ -41,7 +41,7 @@ def compare(sam: Sam, row: Row, side: int, repeats: int) -> Row:
     image = scenes.room(640, 480)
     settings = passing_half(sam, image, side)
     ours = MaskGenerator(sam, settings)
-    theirs = SamAutomaticMaskGenerator(sam, **settings.model_dump())
+    theirs = SamAutomaticMaskGenerator(sam, **settings.upstream())
     ours(image)
     encoder = float(np.median([seconds(lambda: masks.encode(sam, image)) for _ in range(3)]))
     times = in_turn(lambda: ours(image), lambda: theirs.generate(image), repeats)
