@@ -1,8 +1,8 @@
 """Masks of an image at the published models' sizes, with random weights.
 
-On the CPU vit_b in tier `exact`, with 8 x 8 points; on a GPU vit_h in tier `fast`. What takes longer
-with more points is scaled to 32 x 32, for both sides alike: seconds of the encoder + 16 x (seconds
-of all - seconds of the encoder).
+On the CPU vit_b in tier `exact`, with 8 x 8 points; on a GPU vit_h in tier `fast`. What takes
+longer with more points is scaled to 32 x 32, for both sides alike: seconds of the encoder + 16 x
+(seconds of all - seconds of the encoder).
 
 Weights that were never trained predict an IoU near 0 for every mask: the threshold is set to their
 median, so that half of the masks pass, and the stability score, which none would pass, is off.
