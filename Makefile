@@ -68,11 +68,8 @@ export: .venv/installed  ## predictions in another tool's format, into data/expo
 	@$(BIN)/python -m formats.export $(FORMAT) $(ARGS)
 
 .PHONY: bench
-bench: .venv/installed-dev  ## measure what the README claims, into benchmarks/results/
-	@for file in benchmarks/[a-z]*.py; do \
-		name=$$(basename "$$file" .py); echo "benchmarks.$$name"; \
-		$(BIN)/python -m "benchmarks.$$name" || exit 1; \
-	done
+bench: .venv/installed-dev  ## measure what the README claims, into benchmarks/results/ (ARGS="masks memory")
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 .PHONY: cache
 cache: .venv/installed  ## what the side cache holds, and how much of it is needed

@@ -1,6 +1,6 @@
 """Measure, print a table, and keep the figures in benchmarks/results/.
 
-    python -m benchmarks                        # everything: about an hour on two cores
+    python -m benchmarks                        # everything: most of an hour on two cores
     python -m benchmarks masks embeddings       # only these
 
 Seconds are medians. Both sides of a ratio are measured in turn, in one process, on one machine.
@@ -14,6 +14,7 @@ from benchmarks import measuring
 NAMES = (
     "masks",
     "masks_published",
+    "encoder",
     "embeddings",
     "memory",
     "agreement",

@@ -19,6 +19,7 @@ from retrieval.sam.generator import MaskGenerator
 from retrieval.sam.settings import Settings
 
 ODD_SIZES = ((1, 1), (300, 1), (1, 300), (1999, 37), (61, 47), (4000, 3000))
+UPSTREAM = "upstream's generator"
 WANTED = "equal counts, all at 0.99, 99 % at 0.999"
 
 
@@ -29,23 +30,20 @@ class Found:
     counts: list[tuple[int, int]] = field(default_factory=list)
     ious: list[float] = field(default_factory=list)
 
-    def add(self, sam: Sam, settings: Settings, image: scenes.Pixels) -> None:
-        ours = MaskGenerator(sam, settings)(image).masks
-        records = SamAutomaticMaskGenerator(sam, **settings.model_dump()).generate(image)
-        theirs = np.array([pack(record["segmentation"]) for record in records], np.uint8)
-        theirs = theirs.reshape(len(records), *ours.shape[1:])
+    def add(self, ours: Packed, theirs: Packed) -> None:
         self.counts.append((len(ours), len(theirs)))
         for one, other in ((ours, theirs), (theirs, ours)):
             self.ious += [best_iou(mask, other) for mask in one]
 
-    def row(self, work: str) -> Row:
+    def row(self, work: str, against: str, wanted: str) -> Row:
         differing = sum(ours != theirs for ours, theirs in self.counts)
         ious = np.array(self.ious or [1.0])
         totals = [int(total) for total in np.sum(self.counts, axis=0)]
         figures = {
             "images": len(self.counts),
             "images_with_another_count": differing,
-            "masks": {"ours": totals[0], "upstream": totals[1]},
+            "masks": {"ours": totals[0], "theirs": totals[1]},
+            "mean_difference_in_count": float(np.mean([abs(a - b) for a, b in self.counts])),
             "lowest_iou": float(ious.min()),
             "mean_iou": float(ious.mean()),
             "share_at_0.99": float(np.mean(ious >= 0.99)),
@@ -53,26 +51,46 @@ class Found:
             "share_identical": float(np.mean(ious == 1)),
         }
         result = (
-            f"{differing} of {len(self.counts)} images differ in count; {np.mean(ious >= 0.99):.2%}"
-            f" at 0.99, {np.mean(ious >= 0.999):.2%} at 0.999, {np.mean(ious == 1):.2%} identical"
+            f"{totals[0]} masks for {totals[1]}, {differing} of {len(self.counts)} images differ "
+            f"in count; mean IoU {np.mean(ious):.4f}, {np.mean(ious >= 0.99):.2%} at 0.99, "
+            f"{np.mean(ious >= 0.999):.2%} at 0.999, {np.mean(ious == 1):.2%} identical"
         )
-        return Row(work, "upstream's generator", result, WANTED, figures)
+        return Row(work, against, result, wanted, figures)
 
 
 def measure() -> Iterator[Row]:
     sam, settings = scenes.tiny_sam(), scenes.sam_settings()
-    found = Found()
+    exact = MaskGenerator(sam, settings)
+    fast = MaskGenerator(sam, settings.model_copy(update={"tier": "fast"}))
+    compared = {
+        pair: Found() for pair in (("exact", UPSTREAM), ("fast", UPSTREAM), ("fast", "exact"))
+    }
     for path in scenes.rooms():
-        found.add(sam, settings, images.read(path))
-    yield found.row(f"masks of {len(found.counts)} rooms, settings of params.yaml")
+        image = images.read(path)
+        made = {"exact": exact(image).masks, "fast": fast(image).masks}
+        made[UPSTREAM] = upstream(sam, settings, image)
+        for (ours, theirs), found in compared.items():
+            found.add(made[ours], made[theirs])
+    for (ours, theirs), found in compared.items():
+        work = f"masks of {len(found.counts)} rooms, settings of params.yaml, tier {ours}"
+        against = theirs if theirs == UPSTREAM else f"tier {theirs}"
+        yield found.row(work, against, WANTED if ours == "exact" else "-")
     found = Found()
     # Few points and small batches, for upstream's memory; thresholds that let every mask pass.
     every = {"points_per_side": 8, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0}
     loose = settings.model_copy(update=every | {"points_per_batch": 8})
     for width, height in ODD_SIZES:
-        found.add(sam, loose, scenes.room(width, height))
+        image = scenes.room(width, height)
+        found.add(MaskGenerator(sam, loose)(image).masks, upstream(sam, loose, image))
     sizes = ", ".join(f"{width}x{height}" for width, height in ODD_SIZES)
-    yield found.row(f"masks of a room at {sizes}, thresholds 0")
+    yield found.row(f"masks of a room at {sizes}, thresholds 0", UPSTREAM, WANTED)
+
+
+def upstream(sam: Sam, settings: Settings, image: scenes.Pixels) -> Packed:
+    """(N, H, W8), of upstream's generator."""
+    records = SamAutomaticMaskGenerator(sam, **settings.upstream()).generate(image)
+    masks = np.array([pack(record["segmentation"]) for record in records], np.uint8)
+    return masks.reshape(len(records), image.shape[0], -(-image.shape[1] // 8))
 
 
 def best_iou(mask: Packed, others: Packed) -> float:

@@ -17,7 +17,7 @@ UPSTREAM = """
 import sys
 from benchmarks import scenes
 from segment_anything import SamAutomaticMaskGenerator
-generate = SamAutomaticMaskGenerator(scenes.tiny_sam(), **scenes.sam_settings().model_dump())
+generate = SamAutomaticMaskGenerator(scenes.tiny_sam(), **scenes.sam_settings().upstream())
 generate.generate(scenes.room(int(sys.argv[1]), int(sys.argv[2])))
 """
 

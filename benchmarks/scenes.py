@@ -20,9 +20,9 @@ Pixels = npt.NDArray[np.uint8]
 
 
 def sam_settings() -> Settings:
-    """Those of params.yaml."""
+    """Those of params.yaml, in tier `exact`."""
     chosen = params.load(Params, ROOT / "params.yaml").sam
-    return Settings(**chosen.model_dump(exclude={"model"}))
+    return Settings(tier="exact", **chosen.upstream())
 
 
 def tiny_sam() -> Sam:

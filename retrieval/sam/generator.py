@@ -8,11 +8,13 @@ mask's logits are up-scaled only after its predicted IoU passed, and its pixels 
 everything else did.
 
 On the CPU points are decoded in chunks that fit its cache, a chunk on one thread: many operations
-on small arrays gain nothing from threads within them, and which chunk a point is in depends on the
-settings alone.
+on small arrays gain nothing from threads within them, and which chunk a point is in depends on
+neither their number nor their order.
+
+Tier `fast` decodes a part of the points (`grid`), and is otherwise the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from itertools import groupby
@@ -35,6 +37,8 @@ from torchvision.ops import nms
 
 from retrieval.masks import Packed, mask_boxes, pack, unpack
 from retrieval.sam.decoder import PointDecoder
+from retrieval.sam.encoder import prepared
+from retrieval.sam.grid import coarse, uncertain
 from retrieval.sam.settings import Settings
 from retrieval.sam.upsampling import Geometry, draw, measure
 
@@ -90,6 +94,8 @@ class MaskGenerator:
         self._sam = sam
         self._settings = settings
         self._threshold = float(sam.mask_threshold)
+        bf16 = settings.tier == "fast" and sam.device.type == "cuda"
+        self._encode = prepared(sam.image_encoder, bf16=bf16)
         self._input_size: int = sam.image_encoder.img_size
         self._transform = ResizeLongestSide(self._input_size)
         with torch.inference_mode():
@@ -168,7 +174,7 @@ class MaskGenerator:
         size = part.shape[:2]
         resized = self._transform.apply_image(part)
         pixels = torch.from_numpy(resized).to(self._sam.device).permute(2, 0, 1)[None]
-        self._decoder.set_image(self._sam.image_encoder(self._sam.preprocess(pixels.float())))
+        self._decoder.set_image(self._encode(self._sam.preprocess(pixels.float())))
         geometry = Geometry.between(
             self._decoder.low_resolution, self._input_size, resized.shape[:2], size
         )
@@ -176,18 +182,36 @@ class MaskGenerator:
         inputs = torch.from_numpy(self._transform.apply_coords(points, size))
         if self._sam.device.type == "mps":  # which has no float64
             inputs = inputs.float()
-        starts = range(0, len(points), self._step)
-        chunks = [slice(start, start + self._step) for start in starts]
-        batches = self._pool.map(
-            lambda chunk: self._decode(inputs[chunk], points[chunk], geometry), chunks
-        )
-        found = _joined(list(batches))
-        whole = [0, 0, image.shape[1], image.shape[0]]
+
+        def find(chosen: npt.NDArray[np.bool_]) -> Iterator[Candidates]:
+            rows = np.flatnonzero(chosen)
+            chunks = [rows[start : start + self._step] for start in range(0, len(rows), self._step)]
+            return self._pool.map(
+                lambda chunk: self._decode(inputs[chunk], points[chunk], geometry), chunks
+            )
+
+        if self._settings.tier == "exact":
+            found = _joined([*find(np.ones(len(points), np.bool_))])
+        else:
+            found = _joined([*find(coarse(round(len(points) ** 0.5)))])
+            covers = self._covers(self._best(found, box, image.shape).logits, inputs)
+            found = _joined([found, *find(uncertain(covers))])
+        return Crop((x0, y0, x1, y1), geometry, self._best(found, box, image.shape))
+
+    def _best(self, found: Candidates, box: tuple[int, ...], size: tuple[int, ...]) -> Candidates:
+        """Best first, without duplicates and what an edge of the crop cuts off within the image."""
+        whole = [0, 0, size[1], size[0]]
         near = is_box_near_crop_edge(torch.from_numpy(found.boxes), list(box), whole).numpy()
         found = found[~near]
         scores = torch.from_numpy(found.predicted_iou)
-        keep = _nms(found.boxes, scores, self._settings.box_nms_thresh)
-        return Crop((x0, y0, x1, y1), geometry, found[keep])
+        return found[_nms(found.boxes, scores, self._settings.box_nms_thresh)]
+
+    def _covers(self, logits: Floats, inputs: Tensor) -> npt.NDArray[np.bool_]:
+        """Whether masks (M, L, L) cover points (P, 2) of the model's pixels: (M, P)."""
+        low = self._decoder.low_resolution
+        x, y = np.minimum(inputs.numpy() * low / self._input_size, low - 1).astype(np.int64).T
+        covers: npt.NDArray[np.bool_] = logits[:, y, x] > self._threshold
+        return covers
 
     @torch.inference_mode()
     def _decode(

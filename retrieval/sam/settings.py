@@ -1,6 +1,6 @@
 """The settings of automatic mask generation, by upstream's names, and their ranges."""
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -13,7 +13,12 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class Settings(Section):
     """What `SamAutomaticMaskGenerator` takes; its docstring says more about each.
 
+    Only `tier` is this project's.
+
     Attributes:
+        tier: `exact` gives upstream's masks, up to rounding. `fast` trades some of them for time:
+            it leaves out points that would most likely find a mask again, and encodes images in
+            bfloat16 on CUDA.
         points_per_side: points along each side of the grid of prompts, at least 1.
         points_per_batch: points decoded at a time, at least 1; it costs memory, and changes nothing
             beyond rounding.
@@ -33,6 +38,7 @@ class Settings(Section):
         clahe: clip limit of CLAHE on the image beforehand, see `retrieval.clahe`; 0 is without.
     """
 
+    tier: Literal["exact", "fast"]
     points_per_side: Annotated[int, Field(ge=1)]
     points_per_batch: Annotated[int, Field(ge=1)]
     pred_iou_thresh: Share
@@ -55,3 +61,7 @@ class Settings(Section):
                 f"must leave a point: points_per_side {points} is less than {factor}^{layers}"
             )
         return factor
+
+    def upstream(self) -> dict[str, Any]:
+        """The arguments of `SamAutomaticMaskGenerator`, by name."""
+        return {name: getattr(self, name) for name in Settings.model_fields if name != "tier"}

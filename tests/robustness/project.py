@@ -21,6 +21,7 @@ PARAMS: dict[str, Any] = {
     "on_error": "fail",
     "sam": {
         "model": "tiny",
+        "tier": "exact",
         "points_per_side": 3,
         "points_per_batch": 64,
         "pred_iou_thresh": 0.5,

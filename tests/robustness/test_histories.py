@@ -29,6 +29,7 @@ KINDS = ("masks", "embeddings")
 NAMES = ["a", "b", "-c", "sub/a", "sub/ü n"]
 SAM = {
     "model": "tiny",
+    "tier": "exact",
     "points_per_side": 3,
     "points_per_batch": 64,
     "pred_iou_thresh": 0.5,

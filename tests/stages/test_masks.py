@@ -30,6 +30,7 @@ max_pixels: 1000
 on_error: fail
 sam:
   model: tiny
+  tier: exact
   points_per_side: 2
   points_per_batch: 64
   pred_iou_thresh: 0.0

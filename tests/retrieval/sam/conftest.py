@@ -17,6 +17,7 @@ def make() -> Make:
 
     def make(**changes: Any) -> Settings:
         values: dict[str, Any] = {
+            "tier": "exact",
             "points_per_side": 4,
             "points_per_batch": 8,
             "pred_iou_thresh": 0.0,

@@ -42,7 +42,7 @@ def noise(height: int, width: int) -> Pixels:
 
 
 def upstream(sam: Sam, settings: Settings, image: Pixels) -> list[dict[str, Any]]:
-    made: list[dict[str, Any]] = SamAutomaticMaskGenerator(sam, **settings.model_dump()).generate(
+    made: list[dict[str, Any]] = SamAutomaticMaskGenerator(sam, **settings.upstream()).generate(
         image
     )
     return made
@@ -116,11 +116,20 @@ def test_odd_sizes_are_upstreams(trained: Sam, make: Make, size: tuple[int, int]
     check_agreement(found, upstream(trained, settings, image), size[1])
 
 
+def test_large_image_is_upstreams(trained: Sam, make: Make) -> None:
+    """Of one point, for upstream's memory."""
+    image, settings = room(5, 4000, 3000), make(points_per_side=1)
+    found = MaskGenerator(trained, settings)(image)
+    check_agreement(found, upstream(trained, settings, image), 4000)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (7, 5), (33, 63), (1, 600), (600, 1), (3, 2000)])
 @pytest.mark.parametrize("layers", [0, 1])
-def test_any_size(sam: Sam, make: Make, size: tuple[int, int], layers: int) -> None:
+@pytest.mark.parametrize("tier", ["exact", "fast"])
+def test_any_size(sam: Sam, make: Make, size: tuple[int, int], layers: int, tier: str) -> None:
     height, width = size
-    found = MaskGenerator(sam, make(points_per_side=2, crop_n_layers=layers))(noise(*size))
+    settings = make(points_per_side=2, crop_n_layers=layers, tier=tier)
+    found = MaskGenerator(sam, settings)(noise(*size))
     masks = checked(found, width)
     assert masks.masks.shape[1:] == (height, (width + 7) // 8)
     assert len(masks.masks) > 0
@@ -131,11 +140,13 @@ def test_any_size(sam: Sam, make: Make, size: tuple[int, int], layers: int) -> N
 @pytest.mark.parametrize("layers", [0, 1])
 @pytest.mark.parametrize("area", [0, 50])
 def test_image_without_a_mask(sam: Sam, make: Make, threshold: str, layers: int, area: int) -> None:
-    settings = make(crop_n_layers=layers, min_mask_region_area=area, **{threshold: 1.0})
-    found = MaskGenerator(sam, settings)(noise(20, 30))
-    assert found.masks.shape == (0, 20, 4)
-    assert found.points.shape == (0, 2)
-    assert len(checked(found, 30).ids) == 0
+    for tier in ("exact", "fast"):
+        changes = {threshold: 1.0, "tier": tier}
+        settings = make(crop_n_layers=layers, min_mask_region_area=area, **changes)
+        found = MaskGenerator(sam, settings)(noise(20, 30))
+        assert found.masks.shape == (0, 20, 4)
+        assert found.points.shape == (0, 2)
+        assert len(checked(found, 30).ids) == 0
 
 
 def test_image_is_not_changed(sam: Sam, make: Make) -> None:
@@ -171,6 +182,37 @@ def test_threads_change_nothing(trained: Sam, make: Make) -> None:
     for one in found:
         differing = unpack(one.masks ^ expected.masks, 320).mean(axis=(1, 2))
         assert differing.max() < 1e-3
+
+
+@pytest.mark.parametrize(("side", "layers"), [(16, 0), (8, 1)])
+def test_fast_decodes_fewer_points(
+    trained: Sam, make: Make, side: int, layers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And finds nearly the same masks, in every run the same to the bit."""
+    changes = {"pred_iou_thresh": 0.3, "stability_score_thresh": 0.4, "box_nms_thresh": 0.7}
+    exact, fast = (
+        make(points_per_side=side, crop_n_layers=layers, crop_nms_thresh=0.7, tier=tier, **changes)
+        for tier in ("exact", "fast")
+    )
+    expected = MaskGenerator(trained, exact)(room(4)).masks
+    decoded: list[int] = []
+    decode = PointDecoder.decode
+
+    def counting_decode(self: PointDecoder, points: torch.Tensor) -> Decoded:
+        decoded.append(len(points))
+        return decode(self, points)
+
+    monkeypatch.setattr(PointDecoder, "decode", counting_decode)
+    found = [MaskGenerator(trained, fast)(room(4)) for _ in range(2)]
+    for name, values in vars(found[0]).items():
+        np.testing.assert_array_equal(values, getattr(found[1], name))
+    points = side**2 * (1 + 4 * layers)
+    assert points / 4 < sum(decoded) / 2 < 0.9 * points
+    common = [unpack(found[0].masks & mask, 320).sum((1, 2)) for mask in expected]
+    union = [unpack(found[0].masks | mask, 320).sum((1, 2)) for mask in expected]
+    best = np.max(np.array(common) / np.array(union), axis=1)
+    assert np.mean(best) > 0.9
+    assert len(found[0].masks) > 0.8 * len(expected)
 
 
 def test_work_is_bounded(trained: Sam, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

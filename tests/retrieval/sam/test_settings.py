@@ -12,6 +12,7 @@ Make = Callable[..., Settings]
 @pytest.mark.parametrize(
     ("key", "wrong"),
     [
+        ("tier", "slow"),
         ("points_per_side", 0),
         ("points_per_side", 32.0),
         ("points_per_batch", 0),
