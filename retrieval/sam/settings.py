@@ -64,4 +64,5 @@ class Settings(Section):
 
     def upstream(self) -> dict[str, Any]:
         """The arguments of `SamAutomaticMaskGenerator`, by name."""
-        return {name: getattr(self, name) for name in Settings.model_fields if name != "tier"}
+        own = ("tier", "clahe")
+        return {name: getattr(self, name) for name in Settings.model_fields if name not in own}
