@@ -23,7 +23,7 @@ from retrieval import (
     params,
     report,
     splits,
-)  # fmt: skip
+)
 from retrieval.breakdown import ImageResult
 from retrieval.errors import UserError
 from retrieval.ground_truth import GroundTruth
