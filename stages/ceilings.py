@@ -14,10 +14,8 @@ has the label, and no speck, see `retrieval.regions`. Torch is loaded only for i
 that are new.
 """
 
-import contextlib
 import json
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,21 +30,21 @@ from retrieval import (
     images,
     mask_store,
     params,
-    per_image,
-    regions,
     score_table,
-    sources,
     splits,
-)  # fmt: skip
-from retrieval.clip import labels, work
+)
+from retrieval.clip import labels, perfect_masks, work
 from retrieval.clip.labels import Origin
 from retrieval.curves import ImageCurve
 from retrieval.ground_truth import GroundTruth
 from retrieval.mask_store import Store
-from retrieval.masks import ImageMasks, image_masks, pack
 from retrieval.per_image import Tally
-from retrieval.scored_masks import scored_masks, true_planes
-from retrieval.selection import Selection
+from retrieval.scored_masks import (
+    scored_masks,
+)
+from retrieval.selection import (
+    Selection,
+)
 
 MASKS = Path("data/masks.zarr")
 SCORES = Path("data/scores.parquet")
@@ -115,11 +113,13 @@ def masks_and_threshold(
 
 def labels_ceiling(store: Store, origin: Origin, tally: Tally, settings: Params) -> Figures:
     """The figure `labels` of each class."""
-    everything = mask_store.shard_order(store.images())
-    reported = set(splits.test_part(everything, settings.calibration))
+    reported = set(splits.test_part(store.images(), settings.calibration))
+    paths = images.find(settings.images)
     test: list[list[ImageCurve]] = []
     other: list[list[ImageCurve]] = []
-    for image, found in object_curves(store, origin, everything, tally, settings):
+    for image, found in perfect_masks.object_curves(
+        store, origin, paths, settings.ground_truth, tally
+    ):
         (test if image in reported else other).append(found)
     result = {}
     for index, name in enumerate(origin.prompts):
@@ -128,60 +128,6 @@ def labels_ceiling(store: Store, origin: Origin, tally: Tally, settings: Params)
         threshold = (own if np.isnan(chosen_on.without) else chosen_on).best()[0]
         result[name] = {"labels": own.at(threshold)}
     return result
-
-
-def object_curves(
-    store: Store, origin: Origin, everything: Sequence[str], tally: Tally, settings: Params
-) -> Iterator[tuple[str, list[ImageCurve]]]:
-    """For each image what every threshold makes of the ground truth's objects, for each class."""
-    truth, recipe = settings.ground_truth, origin.recipe(origin.prompts)
-    label_maps = ground_truth.pair(everything, truth.folder, truth.pattern)
-    side_cache = cells.Cells(work.KIND)
-    tally.asked = len(everything)
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()), "objects.zarr")
-        mask_store.write(
-            folder,
-            (objects_of(store, image, label_maps[image], truth) for image in everything),
-        )
-        objects = stack.enter_context(mask_store.Store(folder))
-        stack.enter_context(tally.interruptible())
-        own = work.Work(objects, images.find(settings.images), origin.model, origin.crops)
-        for image, parts in per_image.results(
-            everything, own.look, own.compute, side_cache, tally, threads=1
-        ):
-            group = objects.read(image)
-            _, score = recipe.score(work.stacked(parts), group.predicted_iou, group.stability_score)
-            true = true_planes(
-                label_maps[image], truth, tuple(origin.prompts), image, group.height, group.width
-            )
-            yield (
-                image,
-                [
-                    curves.image_curve(group.masks, column, plane)
-                    for column, plane in zip(score.T, true, strict=True)
-                ],
-            )
-        per_image.expect_success(tally, "fail", "")
-
-
-def objects_of(store: Store, image: str, label_map: sources.File, truth: GroundTruth) -> ImageMasks:
-    """The ground truth's objects as if they were our masks."""
-    about = store.attributes(image)
-    values = ground_truth.read_labels(label_map, truth.palette)
-    ground_truth.expect_shape(values, about["height"], about["width"], label_map, image)
-    found = [mask for value in np.unique(values) for mask in regions.regions(values == value)]
-    stack = pack(np.array(found, np.bool_).reshape(-1, *values.shape))
-    sure = np.ones(len(found))
-    return image_masks(
-        image,
-        about["width"],
-        stack,
-        predicted_iou=sure,
-        stability_score=sure,
-        points=np.zeros((len(found), 2)),
-        attributes={"sha256": about["sha256"]},
-    )
 
 
 def closing_line(found: Figures) -> str:

@@ -73,14 +73,19 @@ def test_a_new_module_of_the_library_is_held_to_the_contract() -> None:
     assert modules - held == {"retrieval.cluster", "retrieval.device"}
 
 
-@pytest.mark.parametrize("name", ["masks", "embeddings", "scores"])
+@pytest.mark.parametrize("name", ["masks", "embeddings", "scores", "ceilings", "prompts"])
 def test_a_stage_with_a_model_reads_its_params_before_it_loads_one(name: str) -> None:
     assert not loaded_modules(f"import stages.{name}") & (MODELS | {"pandas", "ray", "zarr"})
 
 
 @pytest.mark.parametrize(
     ("name", "needless"),
-    [("predictions", set()), ("metrics", {"pyarrow"}), ("overlays", {"pyarrow"})],
+    [
+        ("predictions", set()),
+        ("curves", set()),
+        ("metrics", {"pyarrow"}),
+        ("overlays", {"pyarrow"}),
+    ],
 )
 def test_a_stage_after_the_threshold_loads_little(name: str, needless: set[str]) -> None:
     heavy = MODELS | {"pandas", "zarr", "cv2", "requests", "tqdm"}
