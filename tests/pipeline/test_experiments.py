@@ -39,7 +39,7 @@ def experiment(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Experime
 
 def test_only_what_depends_on_the_threshold_is_run(experiment: Experiment) -> None:
     assert experiment.run.ran == ["predictions", "metrics", "overlays"]
-    assert experiment.run.skipped == ["masks", "embeddings", "scores"]
+    assert experiment.run.skipped == ["masks", "embeddings", "scores", "calibration"]
     assert experiment.workspace.params()["threshold"] == experiment.after
 
 

@@ -23,10 +23,12 @@ SMALL = {
     "sam.pred_iou_thresh": 0.2,
     "sam.stability_score_thresh": 0.3,
     "sam.min_mask_region_area": 0,
+    "threshold": 0.1,
+    "calibration": ["room-001"],
     "overlays.count": 2,
 }
 
-STAGES = ["masks", "embeddings", "scores", "predictions", "metrics", "overlays"]
+STAGES = ["masks", "embeddings", "scores", "calibration", "predictions", "metrics", "overlays"]
 
 
 @dataclass(frozen=True)
