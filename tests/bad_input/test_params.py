@@ -19,7 +19,8 @@ CASES = {
         predictions,
         r"^threshold: .*",
         "threshold: 1e-3",
-        "threshold is '1e-3'; it must be a number; this is text, write 0.001 without quotes",
+        "threshold is '1e-3'; it must be a number, or one of calibrated, common, otsu, "
+        "largest_gap; this is text, write 0.001 without quotes",
     ),
     "number in quotes": (predictions, r"^threshold: .*", "threshold: '0.3'", "threshold is '0.3'"),
     "true for a number": (predictions, r"^threshold: .*", "threshold: true", "threshold is true"),
@@ -36,8 +37,8 @@ CASES = {
     "class given twice": (scores, r"^  chair:$", "  table:", "the key 'table' is given twice"),
     "class without prompts": (
         scores,
-        r"^  chair:\n    - a chair$",
-        "  chair: []",
+        r"^  chair:\n(    - .*\n)*",
+        "  chair: []\n",
         "classes.chair is []",
     ),
     "class that is no text": (scores, r"^  chair:$", "  yes:", "classes has the key true"),

@@ -15,7 +15,7 @@ import yaml
 from PIL import Image, ImageDraw
 from pycocotools.coco import COCO
 
-from find import ROOT, __main__, changed, find
+from find import ROOT, __main__, asking, changed, find, threshold_of
 from retrieval import cache as cache_module
 from retrieval import params
 from retrieval.errors import UserError
@@ -28,6 +28,7 @@ COARSE = {  # and every mask, whatever the shipped models are
     "sam.points_per_side": 3,
     "sam.pred_iou_thresh": 0.0,
     "sam.stability_score_thresh": 0.0,
+    "selection.part_share": 1.0,
 }
 PROMPTS = ["a red chair", "ein Hüt / <b>"]
 
@@ -75,14 +76,14 @@ def test_it_takes_an_archive(folder: Path, tmp_path: Path) -> None:
 
 def test_it_gives_what_the_stages_give(folder: Path, tmp_path: Path) -> None:
     every = find(folder, PROMPTS, threshold=-1, settings=COARSE)
-    similarities = [own.similarity for image in every.values() for own in image.objects]
+    similarities = [own.score for image in every.values() for own in image.objects]
     threshold = float(np.median(np.array(similarities, float)))
     found = find(folder, PROMPTS, threshold=threshold, settings=COARSE)
     count = sum(len(image.objects) for image in found.values())
     assert 0 < count < len(similarities)
     document = changed(ROOT / "params.yaml", COARSE)
-    document |= {"images": str(folder), "classes": {prompt: [prompt] for prompt in PROMPTS}}
-    document["threshold"] = threshold
+    document = asking(document, {prompt: [prompt] for prompt in PROMPTS})
+    document |= {"images": str(folder), "threshold": threshold}
     own = tmp_path / "own"
     own.mkdir()
     (own / "params.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
@@ -91,7 +92,7 @@ def test_it_gives_what_the_stages_give(folder: Path, tmp_path: Path) -> None:
     masks.run(store, own / "failures.json", read(masks))
     embeddings.run(store, table, read(embeddings))
     scores.run(table, rows, read(scores))
-    predictions.run(store, rows, own / "predictions.zarr", read(predictions))
+    predictions.run(store, rows, own / "none.json", own / "predictions.zarr", read(predictions))
     assert found.keys() == {"one", "trip/zwei ü", "blank"}
     with Store(own / "predictions.zarr") as expected:
         for image, own_image in found.items():
@@ -126,7 +127,7 @@ def test_everything_is_written(folder: Path, tmp_path: Path) -> None:
             & (table["mask_id"] == int(own["mask_id"]))
             & (table["class"] == prompt)
         ]
-        assert own["score"] == pytest.approx(row["similarity"].item(), abs=1e-6)
+        assert own["score"] == pytest.approx(row["score"].item(), abs=1e-6)
     settings = yaml.safe_load((out / "params.yaml").read_text(encoding="utf-8"))
     assert (settings["images"], settings["threshold"]) == (str(folder), -1)
 
@@ -161,9 +162,9 @@ def test_the_side_cache_is_beside_the_params(
     monkeypatch.delenv("RETRIEVAL_CACHE")
     monkeypatch.setattr("find._run", lambda *_: used.append(str(cache_module.root())) or {})
     picture(tmp_path / "a.png")
-    find("a.png", "a chair")
+    find("a.png", "a chair", threshold=0.3)
     shutil.copyfile(ROOT / "params.yaml", tmp_path / "params.yaml")
-    find("a.png", "a chair")
+    find("a.png", "a chair", threshold=0.3)
     assert used == [str(ROOT / ".cache"), str(tmp_path / ".cache")]
 
 
@@ -187,6 +188,7 @@ def test_params_of_the_current_folder_are_used(tmp_path: Path) -> None:
         (["a.png", " "], "a prompt must not be empty"),
         (["a.png", "x " * 100], "77 tokens"),
         (["a.png", "a chair", "--threshold", "2"], "^params.yaml: threshold is 2.0; it must be"),
+        (["a.png", "a chair", "--threshold", "high"], "^params.yaml: threshold is 'high'; it must"),
         (["a.png", "a chair", "--sam", "huge"], "^params.yaml: sam.model is 'huge'; it must be"),
         (["a.png", "a chair", "--points-per-side", "0"], "points_per_side is 0; it must be"),
         (["a.png", "a chair", "--set", "sam.points=1"], "sam.points is not a known key; allowed"),
@@ -205,7 +207,7 @@ def test_mistakes_are_told_in_words(
     (tmp_path / "notes.txt").touch()
     (tmp_path / "torn.png").write_bytes((tmp_path / "a.png").read_bytes()[:100])
     with pytest.raises(UserError, match=why) as caught:
-        __main__.main(["--set", "sam.points_per_side=2", *arguments])
+        __main__.main(["--threshold=0.3", "--set", "sam.points_per_side=2", *arguments])
     assert "dvc" not in str(caught.value)
     assert ".tmp" not in str(caught.value)
     assert not re.search("tmp[a-z0-9_]{8}/", str(caught.value))
@@ -223,7 +225,7 @@ def test_at_the_command_line_images_that_fail_may_be_skipped(folder: Path, tmp_p
     assert line.startswith(f"find: {count} masks of 'a red chair' in ")
     assert line.endswith("; 1 images failed: see o/failures.json; look at o/overlays")
     with pytest.raises(UserError, match="1 of 4 images failed; the others are done and kept"):
-        __main__.main(["shots", "a chair", "--out", "p", *settings])
+        __main__.main(["shots", "a chair", "--threshold=0", "--out", "p", *settings])
 
 
 def test_importing_it_loads_no_model() -> None:
@@ -240,3 +242,47 @@ def test_an_image_without_a_single_mask_is_in_the_result(tmp_path: Path) -> None
     document = json.loads((tmp_path / "out/annotations.json").read_text(encoding="utf-8"))
     assert [image["file_name"] for image in document["images"]] == ["a.png"]
     assert document["annotations"] == []
+
+
+def base_of(folder: Path, thresholds: str) -> dict[str, Any]:
+    """A folder with params.yaml and calibrated thresholds; what params.yaml holds."""
+    shutil.copyfile(ROOT / "params.yaml", folder / "params.yaml")
+    (folder / "metrics").mkdir()
+    (folder / "metrics/thresholds.json").write_text(thresholds)
+    return changed(folder / "params.yaml", {})
+
+
+def test_a_calibrated_threshold_is_the_number_for_all_classes(tmp_path: Path) -> None:
+    document = base_of(tmp_path, '{"common": 0.25, "classes": {"chair": 0.5}}')
+    for rule in ("calibrated", "common"):
+        assert threshold_of({**document, "threshold": rule}, tmp_path) == 0.25
+    for rule in (0.3, "otsu"):
+        assert threshold_of({**document, "threshold": rule}, tmp_path) == rule
+
+
+def test_a_calibrated_threshold_of_other_settings_is_not_taken(tmp_path: Path) -> None:
+    document = base_of(tmp_path, '{"common": null, "classes": {}}')
+    other = {**document, "clip": {**document["clip"], "model": "ViT-B/32"}}
+    with pytest.raises(UserError, match=r"other settings .*: give a number \(--threshold\)"):
+        threshold_of({**other, "threshold": "calibrated"}, tmp_path)
+    with pytest.raises(UserError, match=r"give a number \(--threshold\), for "):
+        threshold_of({**document, "threshold": "calibrated"}, tmp_path)
+
+
+def test_classes_that_no_prompt_names_stand_against_the_prompts() -> None:
+    document = {
+        "scores": {"templates": ["a photo of {}"], "prompts": "average", "contrast": ["things"]},
+        "classes": {
+            "chair": ["a chair", "a seat"],
+            "sofa": ["a sofa", "a couch"],
+            "bed": ["a bed"],
+        },
+    }
+    found = asking(document, {"a red Chair": ["a red Chair"], "a couch": ["a couch"]})
+    assert found["scores"] == {
+        "templates": ["{}"],
+        "prompts": "best",
+        "contrast": ["things", "a bed"],
+    }
+    assert list(found["classes"]) == ["a red Chair", "a couch"]
+    assert document["scores"]["contrast"] == ["things"]

@@ -20,7 +20,7 @@ def metrics_of(folder: Path) -> dict[str, float]:
     truth, names = params["ground_truth"], list(params["classes"])
     masks = read_masks(folder / "data/masks.zarr")
     scores = pd.read_parquet(folder / "data/scores.parquet")
-    chosen = scores[scores["similarity"] > np.float32(params["threshold"])]
+    chosen = scores[scores["score"] > np.float32(params["threshold"])]
     counts: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     for image, own in masks.items():
         labels = np.load(folder / truth["folder"] / f"{image}.npy")

@@ -23,13 +23,15 @@ SMALL = {
     "sam.pred_iou_thresh": 0.2,
     "sam.stability_score_thresh": 0.3,
     "sam.min_mask_region_area": 0,
+    "threshold": 0.1,
+    "calibration": ["room-001"],
     "overlays.count": 2,
     "overlays.order": "name",
 }
 
 STAGES = [
-    "masks", "embeddings", "scores", "predictions", "curves", "ceilings", "prompts", "metrics",
-    "overlays",
+    "masks", "embeddings", "scores", "calibration", "predictions", "curves", "ceilings", "prompts",
+    "metrics", "overlays",
 ]  # fmt: skip
 
 

@@ -58,14 +58,12 @@ def test_areas_and_the_border() -> None:
     group = group_of(drawn(WHOLE, PART, EDGE))  # 12, 4 and 2 of 36 pixels
     assert eligible(group, min_area=3 / 36) == [[True], [True], [False]]
     assert eligible(group, max_area=11 / 36) == [[False], [True], [True]]
-    assert eligible(group, at_border=False) == [[False], [True], [False]]  # the top row is border
     inside = group_of(drawn("...../.##../...../....", BESIDE))
     assert eligible(inside, at_border=False) == [[True], [False]]
 
 
 def test_of_duplicates_the_better_one_stays() -> None:
-    stack = drawn("####/####", "####/###.", "##../##..", BESIDE[:0] + "..../..../####/####")
-    stack = np.pad(stack, ((0, 0), (0, 0), (0, 0)))
+    stack = drawn("####/####//", "####/###.//", "##../##..//", "//####/####")
     group = group_of(stack, quality=[0.5, 0.9, 0.8, 0.1])
     assert eligible(group, duplicate_iou=0.8) == [[False], [True], [True], [True]]
     assert eligible(group, duplicate_iou=0.9) == [[True]] * 4  # 7 of 8 pixels are shared: 0.875

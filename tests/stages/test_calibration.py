@@ -11,6 +11,7 @@ from stages import calibration, predictions
 from tests.builders import NEUTRAL, random_stack, write_masks, write_scores
 
 CLASSES = ["chair", "sofa"]
+LABELS = {"chair": (1,), "sofa": (2,)}
 IMAGES = [f"{part}-{number}" for part in ("cal", "test") for number in range(6)]
 
 
@@ -41,7 +42,7 @@ class Run:
                 "folder": str(self.truth),
                 "pattern": "{image}.npy",
                 "palette": {},
-                "labels": {"chair": (1,), "sofa": (2,)},
+                "labels": LABELS,
             },
             "calibration": ("cal-*",),
             "selection": NEUTRAL,
@@ -110,10 +111,10 @@ def test_predictions_take_each_class_s_own(run: Run) -> None:
 def test_without_ground_truth_or_calibration_part_there_is_none(run: Run) -> None:
     empty = run.folder / "empty"
     empty.mkdir()
-    known = {"folder": str(empty), "pattern": "{image}.npy", "palette": {}, "labels": {}}
+    known = {"folder": str(empty), "pattern": "{image}.npy", "palette": {}, "labels": LABELS}
     for changes in ({"ground_truth": known}, {"calibration": ()}, {"calibration": ("room-*",)}):
         assert run(**changes) == {"common": None, "classes": {"chair": None, "sofa": None}}
         assert run.line.startswith("calibration: no image of the calibration part")
         settings = predictions.Params(threshold="calibrated", selection=NEUTRAL)
-        with pytest.raises(UserError, match="threshold: calibrated needs .* shows chair, sofa"):
+        with pytest.raises(UserError, match=r"threshold: calibrated needs .* shows chair, sofa"):
             predictions.run(*run.files, run.folder / "p.zarr", settings)

@@ -1,0 +1,104 @@
+"""The report's method, from its preset, against the same written anew from the masks' crops."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+import presets
+from presets.__main__ import main
+from retrieval import images, params
+from retrieval.clip import encoder, loading
+from retrieval.clip.openai import CLIP
+from retrieval.errors import UserError
+from retrieval.mask_store import Store
+from retrieval.masks import unpack
+from stages import calibration, embeddings, masks, predictions, scores
+from tests.builders import ROOT
+
+STAGES = (masks, embeddings, scores, calibration, predictions)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with params.yaml alone, which is the current one."""
+    shutil.copyfile(ROOT / "params.yaml", tmp_path / "params.yaml")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_every_preset_is_taken_by_every_stage(folder: Path) -> None:
+    assert presets.names() == ["report"]
+    for name in presets.names():
+        main([name])
+        for stage in STAGES:
+            params.load(stage.Params)
+
+
+def test_other_keys_and_comments_stay(folder: Path) -> None:
+    before = (folder / "params.yaml").read_text()
+    line = main(["report"])
+    assert line.startswith("presets: params.yaml has threshold, sam, ")
+    after = (folder / "params.yaml").read_text()
+    assert after.splitlines()[0] == before.splitlines()[0]
+    old, new = yaml.safe_load(before), yaml.safe_load(after)
+    keys = presets.read("report")
+    assert list(new) == list(old)
+    for key, value in old.items():
+        expected = keys.get(key, value)
+        assert new[key] == ({**value, **expected} if isinstance(value, dict) else expected)
+    main(["report"])
+    assert (folder / "params.yaml").read_text() == after
+
+
+def test_an_unknown_preset_is_refused() -> None:
+    with pytest.raises(UserError, match="there is no preset 'reprot'; there are report"):
+        presets.read("reprot")
+
+
+def test_the_report_to_the_letter(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RETRIEVAL_DEVICE", "cpu")
+    monkeypatch.setenv("RETRIEVAL_CACHE", str(folder / "cells"))
+    (folder / "rooms").mkdir()
+    shutil.copyfile(ROOT / "data/rooms/images/room-000.jpg", folder / "rooms/room-000.jpg")
+    main(["report"])
+    document: dict[str, Any] = yaml.safe_load((folder / "params.yaml").read_text())
+    document["images"], document["sam"]["points_per_side"] = "rooms", 5
+    document["threshold"] = 0.3
+    (folder / "params.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
+    masks.run(folder / "m", folder / "f.json", params.load(masks.Params))
+    embeddings.run(folder / "m", folder / "e", params.load(embeddings.Params))
+    scores.run(folder / "e", folder / "s", params.load(scores.Params))
+    predictions.run(folder / "m", folder / "s", folder / "t", folder / "p", read_predictions())
+    with Store(folder / "m") as made, Store(folder / "p") as found:
+        own, prediction = made.read("room-000"), found.read_predictions("room-000")
+    clip: CLIP = loading.load("tiny", "cpu")
+    pixels = images.read(Path("rooms/room-000.jpg"))
+    stack = unpack(own.masks, own.width)
+    for index, (name, prompts) in enumerate(document["classes"].items()):
+        (text,) = encoder.encode_texts(clip, [prompts[0]])
+        expected = np.zeros(stack.shape[1:], bool)
+        for mask, (x0, y0, x1, y1) in zip(stack, own.boxes, strict=True):
+            crop = as_clip_does(pixels[y0:y1, x0:x1], encoder.resolution(clip))
+            cosine = float((encoder.encode_images(clip, crop[None]) @ text)[0])
+            assert abs(cosine - 0.3) > 1e-3  # else the two might differ by rounding
+            if cosine > 0.3:
+                expected |= mask
+        np.testing.assert_array_equal(unpack(prediction.masks[index], own.width), expected, name)
+    assert prediction.masks.any()
+
+
+def read_predictions() -> predictions.Params:
+    return params.load(predictions.Params)
+
+
+def as_clip_does(pixels: Any, side: int) -> Any:
+    """Resize and centre crop, as in clip.clip._transform."""
+    from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
+
+    transform = Compose([Resize(side, interpolation=InterpolationMode.BICUBIC), CenterCrop(side)])
+    return np.array(transform(Image.fromarray(pixels)))
