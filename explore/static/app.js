@@ -20,7 +20,7 @@ const state = {
 };
 let regions, scored, best, truth;
 
-const viewer = new Viewer(onMask);
+const viewer = new Viewer(onMask, (mask) => masks.describe(mask, scored));
 const masks = new Masks(onMask);
 const chart = new Chart(setThreshold);
 const search = new Search(guard, linkTo);
@@ -251,6 +251,7 @@ function listen() {
   on("class", "change", () => {
     const name = $("class").value;
     chooseClass(name);
+    history.replaceState(null, "", linkTo(state.image)); // a reload keeps it
     if (name !== TEXT || state.settings.text.length) refresh(); else $("prompts").focus();
   });
   on("scoring", "change", () => { $("contrasting").hidden = $("scoring").value === "cosine"; });

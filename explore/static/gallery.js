@@ -32,6 +32,7 @@ export class Gallery {
     const round = (this.round = Symbol());
     this.curves.clear();
     this.measured = measured;
+    for (const [id, card] of this.cards) card.firstChild.href = this.linkTo(id);
     const wanted = this.part.map(({ id }) => id);
     for (let start = 0; start < wanted.length; start += CHUNK) {
       const images = wanted.slice(start, start + CHUNK);

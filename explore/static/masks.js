@@ -48,6 +48,13 @@ export class Masks {
     });
   }
 
+  describe(mask, scored) {
+    const cosines = scored.cosines[mask], best = Math.max(...cosines);
+    const prompt = scored.prompts[cosines.indexOf(best)];
+    return `score ${shown(this.column[mask], 3)} · ${pixels(this.regions.masks[mask].area)} px · ` +
+      `most like “${prompt}” ${shown(best, 3)}`;
+  }
+
   // scored: the server's answer for the image.
   show(mask, kept, scored) {
     this.buttons.forEach((button, each) => button.setAttribute("aria-pressed", each === mask && kept));

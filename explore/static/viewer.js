@@ -10,12 +10,14 @@ const word = (colour) => new Uint32Array(Uint8Array.from(colour).buffer)[0];
 
 export class Viewer {
   // onMask(mask, kept): pointed at, or chosen by a click (kept); -1 for none.
-  constructor(onMask) {
+  // describe(mask): in a few words.
+  constructor(onMask, describe) {
     this.onMask = onMask;
+    this.describe = describe;
     this.regions = null;
     const canvas = $("outline");
     canvas.addEventListener("pointermove", (event) => this.point(event, false));
-    canvas.addEventListener("pointerleave", () => onMask(-1, false));
+    canvas.addEventListener("pointerleave", () => { this.tip(null, ""); onMask(-1, false); });
     canvas.addEventListener("click", (event) => this.point(event, true));
   }
 
@@ -72,6 +74,7 @@ export class Viewer {
     if (x < 0 || y < 0 || x >= width || y >= height) return;
     const found = this.regions.masksAt(map[y * width + x]);
     if (!kept) {
+      this.tip(event, found.length ? this.describe(found[0]) : "");
       this.onMask(found.length ? found[0] : -1, false);
       return;
     }
@@ -80,6 +83,17 @@ export class Viewer {
     this.turn = here === this.last ? (this.turn + 1) % (found.length || 1) : 0;
     this.last = here;
     this.onMask(found.length ? found[this.turn] : -1, true);
+  }
+
+  // A line of text beside what is pointed at; none hides it.
+  tip(event, text) {
+    const tip = $("tip"), area = $("outline").getBoundingClientRect();
+    tip.hidden = !text;
+    if (!text) return;
+    tip.textContent = text;
+    const x = Math.min(event.clientX - area.left + 14, area.width - tip.offsetWidth);
+    const y = Math.min(event.clientY - area.top + 16, area.height - tip.offsetHeight);
+    tip.style.transform = `translate(${Math.max(0, x)}px, ${Math.max(0, y)}px)`;
   }
 
   // A line around a mask; -1 for none.
