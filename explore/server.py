@@ -134,6 +134,7 @@ def serve(workspace: Workspace, host: str, port: int) -> None:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))
+            listener.listen()  # whoever reads the address may call at once
         except OSError as error:
             reason = error.strerror or error
             raise UserError(

@@ -27,7 +27,11 @@ WIDE = "a/wide"
 HOSTILE = "<img src=x onerror=\"document.title='hacked'\"> &amp; #1?%2e%2e"
 SPARE = "b 2"  # shows neither class
 EMPTY = "empty"
-CLASSES = {"chair": ["a chair"], "table": ["a table", "a desk"], "<b>lamp</b>": ['"><script>a lamp']}
+CLASSES = {
+    "chair": ["a chair"],
+    "table": ["a table", "a desk"],
+    "<b>lamp</b>": ['"><script>a lamp'],
+}
 THRESHOLD = 0.5
 
 Floats = npt.NDArray[np.float32]
