@@ -66,6 +66,6 @@ export class Chart {
     this.dot.setAttribute("display", Number.isFinite(value) ? "inline" : "none");
     this.dot.setAttribute("cx", x);
     this.dot.setAttribute("cy", this.y(Number.isFinite(value) ? value : 0));
-    svg.setAttribute("aria-label", `IoU at every threshold; at ${shown(threshold, 3)} it is ${shown(value)}`);
+    svg.setAttribute("aria-label", `IoU at every threshold; at ${shown(threshold, 3)} it is ${shown(value, 3)}`);
   }
 }
