@@ -19,6 +19,7 @@ NAMES = (
     "agreement",
     "pipeline",
     "mask_store",
+    "explorer",
 )
 
 

@@ -93,6 +93,7 @@ class Workspace:
         truth = settings.ground_truth
         self._truth = ground_truth.pair(self.images, truth.folder, truth.pattern)
         self.pixels = lru_cache(maxsize=8)(self._pixels)
+        self._kept_spread = lru_cache(maxsize=32)(self._spread)
 
     def __enter__(self) -> Self:
         return self
@@ -159,9 +160,12 @@ class Workspace:
         _, height, width = self.columns(image)
         with self._lock:
             masks = self._store.array(image, "masks")
-        true = [self.true(image, name, height, width) for name in self.measured]
-        planes = np.concatenate([masks, np.array(true, np.uint8).reshape(-1, *masks.shape[1:])])
-        return regions.cut(planes, width)
+        if not self.measured:
+            return regions.cut(masks, width)
+        labels = self._labels(image, height, width)
+        ids = self.settings.ground_truth.labels
+        true = pack(ground_truth.class_planes(labels, self.measured, ids))
+        return regions.cut(np.concatenate([masks, true]), width)
 
     def true(self, image: str, name: str, height: int, width: int) -> Packed:
         """The pixels of a class in the ground truth, (H, W8) packed bits."""
@@ -189,6 +193,10 @@ class Workspace:
 
     def spread(self, settings: Settings) -> list[tuple[float, float]]:
         """The lowest and the highest score of each column, over a sample of all masks."""
+        return self._kept_spread(settings.model_dump_json())
+
+    def _spread(self, asked: str) -> list[tuple[float, float]]:
+        settings = Settings.model_validate_json(asked)
         step = max(1, len(self.vectors.ids) // SAMPLE)
         score = scores.of_masks(np.array(self.vectors.means[::step]), settings, self._rules).score
         if not len(score):

@@ -16,7 +16,7 @@ const lines = (text) => [...new Set(text.split("\n").map((line) => line.trim()).
 const start = await (await get("/api/workspace")).json();
 const state = {
   image: "", name: Object.keys(start.settings.classes)[0], settings: structuredClone(start.settings),
-  threshold: start.threshold ?? 0, show: "all", kept: -1, pointed: -1,
+  threshold: start.threshold, show: "all", kept: -1, pointed: -1,
 };
 let regions, scored, best, truth;
 
@@ -31,6 +31,8 @@ const names = () => Object.keys(state.settings.classes);
 const column = () => (state.name === TEXT ? names().length : names().indexOf(state.name));
 const measured = () => start.measured.includes(state.name);
 const inputs = () => document.querySelectorAll("input[name=show]");
+
+const middle = ([low, high]) => (low + high) / 2;
 
 function guard(promise) {
   return promise.then(() => { $("problem").hidden = true; }, (error) => {
@@ -58,6 +60,7 @@ async function open() {
     ]);
     if (image !== (new URLSearchParams(location.hash.slice(1)).get("image") ?? image)) return;
     [state.image, regions, scored] = [image, new Regions(buffer), answer];
+    state.threshold ??= middle(scored.spread[column()]);
     viewer.open(image, regions);
     masks.open(image, regions);
     gallery.choose(image);
@@ -178,9 +181,8 @@ async function apply() {
   }
   state.settings = settings;
   if (rescaled) { // scores of another kind: the old threshold means nothing among them
-    const [low, high] = scored.spread[column()];
-    const same = settings.scoring === start.settings.scoring && start.threshold !== null;
-    state.threshold = same ? start.threshold : (low + high) / 2;
+    const own = settings.scoring === start.settings.scoring ? start.threshold : null;
+    state.threshold = own ?? middle(scored.spread[column()]);
   }
   refresh();
   await measure();
@@ -206,6 +208,7 @@ async function reset() {
 
 async function copy() {
   const threshold = Number(state.threshold.toFixed(4));
+  setThreshold(threshold); // what is seen is what the line says
   const { line } = await post("/api/experiment", { settings: state.settings, threshold });
   $("line").textContent = line;
   $("line").hidden = false;
@@ -246,7 +249,8 @@ function listen() {
   on("tab-search", "click", () => { view("search"); $("query").focus(); });
   on("threshold", "input", () => setThreshold(Number($("threshold").value)));
   on("number", "input", () => {
-    if ($("number").checkValidity() && $("number").value !== "") setThreshold(Number($("number").value));
+    const value = $("number").valueAsNumber;
+    if (value >= -1 && value <= 1) setThreshold(value);
   });
   on("class", "change", () => {
     const name = $("class").value;

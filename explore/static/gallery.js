@@ -72,9 +72,10 @@ export class Gallery {
     $("cards").replaceChildren(...cards);
     $("more").hidden = this.listed.length <= this.limit;
     const total = this.part.length, ready = this.known.length;
-    const what = { all: "images", false: "images with false alarms", miss: "images with misses" };
+    const what = { all: "", false: " with false alarms", miss: " with misses" }[this.show];
+    const count = this.listed.length;
     $("ranked").textContent = ready < total ? `measured ${ready} of ${total} images …`
-      : `${this.listed.length} ${what[this.show]}`;
+      : `${count} ${count === 1 ? "image" : "images"}${what}`;
   }
 
   card(id, counts) {
