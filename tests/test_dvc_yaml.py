@@ -12,7 +12,17 @@ import yaml
 from retrieval import params
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("stages", "retrieval", "formats", "find", "demo", "benchmarks", "review", "explore", "tests")
+PACKAGES = (
+    "stages",
+    "retrieval",
+    "formats",
+    "find",
+    "demo",
+    "benchmarks",
+    "review",
+    "explore",
+    "tests",
+)
 STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 PARAMS: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
 
