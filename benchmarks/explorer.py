@@ -69,8 +69,9 @@ def table(path: Path) -> None:
                 rng.integers(0, 2**63, PER_IMAGE).astype(np.uint64),
                 np.zeros((PER_IMAGE, 4), np.int32),
                 np.ones(PER_IMAGE, np.int64),
-                *np.zeros((2, PER_IMAGE), np.float32),
-                np.zeros((PER_IMAGE, 2), np.float32),
+                predicted_iou=np.ones(PER_IMAGE, np.float32),
+                stability_score=np.ones(PER_IMAGE, np.float32),
+                points=np.zeros((PER_IMAGE, 2), np.float32),
             )
             yield embedding_table.rows_of(own, ["crop"], directions(rng, PER_IMAGE))
 

@@ -65,13 +65,16 @@ class Rules:
 
     Attributes:
         model: CLIP's name.
-        templates: each prompt is put into each, and their embeddings averaged; None: as it is.
-        average: a class's prompts are averaged, and not the best taken.
+        templates: each prompt is put into each, and their embeddings averaged.
+        prompts: of a class's prompts the "first" counts alone, or the "best", mask by mask, or
+            their "average".
+        quality: exponent of what SAM says of a mask, multiplied into its score; 0 is without.
     """
 
     model: str
-    templates: tuple[str, ...] | None
-    average: bool
+    templates: tuple[str, ...]
+    prompts: str
+    quality: float
 
 
 @dataclass(frozen=True)
@@ -102,11 +105,22 @@ def initial(classes: Mapping[str, tuple[str, ...]], scores: Mapping[str, Any]) -
 
 def rules(model: str, scores: Mapping[str, Any]) -> Rules:
     """What params.yaml says in its section `scores`."""
-    return Rules(model, scores.get("templates"), scores.get("prompts") == "average")
+    return Rules(
+        model,
+        templates=scores.get("templates", ("{}",)),
+        prompts=scores.get("prompts", "best"),
+        quality=scores.get("quality", 0.0),
+    )
 
 
-def of_masks(means: Floats, settings: Settings, own: Rules) -> Scored:
-    """The scores of N masks, (N, D), see `Vectors.means`.
+def of_masks(means: Floats, trust: Floats, settings: Settings, own: Rules) -> Scored:
+    """The scores of N masks.
+
+    Args:
+        means: (N, D), see `Vectors.means`.
+        trust: (N,), what SAM says of the masks, see `trust`.
+        settings: the page's.
+        own: those of params.yaml.
 
     Raises:
         UserError: a text is too long, or is new and the checkpoint cannot be had.
@@ -121,13 +135,20 @@ def of_masks(means: Floats, settings: Settings, own: Rules) -> Scored:
         score = contrast(similarity, others, settings.temperature)
     elif settings.scoring == "relevancy":
         score = relevancy(similarity, others, settings.temperature)
+    score = score * (trust ** np.float32(own.quality))[:, None]
     return Scored(score, prompts, _cosines(means, encoded(own, prompts)))
+
+
+def trust(predicted_iou: Floats, stability_score: Floats) -> Floats:
+    """The product of what SAM says of N masks, each cut to 0 to 1: (N,) float32."""
+    product: Floats = np.clip(predicted_iou, 0, 1) * np.clip(stability_score, 0, 1)
+    return product
 
 
 def _similarity(means: Floats, own: Rules, prompts: Sequence[str]) -> Floats:
     """Of N masks to one class, (N,)."""
-    vectors = encoded(own, tuple(prompts))
-    if own.average:
+    vectors = encoded(own, tuple(prompts[:1] if own.prompts == "first" else prompts))
+    if own.prompts == "average":
         vectors = mean_direction(vectors)[None]
     best: Floats = _cosines(means, vectors).max(axis=1)
     return best
@@ -141,11 +162,11 @@ def _cosines(means: Floats, vectors: Floats) -> Floats:
 @lru_cache(maxsize=1024)
 def encoded(own: Rules, prompts: tuple[str, ...]) -> Floats:
     """Prompts to (P, D) float32, each of length 1; torch is loaded for those that are new."""
+    filled = [each.replace("{}", prompt) for prompt in prompts for each in own.templates]
     with _encoding:
-        if own.templates is None:
-            return texts.embeddings(own.model, prompts)
-        filled = [each.replace("{}", prompt) for prompt in prompts for each in own.templates]
         vectors = texts.embeddings(own.model, filled)
+    if len(own.templates) == 1:
+        return vectors
     return np.stack([mean_direction(each) for each in np.split(vectors, len(prompts))])
 
 

@@ -168,13 +168,12 @@ async def _body(request: Request, kind: type[B]) -> B:
 def overview(workspace: Workspace) -> dict[str, Any]:
     """What the page has to know at its start."""
     settings, test = workspace.settings, workspace.test_part()
-    number = settings.threshold if not isinstance(settings.threshold, str) else None
     return {
         "images": [{"id": image, "test": image in test} for image in workspace.images],
         "measured": workspace.measured,
         "masks": len(workspace.vectors.ids),
-        "threshold": number,
-        "rule": None if number is not None else settings.threshold,
+        "thresholds": workspace.thresholds(),
+        "rule": settings.threshold if isinstance(settings.threshold, str) else None,
         "settings": workspace.start.model_dump(mode="json"),
         "scorings": scores.SCORINGS,
     }

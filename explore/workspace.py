@@ -4,6 +4,7 @@ A request names an image by its id, which is looked up among those that were fou
 made of what a request says.
 """
 
+import json
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ class Files:
 
     masks: Path = Path("data/masks.zarr")
     embeddings: Path = Path("data/embeddings.parquet")
+    thresholds: Path = Path("metrics/thresholds.json")
 
 
 class Params(params.Section):
@@ -74,7 +76,7 @@ class Workspace:
         Raises:
             UserError: a file is missing or damaged, or they do not fit each other.
         """
-        self.settings = settings
+        self.settings, self._files = settings, files
         self._paths = images.find(settings.images)
         self._store, self._lock = Store(files.masks), threading.Lock()
         missing = set(self._store.images()) - set(self._paths)
@@ -116,6 +118,29 @@ class Workspace:
         """The classes that there is ground truth of; none without any."""
         labels = self.settings.ground_truth.labels
         return [name for name in self.settings.classes if self._truth and name in labels]
+
+    def thresholds(self) -> dict[str, float]:
+        """The pipeline's threshold of each class, where it is a number that holds for all images.
+
+        `calibrated` and `common` stand in metrics/thresholds.json; other rules look at each image.
+        """
+        rule, classes = self.settings.threshold, self.settings.classes
+        if not isinstance(rule, str):
+            return dict.fromkeys(classes, rule)
+        if rule not in ("calibrated", "common"):
+            return {}
+        try:
+            document = json.loads(self._files.thresholds.read_text(encoding="utf-8"))
+            found = (
+                document["classes"]
+                if rule == "calibrated"
+                else dict.fromkeys(classes, document["common"])
+            )
+            return {name: float(found[name]) for name in classes if found.get(name) is not None}
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise UserError(
+                f"{self._files.thresholds} cannot be used ({error}): run `dvc repro`"
+            ) from None
 
     def test_part(self) -> set[str]:
         """The images that the pipeline's metrics are of."""
@@ -180,16 +205,16 @@ class Workspace:
 
     def scored(self, image: str, settings: Settings) -> Scored:
         """The scores of an image's masks, in the order in which the store has them."""
-        with self._lock:
-            ids = self._store.array(image, "ids")
-        rows = self.vectors.rows(image)
+        columns, _, _ = self.columns(image)
+        ids, rows = columns.ids, self.vectors.rows(image)
         own = self.vectors.ids[rows]
         order = np.argsort(own)
         if not np.array_equal(own[order], np.sort(ids)):
             raise UserError(f"masks and embeddings of image {image!r} differ: run `dvc repro`")
-        scored = scores.of_masks(np.array(self.vectors.means[rows]), settings, self._rules)
         places = order[np.searchsorted(own, ids, sorter=order)]
-        return Scored(scored.score[places], scored.prompts, scored.cosines[places])
+        means = np.array(self.vectors.means[rows])[places]
+        trust = scores.trust(columns.predicted_iou, columns.stability_score)
+        return scores.of_masks(means, trust, settings, self._rules)
 
     def spread(self, settings: Settings) -> list[tuple[float, float]]:
         """The lowest and the highest score of each column, over a sample of all masks."""
@@ -198,7 +223,8 @@ class Workspace:
     def _spread(self, asked: str) -> list[tuple[float, float]]:
         settings = Settings.model_validate_json(asked)
         step = max(1, len(self.vectors.ids) // SAMPLE)
-        score = scores.of_masks(np.array(self.vectors.means[::step]), settings, self._rules).score
+        means = np.array(self.vectors.means[::step])
+        score = scores.of_masks(means, np.ones(len(means), np.float32), settings, self._rules).score
         if not len(score):
             return [(0.0, 1.0)] * score.shape[1]
         ends = zip(score.min(axis=0).tolist(), score.max(axis=0).tolist(), strict=True)

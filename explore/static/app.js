@@ -16,7 +16,7 @@ const lines = (text) => [...new Set(text.split("\n").map((line) => line.trim()).
 const start = await (await get("/api/workspace")).json();
 const state = {
   image: "", name: Object.keys(start.settings.classes)[0], settings: structuredClone(start.settings),
-  threshold: start.threshold, show: "all", kept: -1, pointed: -1,
+  threshold: null, show: "all", kept: -1, pointed: -1,
 };
 let regions, scored, best, truth;
 
@@ -159,6 +159,8 @@ function showMask() {
 function chooseClass(name) {
   if (name !== TEXT && !names().includes(name)) return;
   state.name = name;
+  // The pipeline's own for the class, as long as scores are the pipeline's.
+  if (state.settings.scoring === start.settings.scoring) state.threshold = start.thresholds[name] ?? state.threshold;
   $("class").value = name;
   $("prompts").value = (name === TEXT ? state.settings.text : state.settings.classes[name]).join("\n");
   if (name !== TEXT || state.settings.text.length) guard(measure());
@@ -181,7 +183,7 @@ async function apply() {
   }
   state.settings = settings;
   if (rescaled) { // scores of another kind: the old threshold means nothing among them
-    const own = settings.scoring === start.settings.scoring ? start.threshold : null;
+    const own = settings.scoring === start.settings.scoring ? start.thresholds[state.name] : null;
     state.threshold = own ?? middle(scored.spread[column()]);
   }
   refresh();
@@ -198,7 +200,6 @@ function showSettings() {
 
 async function reset() {
   state.settings = structuredClone(start.settings);
-  state.threshold = start.threshold ?? state.threshold;
   if (state.name === TEXT) state.name = names()[0];
   showSettings();
   chooseClass(state.name);
@@ -238,7 +239,7 @@ function fill() {
   $("class").add(new Option("any text (no ground truth)", TEXT));
   for (const scoring of start.scorings) $("scoring").add(new Option(scoring, scoring));
   if (!start.images.some(({ test }) => !test)) $("part").value = "all";
-  const rule = start.rule ? `; the threshold is ${start.rule} in params.yaml, here it is a number` : "";
+  const rule = start.rule ? `; the pipeline's threshold: ${start.rule}` : "";
   $("summary").textContent =
     `${pixels(start.images.length)} images, ${pixels(start.masks)} masks${rule}`;
 }

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from explore.server import Params, overview
 from explore.workspace import Files, Workspace
 from retrieval import curves, params, score_table, scoring
 from retrieval.errors import UserError
@@ -50,7 +51,8 @@ def test_the_start_says_what_params_say(start: dict[str, Any]) -> None:
     assert [image["id"] for image in start["images"]] == sorted([WIDE, HOSTILE, SPARE, EMPTY])
     assert {image["id"] for image in start["images"] if not image["test"]} == {SPARE}
     assert start["settings"]["classes"] == site.CLASSES
-    assert (start["threshold"], start["measured"]) == (THRESHOLD, ["chair", "table"])
+    assert start["thresholds"] == dict.fromkeys(site.CLASSES, THRESHOLD)
+    assert (start["rule"], start["measured"]) == (None, ["chair", "table"])
 
 
 def test_scores_are_those_of_scores_parquet(
@@ -209,19 +211,27 @@ def test_the_line_looks_at_params_as_they_are_now(server: Server, start: dict[st
     assert (status, answer) == (200, {"line": "dvc exp run -S threshold=0.25"})
 
 
-def test_a_threshold_that_is_a_rule_is_named(inside: Site, tmp_path: Path) -> None:
-    from explore.server import Params, overview
-
-    path = tmp_path / "params.yaml"
-    path.write_text(Path("params.yaml").read_text().replace("threshold: 0.5", "threshold: otsu"))
-    with Workspace(Files(), params.load(Params, path)) as workspace:
+@pytest.mark.parametrize(
+    ("rule", "wanted"),
+    [
+        ("otsu", {}),
+        ("calibrated", {"chair": 0.2, "table": 0.3}),
+        ("common", dict.fromkeys(site.CLASSES, 0.25)),
+    ],
+)
+def test_a_threshold_that_is_a_rule_is_followed_where_it_is_one_number(
+    inside: Site, tmp_path: Path, rule: str, wanted: dict[str, float]
+) -> None:
+    path, known = tmp_path / "params.yaml", tmp_path / "thresholds.json"
+    path.write_text(Path("params.yaml").read_text().replace("threshold: 0.5", f"threshold: {rule}"))
+    calibrated = {"chair": 0.2, "table": 0.3, "<b>lamp</b>": None}
+    known.write_text(json.dumps({"common": 0.25, "classes": calibrated}))
+    with Workspace(Files(thresholds=known), params.load(Params, path)) as workspace:
         found = overview(workspace)
-    assert (found["threshold"], found["rule"]) == (None, "otsu")
+    assert (found["thresholds"], found["rule"]) == (wanted, rule)
 
 
 def test_masks_of_an_image_that_is_gone_are_refused(inside: Site, tmp_path: Path) -> None:
-    from explore.server import Params
-
     (tmp_path / "images").mkdir()
     (tmp_path / "images/other.png").write_bytes(
         (inside.folder / f"data/images/{EMPTY}.png").read_bytes()
