@@ -18,9 +18,9 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from explore import experiment, pictures, scores
+from explore.headers import Headers
 from explore.scores import Line, Settings
 from explore.workspace import Params, Workspace
 from retrieval import cli, params
@@ -33,17 +33,6 @@ LOOPBACK = "127.0.0.1"
 STATIC = Path(__file__).parent / "static"
 MOST = 200  # results of a search, images of one request for curves
 MAX_BODY = 1_000_000  # bytes
-
-HEADERS = {
-    "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-        "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "cross-origin-resource-policy": "same-origin",
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-    "cache-control": "no-store",
-}
 
 Ids = Annotated[tuple[str, ...], pydantic.Field(max_length=MOST)]
 Count = Annotated[int, pydantic.Field(ge=1, le=MOST)]
@@ -118,7 +107,7 @@ def application(workspace: Workspace, hosts: list[str]) -> Starlette:
             post("/api/experiment", ExperimentAsked, _experiment),
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
-        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=hosts), Middleware(_Headers)],
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=hosts), Middleware(Headers)],
         exception_handlers={UserError: _refused, HTTPException: _not_served},
     )
 
@@ -291,23 +280,3 @@ async def _refused(_: Request, error: Exception) -> Response:
 async def _not_served(_: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     return JSONResponse({"error": getattr(error, "detail", "")}, status)
-
-
-class _Headers:
-    """`HEADERS` on every answer that does not have its own."""
-
-    def __init__(self, inner: ASGIApp) -> None:
-        self._inner = inner
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                given = {key.lower() for key, _ in message["headers"]}
-                extra = [(key.encode(), value.encode()) for key, value in HEADERS.items()]
-                message["headers"] = [
-                    *message["headers"],
-                    *(pair for pair in extra if pair[0] not in given),
-                ]
-            await send(message)
-
-        await self._inner(scope, receive, send_with_headers)
