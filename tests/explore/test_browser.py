@@ -49,8 +49,16 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("screenshots", numbered=False)
 
 
+@pytest.fixture(scope="session")
+def warm(server: Server) -> Server:
+    """The server with torch loaded, which takes long on a busy machine."""
+    asked = {"text": "something not named before", "image": None, "mask": None, "count": 1}
+    assert server.post("/api/search", asked)[0] == 200
+    return server
+
+
 @pytest.fixture
-def page(browser: Browser, server: Server) -> Iterator[Page]:
+def page(browser: Browser, warm: Server) -> Iterator[Page]:
     """A page on the wide image; a test fails if the page has thrown or logged an error."""
     context = browser.new_context(viewport={"width": 1440, "height": 1000}, bypass_csp=False)
     context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -62,7 +70,7 @@ def page(browser: Browser, server: Server) -> Iterator[Page]:
     )
     found.on("dialog", lambda dialog: complaints.append(dialog.message))
     found.set_default_timeout(30_000)
-    visit(found, server, WIDE)
+    visit(found, warm, WIDE)
     yield found
     context.close()
     refused = "the server responded with a status of 400"  # tests of errors ask for those
@@ -269,7 +277,7 @@ def test_images_are_ranked_and_filtered(
         expect(names).to_have_text(sorted(wrong, key=lambda image: -wrong[image]))
         colours = pixels(page, "colours")
         assert (colours[..., 3] > 0).sum() == counts[WIDE][place]
-        assert np.abs(colours[colours[..., 3] > 0].astype(int) - only).max() <= 1
+        assert np.abs(colours[colours[..., 3] > 0].astype(int) - only).max(initial=0) <= 1
     page.get_by_label("everything").check()
     page.screenshot(path=pictures / "ranked.png")
     page.get_by_label("Part").select_option("calibration")
@@ -303,7 +311,7 @@ def test_classes_prompts_and_scorings_can_be_chosen(
     page.get_by_label("Contrast prompts").fill("a thing\na wall")
     page.get_by_label("Temperature").fill("0.1")
     page.get_by_role("button", name="Try").click()
-    expect(page.locator("#ranked")).to_have_text("4 images")
+    expect(page.get_by_role("button", name="Try")).to_be_enabled()
     contrast = {"scoring": "contrast", "contrast": ["a thing", "a wall"], "temperature": 0.1}
     set_threshold(page, 0.35)
     expect_iou(score_of(server, WIDE, 1, classes=changed, **contrast), 0.35)
@@ -413,7 +421,7 @@ def test_an_image_without_masks_can_be_opened(page: Page, server: Server) -> Non
 def test_what_the_server_refuses_is_said(page: Page) -> None:
     prompts_of(page).fill("chair " * 83)
     page.get_by_role("button", name="Try").click()
-    expect(page.get_by_role("alert")).to_contain_text("too long")
+    expect(page.get_by_role("alert")).to_contain_text("longer than the 77 tokens")
     prompts_of(page).fill("a chair")
     page.get_by_role("button", name="Try").click()
     expect(page.get_by_role("alert")).to_be_hidden()
