@@ -2,7 +2,7 @@
 
 import { shown } from "./figures.js";
 
-const LEFT = 30, RIGHT = 326, TOP = 10, BOTTOM = 148; // the slider below has the same ends
+const LEFT = 30, RIGHT = 326, TOP = 10, BOTTOM = 124; // the slider below has the same ends
 const svg = document.getElementById("chart");
 
 function element(name, attributes, text) {
