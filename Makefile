@@ -24,7 +24,11 @@ help:  ## this list
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-.venv/installed-dev: .venv/installed requirements-dev.txt requirements-s3.txt requirements-ray.txt
+.venv/installed-explore: .venv/installed requirements-explore.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-explore.txt
+	@touch $@
+
+.venv/installed-dev: .venv/installed requirements-dev.txt requirements-explore.txt requirements-s3.txt requirements-ray.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
@@ -58,6 +62,10 @@ check: .venv/installed-dev  ## format, lint, types and import rules
 format: .venv/installed-dev  ## rewrite the code in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+.PHONY: explore
+explore: .venv/installed-explore  ## look at images, masks and scores in a browser (ARGS="--port 8765")
+	@$(BIN)/python -m explore $(ARGS)
 
 .PHONY: review
 review: .venv/installed  ## what this working tree does to the results, against BASE (default main)

@@ -22,6 +22,7 @@ NAMES = (
     "mask_store",
     "scale",
     "cluster",
+    "explorer",
 )
 
 

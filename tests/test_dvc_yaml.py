@@ -21,6 +21,7 @@ PACKAGES = (
     "benchmarks",
     "review",
     "presets",
+    "explore",
     "tests",
 )
 STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]

@@ -12,7 +12,7 @@ import pytest
 from tests.builders import loaded_modules
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("retrieval", "stages", "formats", "find", "demo", "benchmarks", "review")
+PACKAGES = ("retrieval", "stages", "formats", "find", "demo", "benchmarks", "review", "explore")
 MODELS = {"torch", "torchvision", "clip", "segment_anything", "numba"}
 
 
@@ -49,6 +49,8 @@ def test_the_contracts_are_kept() -> None:
         ("stages/scores.py", "import formats.coco", "stages use retrieval"),
         ("formats/objects.py", "import stages.masks", "stages use retrieval"),
         ("formats/coco.py", "import pandas", "exports and imports load no model"),
+        ("formats/coco.py", "import explore.server", "stages use retrieval"),
+        ("explore/vectors.py", "import torch", "the explorer reads what stages made"),
     ],
 )
 def test_a_wrong_import_breaks_them(tmp_path: Path, file: str, line: str, contract: str) -> None:
@@ -90,3 +92,8 @@ def test_a_stage_with_a_model_reads_its_params_before_it_loads_one(name: str) ->
 def test_a_stage_after_the_threshold_loads_little(name: str, needless: set[str]) -> None:
     heavy = MODELS | {"pandas", "zarr", "cv2", "requests", "tqdm"}
     assert not loaded_modules(f"import stages.{name}") & (heavy | needless)
+
+
+def test_the_explorer_starts_without_a_model() -> None:
+    heavy = MODELS | {"pandas", "zarr", "requests"}
+    assert not loaded_modules("import explore.__main__") & heavy

@@ -1,0 +1,38 @@
+"""Look at the pipeline's images, masks and scores in a browser.
+
+python -m explore --port 8765
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from explore import server
+from explore.workspace import Files, Workspace
+from retrieval import cli, params
+
+
+def main(arguments: Sequence[str]) -> str:
+    """Serve until interrupted; the closing line."""
+    chosen = _parser().parse_args(arguments)
+    settings = params.load(server.Params)
+    with Workspace(Files(), settings) as workspace:
+        server.serve(workspace, chosen.host, chosen.port)
+    return "explore: stopped"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m explore",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--host", default=server.LOOPBACK, help="address to listen on (%(default)s)"
+    )
+    parser.add_argument("--port", type=int, default=8765, help="0 takes a free one (%(default)s)")
+    return parser
+
+
+if __name__ == "__main__":
+    cli.run_stage(lambda: main(sys.argv[1:]))

@@ -1,0 +1,315 @@
+// The page's state, and what follows from its changes.
+
+import { get, post } from "./api.js";
+import { Chart } from "./chart.js";
+import { at, iou, mean, meanSteps, pixels, shown, steps } from "./figures.js";
+import { Gallery } from "./gallery.js";
+import { Masks } from "./masks.js";
+import { Regions } from "./regions.js";
+import { Search } from "./search.js";
+import { Viewer } from "./viewer.js";
+
+const $ = (id) => document.getElementById(id);
+const TEXT = ""; // the class of a text that is none
+const lines = (text) => [...new Set(text.split("\n").map((line) => line.trim()).filter(Boolean))];
+
+const start = await (await get("/api/workspace")).json();
+const state = {
+  image: "", name: Object.keys(start.settings.classes)[0], settings: structuredClone(start.settings),
+  threshold: null, show: "all", kept: -1, pointed: -1,
+};
+let regions, scored, best, truth;
+
+const viewer = new Viewer(onMask, (mask) => masks.describe(mask, scored));
+const masks = new Masks(onMask);
+const chart = new Chart(setThreshold);
+const search = new Search(guard, linkTo);
+const gallery = new Gallery(start.images, onCurves);
+gallery.linkTo = (image) => linkTo(image);
+
+const names = () => Object.keys(state.settings.classes);
+const column = () => (state.name === TEXT ? names().length : names().indexOf(state.name));
+const measured = () => start.measured.includes(state.name);
+const inputs = () => document.querySelectorAll("input[name=show]");
+
+const middle = ([low, high]) => (low + high) / 2;
+
+function guard(promise) {
+  return promise.then(() => { $("problem").hidden = true; }, (error) => {
+    $("problem").textContent = error.message;
+    $("problem").hidden = false;
+  });
+}
+
+function linkTo(image, mask) {
+  const parts = { image, class: state.name };
+  if (mask !== undefined) parts.mask = mask;
+  return `#${new URLSearchParams(parts)}`;
+}
+
+// An image and its masks, from the address.
+async function open() {
+  const asked = new URLSearchParams(location.hash.slice(1));
+  const image = asked.get("image") ?? gallery.order[0];
+  if (asked.has("class") && asked.get("class") !== state.name) chooseClass(asked.get("class"));
+  view("images");
+  if (image !== state.image || !regions) {
+    const [buffer, answer] = await Promise.all([
+      get(`/api/image?${new URLSearchParams({ image })}`).then((found) => found.arrayBuffer()),
+      post("/api/scores", { image, settings: state.settings }),
+    ]);
+    if (image !== (new URLSearchParams(location.hash.slice(1)).get("image") ?? image)) return;
+    [state.image, regions, scored] = [image, new Regions(buffer), answer];
+    state.threshold ??= middle(scored.spread[column()]);
+    viewer.open(image, regions);
+    masks.open(image, regions);
+    gallery.choose(image);
+    $("image-title").textContent = image;
+  }
+  state.kept = regions.masks.findIndex(({ id }) => id === asked.get("mask"));
+  state.pointed = -1;
+  refresh();
+}
+
+// Everything of the image that follows from its scores.
+function refresh() {
+  const own = scored.scores.map((row) => row[column()]);
+  best = regions.best(own);
+  truth = measured() ? regions.truthOf(state.name) : null;
+  document.body.classList.toggle("unmeasured", !truth);
+  $("hit-name").textContent = truth ? "hit" : "predicted";
+  if (truth) viewer.paintTruth(truth, state.name);
+  masks.list(own);
+  drawChart(own);
+  draw();
+  showMask();
+}
+
+function drawChart(own) {
+  let [low, high] = scored.spread[column()];
+  low = Math.min(low, ...own);
+  high = Math.max(high, ...own);
+  const margin = (high - low) * 0.03 || 0.01;
+  [low, high] = [low - margin, high + margin];
+  Object.assign($("threshold"), { min: low, max: high });
+  $("threshold").value = state.threshold;
+  const curve = truth && regions.curve(best, truth);
+  chart.draw(curve?.true ? steps(curve) : [], truth ? meanSteps(gallery.known) : [], low, high);
+}
+
+// Everything that follows the threshold; it must be quick.
+function draw() {
+  const counts = regions.counts(best, truth, state.threshold);
+  viewer.paint(best, truth, state.threshold, state.show);
+  masks.mark(state.threshold);
+  const value = truth && counts.true ? iou(counts) : NaN;
+  chart.mark(state.threshold, value);
+  $("figure").textContent = !truth ? `${pixels(counts.predicted)} px`
+    : counts.true ? `IoU ${shown(value, 3)}` : `no ${state.name} here`;
+  $("hit-count").textContent = pixels(truth ? counts.hits : counts.predicted);
+  $("miss-count").textContent = pixels(counts.true - counts.hits);
+  $("false-count").textContent = pixels(counts.predicted - counts.hits);
+  if (document.activeElement !== $("number")) $("number").value = Number(state.threshold.toFixed(4));
+  $("threshold").setAttribute("aria-valuetext", `${shown(state.threshold, 3)}, ${$("figure").textContent}`);
+  drawMean();
+}
+
+function drawMean() {
+  const curves = gallery.known, part = $("part").value, total = gallery.part.length;
+  $("mean-name").textContent = `mean of ${part === "all" ? "all images" : `the ${part} part`}`;
+  const value = mean(curves, state.threshold), shows = curves.filter((curve) => curve.true).length;
+  $("mean").textContent = !truth ? "" : curves.length < total ? "measuring the other images …"
+    : `Mean IoU ${shown(value, 3)} over the ${shows} images that show ${state.name}`;
+}
+
+let ranking;
+function setThreshold(threshold) {
+  state.threshold = threshold;
+  $("threshold").value = threshold;
+  if (regions) draw();
+  clearTimeout(ranking); // the cards may wait until the slider rests
+  ranking = setTimeout(() => gallery.rank(state.threshold, state.show), 120);
+}
+
+function onCurves(last) {
+  gallery.rank(state.threshold, state.show);
+  if (!regions) return;
+  if (last) drawChart(scored.scores.map((row) => row[column()]));
+  draw();
+}
+
+function measure() {
+  return gallery.load(column(), structuredClone(state.settings), measured());
+}
+
+function onMask(mask, kept) {
+  if (kept) {
+    state.kept = state.kept === mask ? -1 : mask;
+    state.pointed = -1;
+  } else state.pointed = mask;
+  showMask();
+}
+
+function showMask() {
+  const mask = state.pointed >= 0 ? state.pointed : state.kept;
+  masks.show(mask, mask >= 0 && mask === state.kept, scored);
+  viewer.outline(mask);
+}
+
+function chooseClass(name) {
+  if (name !== TEXT && !names().includes(name)) return;
+  state.name = name;
+  // The pipeline's own for the class, as long as scores are the pipeline's.
+  if (state.settings.scoring === start.settings.scoring) state.threshold = start.thresholds[name] ?? state.threshold;
+  $("class").value = name;
+  $("prompts").value = (name === TEXT ? state.settings.text : state.settings.classes[name]).join("\n");
+  if (name !== TEXT || state.settings.text.length) guard(measure());
+}
+
+// Take over what the fields say, if the server can.
+async function apply() {
+  const settings = structuredClone(state.settings), prompts = lines($("prompts").value);
+  if (!prompts.length) throw new Error("prompts: write at least one, such as “a red chair”");
+  if (state.name === TEXT) settings.text = prompts; else settings.classes[state.name] = prompts;
+  settings.scoring = $("scoring").value;
+  settings.contrast = lines($("contrast").value);
+  settings.temperature = Number($("temperature").value);
+  const rescaled = settings.scoring !== state.settings.scoring;
+  $("apply").disabled = true;
+  try {
+    scored = await post("/api/scores", { image: state.image, settings });
+  } finally {
+    $("apply").disabled = false;
+  }
+  state.settings = settings;
+  if (rescaled) { // scores of another kind: the old threshold means nothing among them
+    const own = settings.scoring === start.settings.scoring ? start.thresholds[state.name] : null;
+    state.threshold = own ?? middle(scored.spread[column()]);
+  }
+  refresh();
+  await measure();
+}
+
+function showSettings() {
+  const { scoring, contrast, temperature } = state.settings;
+  $("scoring").value = scoring;
+  $("contrast").value = contrast.join("\n");
+  $("temperature").value = temperature;
+  $("contrasting").hidden = scoring === "cosine";
+}
+
+async function reset() {
+  state.settings = structuredClone(start.settings);
+  if (state.name === TEXT) state.name = names()[0];
+  showSettings();
+  chooseClass(state.name);
+  scored = await post("/api/scores", { image: state.image, settings: state.settings });
+  refresh();
+}
+
+async function copy() {
+  const threshold = Number(state.threshold.toFixed(4));
+  setThreshold(threshold); // what is seen is what the line says
+  const { line } = await post("/api/experiment", { settings: state.settings, threshold });
+  $("line").textContent = line;
+  $("line").hidden = false;
+  try {
+    await navigator.clipboard.writeText(line);
+    $("copy").textContent = "Copied";
+  } catch { // not allowed: the line can be selected
+    getSelection().selectAllChildren($("line"));
+  }
+  setTimeout(() => { $("copy").textContent = "Copy as experiment"; }, 2000);
+}
+
+function view(name) {
+  for (const each of ["images", "search"]) {
+    $(`${each}-view`).hidden = each !== name;
+    $(`tab-${each}`).setAttribute("aria-pressed", each === name);
+  }
+}
+
+function step(by) {
+  const image = gallery.neighbour(state.image, by);
+  if (image !== undefined) location.hash = linkTo(image);
+}
+
+function fill() {
+  for (const name of names()) $("class").add(new Option(name, name));
+  $("class").add(new Option("any text (no ground truth)", TEXT));
+  for (const scoring of start.scorings) $("scoring").add(new Option(scoring, scoring));
+  if (!start.images.some(({ test }) => !test)) $("part").value = "all";
+  const rule = start.rule ? `; the pipeline's threshold: ${start.rule}` : "";
+  $("summary").textContent =
+    `${pixels(start.images.length)} images, ${pixels(start.masks)} masks${rule}`;
+}
+
+function listen() {
+  const on = (id, event, handler) => $(id).addEventListener(event, handler);
+  on("tab-images", "click", () => view("images"));
+  on("tab-search", "click", () => { view("search"); $("query").focus(); });
+  on("threshold", "input", () => setThreshold(Number($("threshold").value)));
+  on("number", "input", () => {
+    const value = $("number").valueAsNumber;
+    if (value >= -1 && value <= 1) setThreshold(value);
+  });
+  on("class", "change", () => {
+    const name = $("class").value;
+    chooseClass(name);
+    history.replaceState(null, "", linkTo(state.image)); // a reload keeps it
+    if (name !== TEXT || state.settings.text.length) refresh(); else $("prompts").focus();
+  });
+  on("scoring", "change", () => { $("contrasting").hidden = $("scoring").value === "cosine"; });
+  on("apply", "click", () => guard(apply()));
+  on("reset", "click", () => guard(reset()));
+  for (const id of ["prompts", "contrast"]) {
+    on(id, "keydown", (event) => {
+      if (event.key !== "Enter" || event.shiftKey) return;
+      event.preventDefault();
+      guard(apply());
+    });
+  }
+  for (const id of ["order", "part"]) {
+    on(id, "change", () => {
+      gallery.rank(state.threshold, state.show);
+      if (id === "part") guard(measure());
+    });
+  }
+  for (const input of inputs()) {
+    input.addEventListener("change", () => {
+      state.show = input.value;
+      draw();
+      gallery.rank(state.threshold, state.show);
+    });
+  }
+  on("copy", "click", () => guard(copy()));
+  on("similar", "click", () => {
+    const mask = state.kept >= 0 ? state.kept : masks.shownMask;
+    view("search");
+    search.like(state.image, regions.masks[mask].id);
+  });
+  on("previous", "click", () => step(-1));
+  on("next", "click", () => step(1));
+  on("outline", "keydown", (event) => {
+    const by = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 }[event.key];
+    if (!by) return;
+    event.preventDefault();
+    state.kept = masks.neighbour(state.kept, by);
+    state.pointed = -1;
+    showMask();
+  });
+  addEventListener("keydown", (event) => {
+    if (event.target.matches("input, textarea, select")) return;
+    if (event.key === "[") step(-1);
+    else if (event.key === "]") step(1);
+    else if (event.key === "Escape") { state.kept = state.pointed = -1; showMask(); }
+  });
+  addEventListener("hashchange", () => guard(open()));
+}
+
+fill();
+showSettings();
+listen();
+chooseClass(state.name);
+gallery.rank(state.threshold, state.show);
+await guard(open());

@@ -1,0 +1,129 @@
+// All images, ranked by how well they come out at the threshold.
+
+import { picture, post } from "./api.js";
+import { at, iou, pixels, shown } from "./figures.js";
+
+const $ = (id) => document.getElementById(id);
+const PAGE = 48, CHUNK = 12;
+
+export class Gallery {
+  constructor(images, onCurves) {
+    this.images = images;
+    this.onCurves = onCurves;
+    this.curves = new Map();
+    this.cards = new Map();
+    this.limit = PAGE;
+    this.order = images.map(({ id }) => id);
+    $("more").addEventListener("click", () => { this.limit += PAGE; this.render(); });
+  }
+
+  get part() {
+    const part = $("part").value;
+    return this.images.filter(({ test }) => part === "all" || test === (part === "test"));
+  }
+
+  // The curves of the part's images that are known.
+  get known() {
+    return this.part.map(({ id }) => this.curves.get(id)).filter(Boolean);
+  }
+
+  // Fetch the curves of one column of the scores, some images at a time.
+  async load(column, settings, measured) {
+    const round = (this.round = Symbol());
+    this.curves.clear();
+    this.measured = measured;
+    for (const [id, card] of this.cards) card.firstChild.href = this.linkTo(id);
+    const wanted = this.part.map(({ id }) => id);
+    for (let start = 0; start < wanted.length; start += CHUNK) {
+      const images = wanted.slice(start, start + CHUNK);
+      const found = await post("/api/curves", { images, column, settings });
+      if (round !== this.round) return;
+      for (const curve of found) this.curves.set(curve.image, curve);
+      this.onCurves(start + CHUNK >= wanted.length);
+    }
+  }
+
+  // What is wrong in an image: the greater, the worse; null: not to be listed.
+  badness(counts, show) {
+    const misses = counts.true - counts.hits, alarms = counts.predicted - counts.hits;
+    if (!this.measured) return -counts.predicted;
+    if (show === "false") return alarms || null;
+    if (show === "miss") return misses || null;
+    const value = iou(counts);
+    // Nothing there and nothing found is the best that can be.
+    return Number.isNaN(value) ? -2 : 1 - value + (alarms + misses) * 1e-12;
+  }
+
+  rank(threshold, show) {
+    [this.threshold, this.show] = [threshold, show];
+    const listed = this.part.map(({ id }) => {
+      const curve = this.curves.get(id), counts = curve && at(curve, threshold);
+      return { id, counts, bad: counts ? this.badness(counts, show) : show === "all" ? -3 : null };
+    }).filter(({ bad }) => bad !== null);
+    const direction = { worst: -1, best: 1, name: 0 }[$("order").value];
+    listed.sort((a, b) => direction * (a.bad - b.bad));
+    this.order = listed.map(({ id }) => id);
+    this.listed = listed;
+    this.render();
+  }
+
+  render() {
+    const cards = this.listed.slice(0, this.limit).map(({ id, counts }) => this.card(id, counts));
+    $("cards").replaceChildren(...cards);
+    $("more").hidden = this.listed.length <= this.limit;
+    const total = this.part.length, ready = this.known.length;
+    const what = { all: "", false: " with false alarms", miss: " with misses" }[this.show];
+    const count = this.listed.length;
+    $("ranked").textContent = ready < total ? `measured ${ready} of ${total} images …`
+      : `${count} ${count === 1 ? "image" : "images"}${what}`;
+  }
+
+  card(id, counts) {
+    let card = this.cards.get(id);
+    if (!card) {
+      card = document.createElement("li");
+      const link = Object.assign(document.createElement("a"), { className: "card" });
+      const thumbnail = Object.assign(document.createElement("img"), { loading: "lazy", alt: "" });
+      thumbnail.src = picture("thumbnail", id);
+      const share = Object.assign(document.createElement("div"), { className: "share" });
+      share.append(...["hit", "miss", "false"].map((name) =>
+        Object.assign(document.createElement("i"), { className: name })));
+      const text = Object.assign(document.createElement("div"), { className: "text" });
+      text.append(
+        Object.assign(document.createElement("span"), { className: "name", textContent: id, title: id }),
+        Object.assign(document.createElement("span"), { className: "figure" }));
+      link.append(thumbnail, share, text);
+      card.append(link);
+      this.cards.set(id, card);
+    }
+    card.firstChild.href = this.linkTo(id);
+    card.firstChild.toggleAttribute("aria-current", id === this.current);
+    this.label(card, counts);
+    return card;
+  }
+
+  label(card, counts) {
+    const figure = card.querySelector(".figure"), parts = card.querySelectorAll(".share i");
+    const misses = counts ? counts.true - counts.hits : 0;
+    const alarms = counts ? counts.predicted - counts.hits : 0;
+    const all = counts ? counts.predicted + misses : 0;
+    const widths = this.measured ? [counts?.hits, misses, alarms] : [counts?.predicted, 0, 0];
+    parts.forEach((part, place) => { part.style.width = all ? `${100 * widths[place] / all}%` : "0"; });
+    if (!counts) figure.textContent = "…";
+    else if (!this.measured) figure.textContent = `${pixels(counts.predicted)} px`;
+    else if (this.show === "false") figure.textContent = `${pixels(alarms)} px`;
+    else if (this.show === "miss") figure.textContent = `${pixels(misses)} px`;
+    else figure.textContent = counts.true ? `IoU ${shown(iou(counts))}` : alarms ? "false alarm" : "none";
+  }
+
+  choose(id) {
+    this.current = id;
+    for (const [image, card] of this.cards) card.firstChild.toggleAttribute("aria-current", image === id);
+  }
+
+  // The image before or after in the ranking.
+  neighbour(id, by) {
+    const place = this.order.indexOf(id);
+    return this.order[place < 0 ? 0 : place + by];
+  }
+}

@@ -1,0 +1,279 @@
+"""What the explorer shows: the pipeline's files, read only, by image and mask id.
+
+A request names an image by its id, which is looked up among those that were found: no path is ever
+made of what a request says.
+"""
+
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated, Any, Self
+
+import numpy as np
+import pydantic
+
+from explore import pictures, regions, scores, vectors
+from explore.pictures import Pixels
+from explore.scores import Scored, Settings
+from retrieval import curves, ground_truth, images, params, splits, tables
+from retrieval.errors import UserError
+from retrieval.ground_truth import GroundTruth
+from retrieval.mask_store import Store
+from retrieval.masks import MaskColumns, Packed, pack, unpack
+
+SAMPLE = 20_000
+"""Masks, of all images, that tell over which range scores spread."""
+
+Prompts = Annotated[tuple[params.Text, ...], pydantic.Field(min_length=1)]
+
+
+@dataclass(frozen=True)
+class Files:
+    """What the pipeline made."""
+
+    masks: Path = Path("data/masks.zarr")
+    embeddings: Path = Path("data/embeddings.parquet")
+    thresholds: Path = Path("metrics/thresholds.json")
+
+
+class Params(params.Section):
+    """What params.yaml says; a `threshold` that is the name of a rule the page cannot follow."""
+
+    threshold: float | str
+    images: params.Folder
+    max_pixels: int
+    scores: dict[str, Any]
+    classes: Annotated[dict[params.Text, Prompts], pydantic.Field(min_length=1)]
+    ground_truth: GroundTruth
+    calibration: splits.Patterns
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A mask that a search found."""
+
+    image: str
+    mask_id: int
+    similarity: float
+
+
+class Workspace:
+    """The pipeline's images, masks, embeddings and ground truth.
+
+    Attributes:
+        settings: what params.yaml says.
+        start: the page's settings to begin with: params.yaml's.
+        vectors: all masks' embeddings.
+    """
+
+    def __init__(self, files: Files, settings: Params) -> None:
+        """Look up what there is, and fold the embeddings if they are new.
+
+        Raises:
+            UserError: a file is missing or damaged, or they do not fit each other.
+        """
+        self.settings, self._files = settings, files
+        self._paths = images.find(settings.images)
+        self._store, self._lock = Store(files.masks), threading.Lock()
+        missing = set(self._store.images()) - set(self._paths)
+        if missing:
+            raise UserError(f"{settings.images} has no image {min(missing)!r}: run `dvc repro`")
+        clip, views = _origin(files.embeddings)
+        weights = settings.scores.get("view_weights", {})
+        if set(weights) != set(views):
+            raise UserError(
+                f"scores.view_weights names {', '.join(weights) or 'no view'}; it must name the "
+                f"views that were embedded: {', '.join(views)}"
+            )
+        self.vectors = vectors.load(files.embeddings, views, [weights[view] for view in views])
+        self.start = scores.initial(settings.classes, settings.scores)
+        self._rules = scores.rules(clip, settings.scores)
+        truth = settings.ground_truth
+        self._truth = ground_truth.pair(self.images, truth.folder, truth.pattern)
+        self.pixels = lru_cache(maxsize=8)(self._pixels)
+        self._kept_spread = lru_cache(maxsize=32)(self._spread)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._store.close()
+
+    @property
+    def images(self) -> list[str]:
+        """The ids of all images that went through the pipeline, sorted."""
+        return self._store.images()
+
+    @property
+    def measured(self) -> list[str]:
+        """The classes that there is ground truth of; none without any."""
+        labels = self.settings.ground_truth.labels
+        return [name for name in self.settings.classes if self._truth and name in labels]
+
+    def thresholds(self) -> dict[str, float]:
+        """The pipeline's threshold of each class, where it is a number that holds for all images.
+
+        `calibrated` and `common` stand in metrics/thresholds.json; other rules look at each image.
+        """
+        rule, classes = self.settings.threshold, self.settings.classes
+        if not isinstance(rule, str):
+            return dict.fromkeys(classes, rule)
+        if rule not in ("calibrated", "common"):
+            return {}
+        try:
+            document = json.loads(self._files.thresholds.read_text(encoding="utf-8"))
+            found = (
+                document["classes"]
+                if rule == "calibrated"
+                else dict.fromkeys(classes, document["common"])
+            )
+            return {name: float(found[name]) for name in classes if found.get(name) is not None}
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise UserError(
+                f"{self._files.thresholds} cannot be used ({error}): run `dvc repro`"
+            ) from None
+
+    def test_part(self) -> set[str]:
+        """The images that the pipeline's metrics are of."""
+        return set(splits.test_part(self.images, self.settings.calibration))
+
+    def path(self, image: str) -> Path:
+        """An image's file.
+
+        Raises:
+            UserError: there is no such image.
+        """
+        if image not in self._paths:
+            raise UserError(f"there is no image {image!r}")
+        return self._paths[image]
+
+    def _pixels(self, image: str) -> Pixels:
+        return images.read(self.path(image), self.settings.max_pixels)
+
+    def columns(self, image: str) -> tuple[MaskColumns, int, int]:
+        """What is known of an image's masks besides their pixels, and H and W."""
+        with self._lock:
+            size = self._store.attributes(image)
+            return self._store.columns(image), size["height"], size["width"]
+
+    def crop(self, image: str, mask_id: int) -> bytes:
+        """A picture of a mask, as a JPEG file.
+
+        Raises:
+            UserError: there is no such mask.
+        """
+        columns, _, width = self.columns(image)
+        (rows,) = np.nonzero(columns.ids == np.uint64(mask_id))
+        if not len(rows):
+            raise UserError(f"image {image!r} has no mask {mask_id}")
+        with self._lock:
+            mask = self._store.array(image, "masks")[rows[0]]
+        x0, y0, x1, y1 = columns.boxes[rows[0]].tolist()
+        return pictures.crop(self.pixels(image), unpack(mask, width), (x0, y0, x1, y1))
+
+    def regions(self, image: str) -> regions.Regions:
+        """The image cut up by its masks and then by the `measured` classes, in this order."""
+        _, height, width = self.columns(image)
+        with self._lock:
+            masks = self._store.array(image, "masks")
+        if not self.measured:
+            return regions.cut(masks, width)
+        labels = self._labels(image, height, width)
+        ids = self.settings.ground_truth.labels
+        true = pack(ground_truth.class_planes(labels, self.measured, ids))
+        return regions.cut(np.concatenate([masks, true]), width)
+
+    def true(self, image: str, name: str, height: int, width: int) -> Packed:
+        """The pixels of a class in the ground truth, (H, W8) packed bits."""
+        labels = self._labels(image, height, width)
+        return pack(ground_truth.class_mask(labels, self.settings.ground_truth.labels[name]))
+
+    def _labels(self, image: str, height: int, width: int) -> ground_truth.Labels:
+        path = self._truth[image]
+        labels = ground_truth.read_labels(path, self.settings.ground_truth.palette)
+        ground_truth.expect_shape(labels, height, width, path, image)
+        return labels
+
+    def scored(self, image: str, settings: Settings) -> Scored:
+        """The scores of an image's masks, in the order in which the store has them."""
+        columns, _, _ = self.columns(image)
+        ids, rows = columns.ids, self.vectors.rows(image)
+        own = self.vectors.ids[rows]
+        order = np.argsort(own)
+        if not np.array_equal(own[order], np.sort(ids)):
+            raise UserError(f"masks and embeddings of image {image!r} differ: run `dvc repro`")
+        places = order[np.searchsorted(own, ids, sorter=order)]
+        means = np.array(self.vectors.means[rows])[places]
+        trust = scores.trust(columns.predicted_iou, columns.stability_score)
+        return scores.of_masks(means, trust, settings, self._rules)
+
+    def spread(self, settings: Settings) -> list[tuple[float, float]]:
+        """The lowest and the highest score of each column, over a sample of all masks."""
+        return self._kept_spread(settings.model_dump_json())
+
+    def _spread(self, asked: str) -> list[tuple[float, float]]:
+        settings = Settings.model_validate_json(asked)
+        step = max(1, len(self.vectors.ids) // SAMPLE)
+        means = np.array(self.vectors.means[::step])
+        score = scores.of_masks(means, np.ones(len(means), np.float32), settings, self._rules).score
+        if not len(score):
+            return [(0.0, 1.0)] * score.shape[1]
+        ends = zip(score.min(axis=0).tolist(), score.max(axis=0).tolist(), strict=True)
+        return list(ends)
+
+    def curve(self, image: str, column: int, settings: Settings) -> curves.ImageCurve:
+        """What every threshold would give in an image.
+
+        Args:
+            image: its id.
+            column: of the scores, see `Settings.columns`.
+            settings: how scores are made.
+        """
+        score = self.scored(image, settings).score[:, column]
+        with self._lock:
+            masks = self._store.array(image, "masks")
+            width = self._store.attributes(image)["width"]
+        names = list(settings.classes)
+        name = names[column] if column < len(names) else None
+        true = np.zeros(masks.shape[1:], np.uint8)
+        if name in self.measured:
+            true = self.true(image, str(name), masks.shape[1], width)
+        return curves.image_curve(masks, score, true)
+
+    def like_text(self, text: str, count: int) -> list[Hit]:
+        """The masks of all images that are most similar to a text, from the most similar on."""
+        (vector,) = scores.encoded(self._rules, (text,))
+        return self._hits(self.vectors.like_text(vector, count))
+
+    def like_mask(self, image: str, mask_id: int, count: int) -> list[Hit]:
+        """The masks that are most similar to a mask, which itself comes first.
+
+        Raises:
+            UserError: there is no such mask.
+        """
+        rows = self.vectors.rows(image)
+        (places,) = np.nonzero(self.vectors.ids[rows] == np.uint64(mask_id))
+        if not len(places):
+            raise UserError(f"image {image!r} has no mask {mask_id}")
+        return self._hits(self.vectors.like_mask(rows.start + int(places[0]), count))
+
+    def _hits(self, found: Sequence[tuple[int, float]]) -> list[Hit]:
+        return [Hit(*self.vectors.name(row), similarity) for row, similarity in found]
+
+
+def _origin(embeddings: Path) -> tuple[str, tuple[str, ...]]:
+    """CLIP's name and the views behind the embeddings."""
+    metadata: Mapping[str, Any] = tables.read_metadata(embeddings)
+    try:
+        return metadata["clip"]["model"], tuple(metadata["clip"]["views"])
+    except (KeyError, TypeError):
+        raise UserError(f"{embeddings} does not say how it was made: run `dvc repro`") from None
