@@ -19,7 +19,7 @@ import pydantic
 from explore import pictures, regions, scores, vectors
 from explore.pictures import Pixels
 from explore.scores import Scored, Settings
-from retrieval import curves, ground_truth, images, params, splits, tables
+from retrieval import curves, ground_truth, images, params, sources, splits, tables
 from retrieval.errors import UserError
 from retrieval.ground_truth import GroundTruth
 from retrieval.mask_store import Store
@@ -146,7 +146,7 @@ class Workspace:
         """The images that the pipeline's metrics are of."""
         return set(splits.test_part(self.images, self.settings.calibration))
 
-    def path(self, image: str) -> Path:
+    def path(self, image: str) -> sources.File:
         """An image's file.
 
         Raises:
