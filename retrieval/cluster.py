@@ -170,7 +170,7 @@ class _Mapping:
                 complete, setbacks = False, setbacks + 1 if len(waiting) == before else 0
                 self._expect_progress(setbacks, error)
             if complete:
-                tries.update(waiting if alone else ())
+                tries.update(list(waiting) if alone else ())
                 alone = True
                 self._tell_lost(waiting, tries)
                 for image in [image for image in waiting if tries[image] == TRIES]:
