@@ -10,6 +10,7 @@ lost with it are sent again, each alone, and one that was lost alone `TRIES` tim
 """
 
 import contextlib
+import gc
 import importlib.util
 import logging
 import os
@@ -21,7 +22,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
 from retrieval import cache, cli, locks, per_image, sources
 from retrieval.cells import Cells
@@ -171,7 +171,7 @@ class _Mapping:
                 complete, setbacks = False, setbacks + 1 if len(waiting) == before else 0
                 self._expect_progress(setbacks, error)
             if complete:
-                tries.update(waiting if alone else ())
+                tries.update(list(waiting) if alone else ())
                 alone = True
                 self._tell_lost(waiting, tries)
                 for image in [image for image in waiting if tries[image] == TRIES]:
@@ -181,20 +181,22 @@ class _Mapping:
     def _round(self, images: Sequence[str], known: Any, alone: bool) -> Iterator[Answer]:
         """Send all images once; those that are lost with their process have no answer."""
         self._begun.clear()
+        gc.collect()  # actors of the last round live as long as something refers to them: errors do
         each = _resources(self._ray, int(self._environment["OMP_NUM_THREADS"]))
         actors = _actors(self._ray, each)
         size = 1 if alone else min(BLOCK, max(1, len(images) // (actors * BLOCKS_PER_ACTOR)))
-        blocks = [self._block(images[at : at + size]) for at in range(0, len(images), size)]
+        blocks = -(-len(images) // size)
         pool = self._ray.data.ActorPoolStrategy(
             min_size=1,
-            initial_size=min(actors, len(blocks)),
+            initial_size=min(actors, blocks),
             max_tasks_in_flight_per_actor=1 if alone else 2,
         )
         _set_up(self._ray)
         with warnings.catch_warnings():
             # There is no other way to set `max_task_retries` yet.
             warnings.filterwarnings("ignore", ".*ray_remote_args.* is deprecated")
-            rows = self._ray.data.from_arrow(blocks).map_batches(
+            items = self._ray.data.from_items(self._items(images), override_num_blocks=blocks)
+            rows = items.map_batches(
                 Worker,
                 fn_constructor_args=(self._make, known, str(Path.cwd()), self._kind, self._threads),
                 batch_size=None,
@@ -208,9 +210,8 @@ class _Mapping:
             for row in batch.to_pylist():
                 yield from self._answer(row)
 
-    def _block(self, images: Sequence[str]) -> pa.Table:
-        files = [pickle.dumps(self._paths.get(image)) for image in images]
-        return pa.table({"image": pa.array(images), "file": pa.array(files, pa.binary())})
+    def _items(self, images: Sequence[str]) -> list[dict[str, Any]]:
+        return [{"image": image, "file": pickle.dumps(self._paths.get(image))} for image in images]
 
     def _answer(self, row: Mapping[str, Any]) -> Iterator[Answer]:
         if row["what"] == BEGUN:
