@@ -12,7 +12,9 @@ import pytest
 from tests.builders import loaded_modules
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("retrieval", "stages", "formats", "find", "demo", "benchmarks", "review", "explore")
+PACKAGES = (
+    "retrieval", "stages", "formats", "find", "demo", "benchmarks", "review", "explore", "presets",
+)  # fmt: skip
 MODELS = {"torch", "torchvision", "clip", "segment_anything", "numba"}
 
 

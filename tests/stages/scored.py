@@ -22,6 +22,10 @@ WORDS = {"a chair": 0, "a lamp": 1, "a unicorn": 2, "a chair with legs": 3}
 SIZES = {"a": (24, 40), "b": (30, 31), "cal-1": (24, 40), "cal-2": (33, 20)}
 CALIBRATION = ("cal-*",)
 VIEWS = ("crop",)
+SCORING = {
+    "view_weights": {"crop": 1.0}, "templates": ["{}"], "prompts": "best", "scoring": "cosine",
+    "contrast": [], "temperature": 1.0, "quality": 0.0,
+}  # fmt: skip
 
 
 class Project:
@@ -48,7 +52,7 @@ class Project:
         mask_store.write(self.masks, [self.groups[image] for image in order])
         clip = {
             "model": "tiny", "sha256": checkpoints.find("clip", "tiny").sha256, "views": VIEWS,
-            "crop_padding": 0.1, "crop_shape": "pad",
+            "crop_padding": 0.1, "crop_shape": "pad", "mirrored": False, "clahe": 0.0,
         }  # fmt: skip
         rows = [embedding_table.rows_of(self.groups[i], VIEWS, vectors[i]) for i in SIZES]
         embedding_table.write(self.embeddings, rows, 4, {"clip": clip})
@@ -56,10 +60,10 @@ class Project:
         classes = [np.stack([eye[WORDS[p]] for p in prompts]) for prompts in PROMPTS.values()]
         self.similarity = {i: mask_similarity(v, [1.0], classes) for i, v in vectors.items()}
         self.vectors = vectors
-        metadata = {"clip": clip, "view_weights": {"crop": 1.0}, "prompts": PROMPTS}
+        metadata = {"clip": clip, "scores": SCORING, "prompts": PROMPTS}
         own = [
-            score_table.rows_of(i, self.groups[i].ids, list(LABELS), self.similarity[i])
-            for i in SIZES
+            score_table.rows_of(i, self.groups[i].ids, list(LABELS), found, found)
+            for i, found in self.similarity.items()
         ]
         score_table.write(self.scores, own, list(LABELS), metadata)
         monkeypatch.setenv("RETRIEVAL_CACHE", str(folder / "cache"))

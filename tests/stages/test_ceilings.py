@@ -11,6 +11,7 @@ from retrieval.clip import work
 from retrieval.errors import UserError
 from retrieval.masks import pack
 from stages import ceilings
+from tests.builders import NEUTRAL
 from tests.stages.scored import CALIBRATION, Project
 
 
@@ -25,6 +26,7 @@ def run(project: Project, **changes: Any) -> dict[str, dict[str, float]]:
         "ground_truth": project.truth.model_dump(mode="python")
         | {"folder": str(project.truth_folder)},
         "calibration": CALIBRATION,
+        "selection": NEUTRAL,
     }
     settings = ceilings.Params.model_validate(values | changes)
     ceilings.run(project.masks, project.scores, project.folder / "ceilings.json", settings)

@@ -7,7 +7,7 @@ import pytest
 from retrieval.errors import UserError
 from retrieval.ground_truth import GroundTruth
 from stages import curves
-from tests.builders import random_stack, write_masks
+from tests.builders import NEUTRAL, random_stack, write_masks
 from tests.stages.scored import CALIBRATION, LABELS, Project
 
 
@@ -18,7 +18,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 def run(project: Project, truth: GroundTruth | None = None) -> tuple[str, list[dict[str, str]]]:
     """The closing line and the rows of the IoU curve."""
-    settings = curves.Params(ground_truth=truth or project.truth, calibration=CALIBRATION)
+    settings = curves.Params(
+        ground_truth=truth or project.truth, calibration=CALIBRATION, selection=NEUTRAL
+    )
     outputs = project.folder / "m" / "curves.csv", project.folder / "m" / "pr.csv"
     line = curves.run(project.masks, project.scores, *outputs, settings)
     with outputs[0].open(newline="") as file:

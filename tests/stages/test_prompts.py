@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from stages import prompts
+from tests.builders import NEUTRAL
 from tests.stages.scored import CALIBRATION, Project, iou, union
 
 
@@ -19,6 +20,7 @@ def run(project: Project, detailed: dict[str, tuple[str, ...]], **truth: Any) ->
         {
             "ground_truth": project.section(**truth),
             "calibration": CALIBRATION,
+            "selection": NEUTRAL,
             "detailed_prompts": detailed,
         }
     )
