@@ -23,7 +23,7 @@ from tests.explore.site import CLASSES, EMPTY, HOSTILE, SPARE, THRESHOLD, VIEWS,
 from tests.explore.test_server import labels
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-expect.set_options(timeout=30_000)  # machines under test are busy
+expect.set_options(timeout=120_000)  # machines under test are busy
 
 HIT, MISS, FALSE = [0, 158, 115, 153], [0, 114, 178, 153], [213, 94, 0, 153]
 
@@ -69,7 +69,7 @@ def page(browser: Browser, warm: Server) -> Iterator[Page]:
         lambda message: complaints.append(message.text) if message.type == "error" else None,
     )
     found.on("dialog", lambda dialog: complaints.append(dialog.message))
-    found.set_default_timeout(30_000)
+    found.set_default_timeout(120_000)
     visit(found, warm, WIDE)
     yield found
     context.close()
