@@ -12,7 +12,7 @@ import pytest
 from tests.builders import loaded_modules
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("retrieval", "stages", "formats", "find", "demo", "benchmarks", "review")
+PACKAGES = ("retrieval", "stages", "formats", "find", "demo", "benchmarks", "review", "presets")
 MODELS = {"torch", "torchvision", "clip", "segment_anything", "numba"}
 
 
