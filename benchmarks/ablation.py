@@ -135,10 +135,11 @@ class Bench:
         """The figures of one set of params."""
         thresholds = self._calibrated(document)
         if self._other:
-            document = copy.deepcopy(dict(document))
-            document["images"] = str(self._other[0])
-            document["ground_truth"]["folder"] = str(self._other[1])
-            document["calibration"] = []
+            images, truth = map(str, self._other)
+            known = {"folder": truth}
+            document = changed(
+                document, {"images": images, "ground_truth": known, "calibration": []}
+            )
         read = self._reader(document)
         found = self._folder / "predictions.zarr"
         settings = read(predictions)
@@ -226,7 +227,7 @@ def sections(default: Keys) -> Iterator[tuple[str, list[tuple[str, dict[str, Any
         document = changed(document, keys)
         rows.append((f"+ {name}", document))
     yield "From the report to the default, one step after the other", rows
-    less = [(f"− {name}", changed(default, keys)) for name, keys in without(report)]
+    less = [(name, changed(default, keys)) for name, keys in without(report)]
     yield "The default with one step taken back", [("default", dict(default)), *less]
     yield "The default with something else", [(name, changed(default, k)) for name, k in others()]
 
@@ -314,12 +315,12 @@ def main() -> None:
     print(bar)
     if chosen.short:
         return
-    document, results = DOCUMENT, measuring.RESULTS / "ablation.json"
+    text, results = DOCUMENT, measuring.RESULTS / "ablation.json"
     if chosen.out:
         chosen.out.mkdir(parents=True, exist_ok=True)
-        document, results = chosen.out / "ablation.md", chosen.out / "ablation.json"
+        text, results = chosen.out / "ablation.md", chosen.out / "ablation.json"
     images = str(chosen.images) if chosen.images else "the test part of `data/rooms`"
-    document.write_text(text_of(found, images, bar), encoding="utf-8")
+    text.write_text(text_of(found, images, bar), encoding="utf-8")
     tree = {heading: [asdict(row) for row in rows] for heading, rows in found.items()}
     results.write_text(json.dumps(tree, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from retrieval import curves
 from retrieval.curves import Curve, ImageCurve
-from retrieval.evaluation import ratio
+from retrieval.evaluation import Floats, ratio
 
 
 def worth(images: Sequence[ImageCurve], cost: float) -> Curve:
@@ -42,7 +42,7 @@ def mean(figures: Sequence[Curve]) -> Curve:
     return Curve(scores, values, float(np.mean([figure.without for figure in with_value])))
 
 
-def _steps(figure: Curve, scores: curves.Scores) -> curves.Floats:
+def _steps(figure: Curve, scores: curves.Scores) -> Floats:
     """The figure with all masks of at least each score, (M,), of descending scores."""
     done = np.searchsorted(-figure.scores, -scores, side="right")
     return np.append(figure.without, figure.values)[done]

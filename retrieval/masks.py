@@ -197,7 +197,7 @@ def check(group: Group) -> None:
         raise ValueError(f"{group.image}: masks of shape {group.masks.shape} for {size}")
     if group.width % 8 and np.any(group.masks[..., -1] & (0xFF >> group.width % 8)):
         raise ValueError(f"{group.image}: bits beyond the width of {group.width} pixels are set")
-    expected = {"masks": group.masks.shape}
+    expected: dict[str, tuple[int, ...]] = {"masks": group.masks.shape}
     if isinstance(group, ImageMasks):
         expected |= {
             name: (count, *_COLUMNS.get(name, ())) for name in MASK_ARRAYS if name != "masks"

@@ -56,7 +56,7 @@ def test_the_same_files_give_the_same_bytes(pipeline: Pipeline, tmp_path: Path, 
 def test_a_folder_of_somebody_else_is_left_alone(pipeline: Pipeline, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds other files"):
         export.run("coco", FORMATS["coco"], pipeline.files, "classes", tmp_path)
-    assert pipeline.files.scores.is_file()
+    assert pipeline.scores.is_file()
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -161,3 +161,21 @@ def test_image_is_not_changed() -> None:
     image = noise(64, 64)
     image.flags.writeable = False
     cut(image, (10, 10, 40, 40), views=("crop", "masked", "blurred"))
+
+
+def test_the_plain_view_is_the_box_whatever_the_padding() -> None:
+    image, box = noise(80, 90), (20, 30, 70, 60)
+    expected = cut(image, box, views=("crop",), crop_padding=0.0)
+    found = cut(image, box, views=("crop", "plain"), crop_padding=0.3)
+    np.testing.assert_array_equal(found[1], expected[0])
+    assert distance(found[0], expected[0]) > 5
+
+
+def test_the_black_view_is_black_where_the_masked_one_has_the_mean_colour() -> None:
+    image, mask = noise(64, 64), np.zeros((64, 64), bool)
+    mask[:, :32] = True
+    masked, black = cut(image, (0, 0, 64, 64), mask, views=("masked", "black"))
+    half = R // 2 - 3  # the resizing looks over the edge
+    np.testing.assert_array_equal(masked[:, :half], black[:, :half])
+    assert (black[:, -half:] == 0).all()
+    assert (masked[:, -half:] == MEAN_COLOUR).all()

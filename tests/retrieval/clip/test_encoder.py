@@ -8,7 +8,7 @@ from PIL import Image
 from torchvision.transforms import Normalize, ToTensor
 
 from retrieval.clip import encoder
-from retrieval.clip.crops import MEAN_COLOUR
+from retrieval.clip.crops import MEAN_COLOUR, cut
 from retrieval.clip.openai import CLIP, tokenize
 from retrieval.clip.settings import Settings
 from retrieval.errors import UserError
@@ -109,6 +109,14 @@ def test_masks_as_one_by_one(
     only = settings.model_copy(update={"views": ("masked",)})
     alone = encoder.encode_masks(clip, image, masks.boxes, masks.masks, only)
     np.testing.assert_array_equal(alone[:, 0], ours[:, 1])
+    both = settings.model_copy(update={"mirrored": True})
+    found = encoder.encode_masks(clip, image, masks.boxes, masks.masks, both)
+    for number, box in enumerate(masks.boxes):
+        crops = cut(image, box, masks.masks[number], settings, encoder.resolution(clip))
+        mirrored = encoder.encode_images(clip, crops[:, :, ::-1].copy())
+        expected = ours[number] + mirrored
+        expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+        np.testing.assert_allclose(found[number], expected, atol=1e-4)
 
 
 def test_no_masks(clip: CLIP) -> None:
