@@ -41,7 +41,8 @@ def build(folder: Path) -> dict[str, ImageMasks]:
     """Make a workspace: images, label maps, masks, embeddings, params.yaml; the masks by image."""
     rng = np.random.default_rng(7)
     stacks = {
-        WIDE: random_stack(rng, 100, 768, 1024),
+        # Holes of 16 x 16 pixels: a hole for every pixel would make a region of every pixel.
+        WIDE: random_stack(rng, 100, 48, 64).repeat(16, axis=1).repeat(16, axis=2),
         HOSTILE: random_stack(rng, 9, 60, 83),
         SPARE: random_stack(rng, 12, 48, 64),
         EMPTY: np.zeros((0, 40, 50), bool),
