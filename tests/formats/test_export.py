@@ -97,5 +97,4 @@ def test_files_are_those_of_the_stages() -> None:
     from stages import masks, predictions
 
     assert export.MASKS == masks.MASKS
-    assert export.SCORES == predictions.SCORES
     assert export.PREDICTIONS == predictions.PREDICTIONS

@@ -213,7 +213,10 @@ def test_what_else_was_computed_before_changes_no_byte(
     [
         ("model: ViT-B/33", r"clip\.model is 'ViT-B/33'; it must be one of tiny, RN50"),
         ("views: []", r"clip\.views is \[\]"),
-        ("views: [crop, cropped]", r"clip\.views\[1\] is 'cropped'.*'crop', 'masked' or 'blurred'"),
+        (
+            "views: [crop, cropped]",
+            r"clip\.views\[1\] is 'cropped'.*'masked', 'black' or 'blurred'",
+        ),
         ("crop_padding: -1", r"clip\.crop_padding is -1"),
         ("crop_shape: round", r"clip\.crop_shape is 'round'.*'square', 'pad' or 'centre'"),
     ],
