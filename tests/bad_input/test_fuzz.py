@@ -254,7 +254,7 @@ def parquet() -> dict[str, bytes]:
     """Both tables, of two masks."""
     vectors = RNG.random((2, 1, 4)).astype(np.float32)
     rows = embedding_table.rows_of(STACK, ["crop"], vectors)
-    scores = score_table.rows_of("room", STACK.ids, ["chair"], vectors[:, :, 0])
+    scores = score_table.rows_of("room", STACK.ids, ["chair"], vectors[:, :, 0], vectors[:, :, 0])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "t.parquet"
         embedding_table.write(path, [rows], 4, {"a": 1})
