@@ -62,6 +62,6 @@ def _value(key: str, value: Any) -> str:
         return f"[{','.join(_value(key, each) for each in value)}]"
     if not isinstance(value, str):
         return repr(value)
-    if "${" in value or value.endswith("\\") or "\\'" in value:
+    if "${" in value or value.endswith("\\") or '\\"' in value:
         raise UserError(f"-S cannot say {value!r}: write it under {key} in params.yaml")
-    return "'" + value.replace("'", "\\'") + "'"
+    return '"' + value.replace('"', '\\"') + '"'

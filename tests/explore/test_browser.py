@@ -320,8 +320,13 @@ def test_classes_prompts_and_scorings_can_be_chosen(
     page.get_by_role("button", name="Copy as experiment").click()
     line = page.locator("#line")
     expect(line).to_contain_text("dvc exp run -S threshold=0.35 -S 'classes.table=[")
-    expect(line).to_contain_text("-S scores.scoring=contrast")
-    assert page.evaluate("navigator.clipboard.readText()") == line.text_content()
+    expect(line).to_contain_text("""-S 'scores.scoring="contrast"'""")
+    for _ in range(100):  # it is written a moment after the line is shown
+        copied = page.evaluate("navigator.clipboard.readText()")
+        if copied:
+            break
+        page.wait_for_timeout(100)
+    assert copied == line.text_content()
 
     page.get_by_role("button", name=re.compile("As in params")).click()
     expect(prompts_of(page)).to_have_value("a table\na desk")
