@@ -124,7 +124,7 @@ def test_exports_of_packed_images_are_those_of_loose_ones(
 ) -> None:
     own = pipeline.files
     pack.run(own.images, tmp_path / "packed")
-    packed = Files(tmp_path / "packed", own.predictions, own.masks, own.scores)
+    packed = Files(tmp_path / "packed", own.predictions, own.masks)
     made = []
     for files in (own, packed):
         out = tmp_path / f"out {len(made)}"
