@@ -71,7 +71,7 @@ def test_tables(tmp_path: Path, kind: str) -> None:
         embedding_table.write(path, rows, 4, metadata)
     else:
         rows = [
-            score_table.rows_of(stack.image, stack.ids, ["chair", "bed"], vectors[..., 0])
+            score_table.rows_of(stack.image, stack.ids, ["chair", "bed"], *[vectors[..., 0]] * 2)
             for stack in stacks
         ]
         score_table.write(path, rows, ["chair", "bed"], metadata)
