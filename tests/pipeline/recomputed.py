@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,15 @@ def metrics_of(folder: Path) -> dict[str, float]:
     """What `flat` makes of the metrics, from masks.zarr, scores.parquet and the ground truth."""
     params = yaml.safe_load((folder / "params.yaml").read_text())
     truth, names = params["ground_truth"], list(params["classes"])
-    masks = read_masks(folder / "data/masks.zarr")
+    masks = {
+        image: own
+        for image, own in read_masks(folder / "data/masks.zarr").items()
+        if not any(fnmatchcase(image, pattern) for pattern in params["calibration"])
+    }
     scores = pd.read_parquet(folder / "data/scores.parquet")
-    chosen = scores[scores["score"] > np.float32(params["threshold"])]
+    chosen = scores[scores["image"].isin(list(masks))]
+    chosen = chosen[chosen["score"] > np.float32(params["threshold"])]
+    chosen = without_wholes(chosen, masks, params["selection"]["part_share"])
     counts: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     for image, own in masks.items():
         labels = np.load(folder / truth["folder"] / f"{image}.npy")
@@ -69,6 +76,28 @@ def metrics_of(folder: Path) -> dict[str, float]:
             },
         }
     )
+
+
+def without_wholes(
+    chosen: pd.DataFrame, masks: dict[str, dict[int, Bools]], share: float
+) -> pd.DataFrame:
+    """Without masks that hold more than a share of a smaller one with a higher score."""
+
+    def is_whole(row: Any, others: pd.DataFrame) -> bool:
+        whole = masks[row.image][row.mask_id]
+        better = others.loc[others["score"] > row.score, "mask_id"]
+        parts = [masks[row.image][int(mask_id)] for mask_id in better]
+        return any(
+            part.sum() < whole.sum() and (part & whole).sum() > share * part.sum() for part in parts
+        )
+
+    kept = [
+        not is_whole(row, own)
+        for _, own in chosen.groupby(["image", "class"], sort=False)
+        for row in own.itertuples()
+    ]
+    ordered = [own for _, own in chosen.groupby(["image", "class"], sort=False)]
+    return pd.concat(ordered)[kept] if ordered else chosen
 
 
 def read_masks(folder: Path) -> dict[str, dict[int, Bools]]:

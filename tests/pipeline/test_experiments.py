@@ -34,7 +34,7 @@ def experiment(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Experime
     scores = pd.read_parquet(workspace.path("data/scores.parquet"))
     before = workspace.params()["threshold"]
     # Half of the chair's masks above it, or a quarter, whatever the models are.
-    chair = scores[scores["class"] == "chair"]["similarity"]
+    chair = scores[scores["class"] == "chair"]["score"]
     after = next(x for x in chair.quantile([0.5, 0.75]).round(4).tolist() if x != before)
     run = workspace.dvc("exp", "run", "-S", f"threshold={after}")
     return Experiment(workspace, run, before, after)
