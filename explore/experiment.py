@@ -6,17 +6,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from explore.scores import Settings
+from retrieval.clip import recipe
 from retrieval.errors import UserError
 
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 """Names that Hydra, which reads -S for DVC, takes as a part of a key."""
 
 
-def line(params: Mapping[str, Any], settings: Settings, threshold: float) -> str:
+def line(
+    classes: Mapping[str, tuple[str, ...]],
+    scores: recipe.Settings,
+    settings: Settings,
+    threshold: float,
+) -> str:
     """What to type, quoted for a shell.
 
     Args:
-        params: what params.yaml holds now; what is the same there is left out.
+        classes: what params.yaml holds now; what is the same there is left out.
+        scores: likewise.
         settings: the page's.
         threshold: the page's.
 
@@ -30,20 +37,14 @@ def line(params: Mapping[str, Any], settings: Settings, threshold: float) -> str
         )
     changes: list[tuple[str, Any]] = [("threshold", threshold)]
     for name, prompts in settings.classes.items():
-        if tuple(params["classes"].get(name, ())) != prompts:
+        if classes.get(name) != prompts:
             changes.append((f"classes.{name}", prompts))
-    own = params["scores"]
-    named: dict[str, Any] = {"scores.scoring": settings.scoring}
-    if settings.scoring != "cosine":
-        named["scores.temperature"] = settings.temperature
-        named["scores.contrast"] = settings.contrast
-    neutral = {"scoring": "cosine"}
-    for key, value in named.items():
-        name = key.removeprefix("scores.")
-        if own.get(name, neutral.get(name)) != value:
-            if name not in own:
-                raise UserError(f"params.yaml has no key {key}: the pipeline scores by cosine")
-            changes.append((key, value))
+    if scores.view_weights != settings.scores.view_weights:
+        raise UserError("scores.view_weights in params.yaml has changed: start the explorer anew")
+    unused = ("contrast", "temperature") if settings.scores.scoring == "cosine" else ()
+    for key, value in settings.scores:
+        if key not in unused and getattr(scores, key) != value:
+            changes.append((f"scores.{key}", value))
     return shlex.join(["dvc", "exp", "run", *_overrides(changes)])
 
 

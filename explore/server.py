@@ -33,6 +33,10 @@ LOOPBACK = "127.0.0.1"
 STATIC = Path(__file__).parent / "static"
 MOST = 200  # results of a search, images of one request for curves
 MAX_BODY = 1_000_000  # bytes
+_NOTE = (
+    "selection.exclusive: pixels is not followed here, so figures differ from the pipeline's: a "
+    "pixel may be of several classes"
+)
 
 Ids = Annotated[tuple[str, ...], pydantic.Field(max_length=MOST)]
 Count = Annotated[int, pydantic.Field(ge=1, le=MOST)]
@@ -165,6 +169,7 @@ def overview(workspace: Workspace) -> dict[str, Any]:
         "rule": settings.threshold if isinstance(settings.threshold, str) else None,
         "settings": workspace.start.model_dump(mode="json"),
         "scorings": scores.SCORINGS,
+        "note": _NOTE if settings.selection.exclusive == "pixels" else None,
     }
 
 
@@ -231,11 +236,14 @@ def _known(workspace: Workspace, request: Request) -> str:
 def _scores(workspace: Workspace, asked: ScoresAsked) -> dict[str, Any]:
     workspace.path(asked.image)
     scored = workspace.scored(asked.image, asked.settings)
+    adaptive = workspace.adaptive(scored)
     return {
         "scores": scored.score.tolist(),
-        "prompts": scored.prompts,
+        "eligible": scored.eligible.tolist(),
+        "prompts": asked.settings.prompts,
         "cosines": scored.cosines.tolist(),
         "spread": workspace.spread(asked.settings),
+        "adaptive": None if adaptive is None else adaptive.tolist(),
     }
 
 
@@ -270,7 +278,7 @@ def _search(workspace: Workspace, asked: SearchAsked) -> list[dict[str, Any]]:
 
 def _experiment(_: Workspace, asked: ExperimentAsked) -> dict[str, str]:
     now = params.load(Params)  # params.yaml may have been edited since
-    return {"line": experiment.line(now.model_dump(), asked.settings, asked.threshold)}
+    return {"line": experiment.line(now.classes, now.scores, asked.settings, asked.threshold)}
 
 
 async def _refused(_: Request, error: Exception) -> Response:

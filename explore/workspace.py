@@ -18,12 +18,26 @@ import pydantic
 
 from explore import pictures, regions, scores, vectors
 from explore.pictures import Pixels
-from explore.scores import Scored, Settings
-from retrieval import curves, ground_truth, images, params, sources, splits, tables
+from explore.scores import Settings
+from retrieval import (
+    curves,
+    ground_truth,
+    images,
+    params,
+    scoring,
+    selection,
+    sources,
+    splits,
+    tables,
+    thresholds,
+)
+from retrieval.clip import recipe
+from retrieval.clip.similarity import Floats
 from retrieval.errors import UserError
 from retrieval.ground_truth import GroundTruth
 from retrieval.mask_store import Store
-from retrieval.masks import MaskColumns, Packed, pack, unpack
+from retrieval.masks import ImageMasks, MaskColumns, Packed, pack, unpack
+from retrieval.selection import Bools, Selection
 
 SAMPLE = 20_000
 """Masks, of all images, that tell over which range scores spread."""
@@ -41,15 +55,31 @@ class Files:
 
 
 class Params(params.Section):
-    """What params.yaml says; a `threshold` that is the name of a rule the page cannot follow."""
+    """What params.yaml says."""
 
-    threshold: float | str
+    threshold: thresholds.Threshold
     images: params.Folder
     max_pixels: int
-    scores: dict[str, Any]
+    scores: recipe.Settings
     classes: Annotated[dict[params.Text, Prompts], pydantic.Field(min_length=1)]
+    selection: Selection
     ground_truth: GroundTruth
     calibration: splits.Patterns
+
+
+@dataclass(frozen=True)
+class Scored:
+    """An image's N masks, in the order in which the store has them.
+
+    Attributes:
+        score: (N, C) float32, what a threshold is compared with; see `Settings.columns`.
+        eligible: (N, C) bool, which may stand for which column.
+        cosines: (N, P) float32, of `Settings.prompts`.
+    """
+
+    score: Floats
+    eligible: Bools
+    cosines: Floats
 
 
 @dataclass(frozen=True)
@@ -82,20 +112,16 @@ class Workspace:
         missing = set(self._store.images()) - set(self._paths)
         if missing:
             raise UserError(f"{settings.images} has no image {min(missing)!r}: run `dvc repro`")
-        clip, views = _origin(files.embeddings)
-        weights = settings.scores.get("view_weights", {})
-        if set(weights) != set(views):
-            raise UserError(
-                f"scores.view_weights names {', '.join(weights) or 'no view'}; it must name the "
-                f"views that were embedded: {', '.join(views)}"
-            )
-        self.vectors = vectors.load(files.embeddings, views, [weights[view] for view in views])
-        self.start = scores.initial(settings.classes, settings.scores)
-        self._rules = scores.rules(clip, settings.scores)
+        self._model, views = _origin(files.embeddings)
+        weights = recipe.in_order(settings.scores.view_weights, views)
+        self.vectors = vectors.load(files.embeddings, views, weights)
+        self.start = Settings(classes=settings.classes, text=(), scores=settings.scores)
         truth = settings.ground_truth
         self._truth = ground_truth.pair(self.images, truth.folder, truth.pattern)
         self.pixels = lru_cache(maxsize=8)(self._pixels)
+        self.masks = lru_cache(maxsize=8)(self._masks)
         self._kept_spread = lru_cache(maxsize=32)(self._spread)
+        self._kept_scored = lru_cache(maxsize=256)(self._scored)
 
     def __enter__(self) -> Self:
         return self
@@ -180,17 +206,25 @@ class Workspace:
         x0, y0, x1, y1 = columns.boxes[rows[0]].tolist()
         return pictures.crop(self.pixels(image), unpack(mask, width), (x0, y0, x1, y1))
 
-    def regions(self, image: str) -> regions.Regions:
-        """The image cut up by its masks and then by the `measured` classes, in this order."""
-        _, height, width = self.columns(image)
+    def _masks(self, image: str) -> tuple[ImageMasks, Packed]:
+        """An image's masks, and as predictions are made of them: (N, H, W8) packed bits."""
         with self._lock:
-            masks = self._store.array(image, "masks")
+            group = self._store.read(image)
+        everything = np.arange(len(group.ids))
+        return group, selection.refined(group, everything, self.settings.selection)
+
+    def regions(self, image: str) -> regions.Regions:
+        """The image cut up by its masks and then by the `measured` classes, in this order.
+
+        The masks are those that `selection` refines, of which predictions are made.
+        """
+        group, masks = self.masks(image)
         if not self.measured:
-            return regions.cut(masks, width)
-        labels = self._labels(image, height, width)
+            return regions.cut(masks, group.width)
+        labels = self._labels(image, group.height, group.width)
         ids = self.settings.ground_truth.labels
         true = pack(ground_truth.class_planes(labels, self.measured, ids))
-        return regions.cut(np.concatenate([masks, true]), width)
+        return regions.cut(np.concatenate([masks, true]), group.width)
 
     def true(self, image: str, name: str, height: int, width: int) -> Packed:
         """The pixels of a class in the ground truth, (H, W8) packed bits."""
@@ -204,17 +238,43 @@ class Workspace:
         return labels
 
     def scored(self, image: str, settings: Settings) -> Scored:
-        """The scores of an image's masks, in the order in which the store has them."""
-        columns, _, _ = self.columns(image)
-        ids, rows = columns.ids, self.vectors.rows(image)
-        own = self.vectors.ids[rows]
-        order = np.argsort(own)
-        if not np.array_equal(own[order], np.sort(ids)):
+        """The scores of an image's masks.
+
+        Those of the classes are the same with and without a text.
+        """
+        return self._kept_scored(image, settings.model_dump_json())
+
+    def _scored(self, image: str, asked: str) -> Scored:
+        settings, (group, _) = Settings.model_validate_json(asked), self.masks(image)
+        rows = self.vectors.rows(image)
+        own, means = self.vectors.ids[rows], np.array(self.vectors.means[rows])
+        places, back = scoring.locate(group.ids, own), scoring.locate(own, group.ids)
+        if places is None or back is None:
             raise UserError(f"masks and embeddings of image {image!r} differ: run `dvc repro`")
-        places = order[np.searchsorted(own, ids, sorter=order)]
-        means = np.array(self.vectors.means[rows])[places]
-        trust = scores.trust(columns.predicted_iou, columns.stability_score)
-        return scores.of_masks(means, trust, settings, self._rules)
+
+        def columns(settings: Settings) -> tuple[Floats, Bools]:
+            # In the order of the embeddings, from which the stage's product comes to the bit.
+            trust = (group.predicted_iou[back], group.stability_score[back])
+            score = scores.of_masks(self._model, means, *trust, settings)[places]
+            everything = np.ones(score.shape, np.bool_)
+            chosen = selection.eligible(group, score, everything, self.settings.selection)
+            return score, chosen
+
+        score, eligible = columns(settings.model_copy(update={"text": ()}))
+        if settings.text:
+            more, also = columns(settings)
+            score = np.concatenate([score, more[:, -1:]], axis=1)
+            eligible = np.concatenate([eligible, also[:, -1:]], axis=1)
+        templates = settings.scores.templates
+        cosines = scores.cosines(self._model, means, settings.prompts, templates)[places]
+        return Scored(score, eligible, cosines)
+
+    def adaptive(self, scored: Scored) -> Floats | None:
+        """The threshold of each column in an image, if the pipeline's rule looks at each image."""
+        rule = self.settings.threshold
+        return (
+            thresholds.of_image(rule, scored.score, None) if rule in thresholds.ADAPTIVE else None
+        )
 
     def spread(self, settings: Settings) -> list[tuple[float, float]]:
         """The lowest and the highest score of each column, over a sample of all masks."""
@@ -224,7 +284,8 @@ class Workspace:
         settings = Settings.model_validate_json(asked)
         step = max(1, len(self.vectors.ids) // SAMPLE)
         means = np.array(self.vectors.means[::step])
-        score = scores.of_masks(means, np.ones(len(means), np.float32), settings, self._rules).score
+        trusted = np.ones(len(means), np.float32)
+        score = scores.of_masks(self._model, means, trusted, trusted, settings)
         if not len(score):
             return [(0.0, 1.0)] * score.shape[1]
         ends = zip(score.min(axis=0).tolist(), score.max(axis=0).tolist(), strict=True)
@@ -238,20 +299,18 @@ class Workspace:
             column: of the scores, see `Settings.columns`.
             settings: how scores are made.
         """
-        score = self.scored(image, settings).score[:, column]
-        with self._lock:
-            masks = self._store.array(image, "masks")
-            width = self._store.attributes(image)["width"]
+        scored, (group, masks) = self.scored(image, settings), self.masks(image)
+        chosen = scored.eligible[:, column]
         names = list(settings.classes)
         name = names[column] if column < len(names) else None
         true = np.zeros(masks.shape[1:], np.uint8)
         if name in self.measured:
-            true = self.true(image, str(name), masks.shape[1], width)
-        return curves.image_curve(masks, score, true)
+            true = self.true(image, str(name), group.height, group.width)
+        return curves.image_curve(masks[chosen], scored.score[chosen, column], true)
 
     def like_text(self, text: str, count: int) -> list[Hit]:
         """The masks of all images that are most similar to a text, from the most similar on."""
-        (vector,) = scores.encoded(self._rules, (text,))
+        (vector,) = scores.encoded(self._model, (text,), self.settings.scores.templates)
         return self._hits(self.vectors.like_text(vector, count))
 
     def like_mask(self, image: str, mask_id: int, count: int) -> list[Hit]:

@@ -32,6 +32,7 @@ const column = () => (state.name === TEXT ? names().length : names().indexOf(sta
 const measured = () => start.measured.includes(state.name);
 const inputs = () => document.querySelectorAll("input[name=show]");
 
+const scores = () => scored.scores.map((row) => row[column()]);
 const middle = ([low, high]) => (low + high) / 2;
 
 function guard(promise) {
@@ -60,7 +61,7 @@ async function open() {
     ]);
     if (image !== (new URLSearchParams(location.hash.slice(1)).get("image") ?? image)) return;
     [state.image, regions, scored] = [image, new Regions(buffer), answer];
-    state.threshold ??= middle(scored.spread[column()]);
+    state.threshold ??= scored.adaptive?.[column()] ?? middle(scored.spread[column()]);
     viewer.open(image, regions);
     masks.open(image, regions);
     gallery.choose(image);
@@ -73,16 +74,24 @@ async function open() {
 
 // Everything of the image that follows from its scores.
 function refresh() {
-  const own = scored.scores.map((row) => row[column()]);
-  best = regions.best(own);
+  const own = scores(), chosen = scored.eligible.map((row) => row[column()]);
+  best = regions.best(own.map((score, mask) => (chosen[mask] ? score : -Infinity)));
   truth = measured() ? regions.truthOf(state.name) : null;
   document.body.classList.toggle("unmeasured", !truth);
   $("hit-name").textContent = truth ? "hit" : "predicted";
   if (truth) viewer.paintTruth(truth, state.name);
-  masks.list(own);
+  masks.list(own, chosen);
+  showAdaptive();
   drawChart(own);
   draw();
   showMask();
+}
+
+// The threshold that the pipeline's rule, which looks at each image, takes in this one.
+function showAdaptive() {
+  const found = scored.adaptive?.[column()];
+  $("adaptive").hidden = found === undefined;
+  if (found !== undefined) $("adaptive").textContent = `${start.rule} in this image: ${shown(found, 4)}`;
 }
 
 function drawChart(own) {
@@ -134,7 +143,7 @@ function setThreshold(threshold) {
 function onCurves(last) {
   gallery.rank(state.threshold, state.show);
   if (!regions) return;
-  if (last) drawChart(scored.scores.map((row) => row[column()]));
+  if (last) drawChart(scores());
   draw();
 }
 
@@ -160,7 +169,7 @@ function chooseClass(name) {
   if (name !== TEXT && !names().includes(name)) return;
   state.name = name;
   // The pipeline's own for the class, as long as scores are the pipeline's.
-  if (state.settings.scoring === start.settings.scoring) state.threshold = start.thresholds[name] ?? state.threshold;
+  if (state.settings.scores.scoring === start.settings.scores.scoring) state.threshold = start.thresholds[name] ?? state.threshold;
   $("class").value = name;
   $("prompts").value = (name === TEXT ? state.settings.text : state.settings.classes[name]).join("\n");
   if (name !== TEXT || state.settings.text.length) guard(measure());
@@ -171,10 +180,10 @@ async function apply() {
   const settings = structuredClone(state.settings), prompts = lines($("prompts").value);
   if (!prompts.length) throw new Error("prompts: write at least one, such as “a red chair”");
   if (state.name === TEXT) settings.text = prompts; else settings.classes[state.name] = prompts;
-  settings.scoring = $("scoring").value;
-  settings.contrast = lines($("contrast").value);
-  settings.temperature = Number($("temperature").value);
-  const rescaled = settings.scoring !== state.settings.scoring;
+  settings.scores.scoring = $("scoring").value;
+  settings.scores.contrast = lines($("contrast").value);
+  settings.scores.temperature = Number($("temperature").value);
+  const rescaled = settings.scores.scoring !== state.settings.scores.scoring;
   $("apply").disabled = true;
   try {
     scored = await post("/api/scores", { image: state.image, settings });
@@ -183,7 +192,7 @@ async function apply() {
   }
   state.settings = settings;
   if (rescaled) { // scores of another kind: the old threshold means nothing among them
-    const own = settings.scoring === start.settings.scoring ? start.thresholds[state.name] : null;
+    const own = settings.scores.scoring === start.settings.scores.scoring ? start.thresholds[state.name] : null;
     state.threshold = own ?? middle(scored.spread[column()]);
   }
   refresh();
@@ -191,7 +200,7 @@ async function apply() {
 }
 
 function showSettings() {
-  const { scoring, contrast, temperature } = state.settings;
+  const { scoring, contrast, temperature } = state.settings.scores;
   $("scoring").value = scoring;
   $("contrast").value = contrast.join("\n");
   $("temperature").value = temperature;
@@ -242,6 +251,8 @@ function fill() {
   const rule = start.rule ? `; the pipeline's threshold: ${start.rule}` : "";
   $("summary").textContent =
     `${pixels(start.images.length)} images, ${pixels(start.masks)} masks${rule}`;
+  $("note").hidden = !start.note;
+  $("note").textContent = start.note ?? "";
 }
 
 function listen() {
@@ -256,6 +267,7 @@ function listen() {
   on("class", "change", () => {
     const name = $("class").value;
     chooseClass(name);
+    if (!regions) return; // the first image, which is on its way, will be drawn
     history.replaceState(null, "", linkTo(state.image)); // a reload keeps it
     if (name !== TEXT || state.settings.text.length) refresh(); else $("prompts").focus();
   });
@@ -282,6 +294,7 @@ function listen() {
       gallery.rank(state.threshold, state.show);
     });
   }
+  on("adaptive", "click", () => setThreshold(scored.adaptive[column()]));
   on("copy", "click", () => guard(copy()));
   on("similar", "click", () => {
     const mask = state.kept >= 0 ? state.kept : masks.shownMask;

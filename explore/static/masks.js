@@ -25,9 +25,9 @@ export class Masks {
     });
   }
 
-  // The list, by score; column: each mask's score.
-  list(column) {
-    this.column = column;
+  // The list, by score; column: each mask's score; eligible: whether it may stand for the class.
+  list(column, eligible) {
+    [this.column, this.eligible] = [column, eligible];
     this.order = this.buttons.map((_, mask) => mask).sort((a, b) => column[b] - column[a]);
     $("mask-list").replaceChildren(...this.order.map((mask) => {
       const item = document.createElement("li");
@@ -41,17 +41,20 @@ export class Masks {
   mark(threshold) {
     const limit = Math.fround(threshold);
     this.buttons.forEach((button, mask) => {
-      const chosen = this.column[mask] > limit;
+      const left = !this.eligible[mask], chosen = !left && this.column[mask] > limit;
+      button.classList.toggle("left-out", left);
       button.classList.toggle("chosen", chosen);
       button.setAttribute("aria-label",
-        `Mask with score ${shown(this.column[mask], 3)}, ${chosen ? "above" : "not above"} the threshold`);
+        `Mask with score ${shown(this.column[mask], 3)}, ` +
+        (left ? "left out by the selection" : `${chosen ? "above" : "not above"} the threshold`));
     });
   }
 
   describe(mask, scored) {
     const cosines = scored.cosines[mask], best = Math.max(...cosines);
     const prompt = scored.prompts[cosines.indexOf(best)];
-    return `score ${shown(this.column[mask], 3)} · ${pixels(this.regions.masks[mask].area)} px · ` +
+    const left = this.eligible[mask] ? "" : " (left out)";
+    return `score ${shown(this.column[mask], 3)}${left} · ${pixels(this.regions.masks[mask].area)} px · ` +
       `most like “${prompt}” ${shown(best, 3)}`;
   }
 
@@ -68,7 +71,8 @@ export class Masks {
     }
     const [x0, y0, x1, y1] = box, share = 100 * area / (this.regions.width * this.regions.height);
     const facts = [
-      ["score", shown(this.column[mask], 4)], ["mask id", id],
+      ["score", shown(this.column[mask], 4)],
+      ...(this.eligible[mask] ? [] : [["selection", "left out for this class"]]), ["mask id", id],
       ["size", `${pixels(area)} px (${share.toFixed(share < 1 ? 2 : 1)} %)`],
       ["box", `${x1 - x0} × ${y1 - y0} at ${x0}, ${y0}`],
       ["predicted IoU", shown(predicted_iou)], ["stability", shown(stability_score)],

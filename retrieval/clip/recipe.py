@@ -86,11 +86,11 @@ class Recipe:
         if settings.prompts == "first":
             classes = {name: own[:1] for name, own in classes.items()}
         needed = settings.contrast if settings.scoring != "cosine" else ()
-        directions = _directions(
+        vectors = directions(
             model, [*itertools.chain(*classes.values()), *needed], settings.templates
         )
         ends = np.cumsum([len(own) for own in classes.values()])
-        *own, self._contrast = np.split(directions, ends)
+        *own, self._contrast = np.split(vectors, ends)
         if settings.prompts == "average":
             own = [similarity.mean_direction(each)[None] for each in own]
         self._classes: list[Embeddings] = own
@@ -126,8 +126,12 @@ def in_order(weights: Mapping[str, float], views: Sequence[str]) -> list[float]:
     return [weights[view] for view in views]
 
 
-def _directions(model: str, prompts: Sequence[str], templates: Sequence[str]) -> Embeddings:
-    """Each of P prompts in all templates, averaged: (P, D) float32, each of length 1."""
+def directions(model: str, prompts: Sequence[str], templates: Sequence[str]) -> Embeddings:
+    """Each of P prompts in all templates, averaged: (P, D) float32, each of length 1.
+
+    Raises:
+        UserError: a prompt is too long, or is new and the checkpoint cannot be had.
+    """
     filled = [template.replace("{}", prompt) for prompt in prompts for template in templates]
     vectors = texts.embeddings(model, filled)
     if len(templates) == 1:

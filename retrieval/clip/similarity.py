@@ -85,7 +85,8 @@ def relevancy(similarity: Floats, others: Floats, temperature: float) -> Floats:
         temperature: similarities are divided by it, above 0.
     """
     margin = (similarity - others.max(axis=1, keepdims=True)) / np.float32(temperature)
-    shares: Floats = 1 / (1 + np.exp(-margin))
+    with np.errstate(over="ignore"):  # to a share of 0
+        shares: Floats = 1 / (1 + np.exp(-margin))
     return shares
 
 

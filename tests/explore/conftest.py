@@ -1,13 +1,18 @@
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from retrieval.masks import ImageMasks
 from tests.explore import site
 from tests.explore.site import Server
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+expect.set_options(timeout=120_000)  # machines under test are busy
 
 
 class Site(NamedTuple):
@@ -40,3 +45,19 @@ def inside(workspace: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
     monkeypatch.chdir(workspace.folder)
     monkeypatch.setitem(os.environ, "RETRIEVAL_CACHE", str(workspace.cache))
     return workspace
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        reason = "no chromium: apt-get install chromium"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(
+            executable_path=program, args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield launched
+        launched.close()

@@ -32,6 +32,15 @@ CLASSES = {
     "table": ["a table", "a desk"],
     "<b>lamp</b>": ['"><script>a lamp'],
 }
+SCORES: dict[str, Any] = {
+    "view_weights": WEIGHTS,
+    "templates": ["{}"],
+    "prompts": "best",
+    "scoring": "cosine",
+    "contrast": ["a thing"],
+    "temperature": 0.05,
+    "quality": 0.0,
+}
 THRESHOLD = 0.5
 
 Floats = npt.NDArray[np.float32]
@@ -66,9 +75,10 @@ def params() -> dict[str, Any]:
         "threshold": THRESHOLD,
         "images": "data/images",
         "max_pixels": 10_000_000,
-        "scores": {"view_weights": WEIGHTS, "scoring": "cosine", "contrast": ["a thing"],
-                   "temperature": 0.05},
+        "scores": SCORES,
         "classes": CLASSES,
+        "selection": {"min_area": 0.0, "max_area": 1.0, "at_border": True, "duplicate_iou": 1.0,
+                      "part_share": 1.0, "min_region": 0.0, "exclusive": "none"},
         "ground_truth": {
             "folder": "data/truth",
             "pattern": "{image}.npy",

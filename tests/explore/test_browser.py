@@ -6,42 +6,21 @@ They lie in pytest's folder of the session, `screenshots`.
 import base64
 import itertools
 import json
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from retrieval.clip import texts
 from tests.explore.conftest import Site
 from tests.explore.site import CLASSES, EMPTY, HOSTILE, SPARE, THRESHOLD, VIEWS, WIDE, Server
 from tests.explore.test_server import labels
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-expect.set_options(timeout=120_000)  # machines under test are busy
-
 HIT, MISS, FALSE = [0, 158, 115, 153], [0, 114, 178, 153], [213, 94, 0, 153]
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        reason = "no chromium: apt-get install chromium"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(
-            executable_path=program, args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield launched
-        launched.close()
 
 
 @pytest.fixture(scope="session")
@@ -115,7 +94,9 @@ def pixels(page: Page, canvas: str) -> np.ndarray:
 
 def score_of(server: Server, image: str, column: int = 0, **changes: Any) -> np.ndarray:
     """The server's scores of an image's masks."""
-    settings = json.loads(server.get("/api/workspace")[1])["settings"] | changes
+    settings = json.loads(server.get("/api/workspace")[1])["settings"]
+    settings |= {key: value for key, value in changes.items() if key in settings}
+    settings["scores"] |= {key: value for key, value in changes.items() if key not in settings}
     _, found = server.post("/api/scores", {"image": image, "settings": settings})
     return np.array([row[column] for row in found["scores"]], np.float32)
 

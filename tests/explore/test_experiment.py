@@ -8,13 +8,15 @@ import pytest
 import yaml
 from dvc.utils.hydra import apply_overrides
 
-from explore import experiment, scores
+from explore import experiment
 from explore.scores import Settings
+from retrieval.clip import recipe
 from retrieval.errors import UserError
+from tests.explore.site import SCORES
 
 PARAMS: dict[str, Any] = {
     "threshold": 0.42,
-    "scores": {"scoring": "cosine", "contrast": ("a thing",), "temperature": 0.05},
+    "scores": SCORES | {key: tuple(SCORES[key]) for key in ("templates", "contrast")},
     "classes": {"chair": ("a chair",), "table": ("a table",), "red sofa": ("a sofa",)},
 }
 NASTY = [
@@ -32,13 +34,20 @@ NASTY = [
 ]
 
 
-def settings(**changes: Any) -> Settings:
-    return scores.initial(PARAMS["classes"], PARAMS["scores"]).model_copy(update=changes)
+def settings(scores: dict[str, Any] | None = None, **changes: Any) -> Settings:
+    section = recipe.Settings(**PARAMS["scores"] | (scores or {}))
+    start = Settings(classes=PARAMS["classes"], text=(), scores=section)
+    return start.model_copy(update=changes)
 
 
-def applied(line: str, tmp_path: Path) -> Any:
+def line(wanted: Settings, threshold: float) -> str:
+    now = recipe.Settings(**PARAMS["scores"])
+    return experiment.line(PARAMS["classes"], now, wanted, threshold)
+
+
+def applied(typed: str, tmp_path: Path) -> Any:
     """params.yaml after the line."""
-    words = shlex.split(line)
+    words = shlex.split(typed)
     assert words[:3] == ["dvc", "exp", "run"]
     assert set(words[3::2]) == {"-S"}
     path = tmp_path / "params.yaml"
@@ -49,31 +58,39 @@ def applied(line: str, tmp_path: Path) -> Any:
 
 
 def test_what_is_the_same_in_params_is_left_out() -> None:
-    assert experiment.line(PARAMS, settings(), 0.3) == "dvc exp run -S threshold=0.3"
+    assert line(settings(), 0.3) == "dvc exp run -S threshold=0.3"
 
 
 @pytest.mark.parametrize("prompt", NASTY)
 def test_prompts_arrive_as_they_were(prompt: str, tmp_path: Path) -> None:
     wanted = {**PARAMS["classes"], "chair": (prompt, "an armchair")}
-    found = applied(experiment.line(PARAMS, settings(classes=wanted), -0.25), tmp_path)
+    found = applied(line(settings(classes=wanted), -0.25), tmp_path)
     assert found["classes"]["chair"] == [prompt, "an armchair"]
     assert found["classes"]["table"] == ["a table"]
     assert found["threshold"] == -0.25
 
 
 def test_the_scoring_arrives_with_what_belongs_to_it(tmp_path: Path) -> None:
-    wanted = settings(scoring="contrast", contrast=("stuff", "a wall"), temperature=0.01)
-    found = applied(experiment.line(PARAMS, wanted, 0.5), tmp_path)
-    assert found["scores"] == {
-        "scoring": "contrast",
-        "contrast": ["stuff", "a wall"],
-        "temperature": 0.01,
-    }
+    changes = {"scoring": "contrast", "contrast": ("stuff", "a wall"), "temperature": 0.01}
+    wanted = settings(changes)
+    found = applied(line(wanted, 0.5), tmp_path)
+    assert found["scores"] == SCORES | {**changes, "contrast": ["stuff", "a wall"]}
+
+
+def test_what_cosines_do_not_use_is_left_out() -> None:
+    assert line(settings({"temperature": 0.5}), 0.3) == "dvc exp run -S threshold=0.3"
+
+
+def test_other_settings_of_scores_arrive_too(tmp_path: Path) -> None:
+    changes = {"templates": ("{}", "a photo of {}"), "prompts": "average", "quality": 1.0}
+    found = applied(line(settings(changes), 0.5), tmp_path)
+    assert found["scores"] == SCORES | {**changes, "templates": ["{}", "a photo of {}"]}
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"scores": {"view_weights": {"crop": 1.0}}}, "start the explorer anew"),
         ({"text": ("a dog",)}, "add a class under `classes`"),
         ({"classes": {**PARAMS["classes"], "red sofa": ("a bench",)}}, "-S cannot name"),
         ({"classes": {**PARAMS["classes"], "chair": ("${images}",)}}, "-S cannot say"),
@@ -82,11 +99,4 @@ def test_the_scoring_arrives_with_what_belongs_to_it(tmp_path: Path) -> None:
 )
 def test_what_the_line_cannot_say_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        experiment.line(PARAMS, settings(**changes), 0.5)
-
-
-def test_a_pipeline_that_knows_no_scoring_is_told_of_none() -> None:
-    old = {**PARAMS, "scores": {}}
-    assert experiment.line(old, settings(), 0.3) == "dvc exp run -S threshold=0.3"
-    with pytest.raises(UserError, match=r"no key scores\.scoring"):
-        experiment.line(old, settings(scoring="contrast"), 0.3)
+        line(settings(**changes), 0.5)

@@ -58,9 +58,7 @@ def test_the_start_says_what_params_say(start: dict[str, Any]) -> None:
 def test_scores_are_those_of_scores_parquet(
     inside: Site, server: Server, start: dict[str, Any], tmp_path: Path
 ) -> None:
-    section = stage.ScoresParams(view_weights=site.WEIGHTS)
-    classes = {name: tuple(own) for name, own in site.CLASSES.items()}
-    settings = stage.Params(scores=section, classes=classes)
+    settings = params.load(stage.Params)
     stage.run(Path("data/embeddings.parquet"), tmp_path / "scores.parquet", settings)
     table = score_table.read(tmp_path / "scores.parquet")
     for image in (WIDE, HOSTILE, SPARE):
