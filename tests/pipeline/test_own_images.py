@@ -68,6 +68,7 @@ def own(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
             "overlays.class": "disc",
             "overlays.count": 4,
             "threshold": -1,
+            "selection.part_share": 1.0,
         }
     )
     assert workspace.dvc("repro").ran == STAGES
@@ -133,7 +134,7 @@ def test_ground_truth_that_is_added_later_reruns_what_reads_it(
         }
     )
     done = workspace.dvc("repro")
-    assert done.ran == ["curves", "ceilings", "prompts", "metrics", "overlays"]
+    assert done.ran == ["calibration", "curves", "ceilings", "prompts", "metrics", "overlays"]
     metrics = json.loads(workspace.path("metrics/details.json").read_text())
     masks = read_masks(workspace.path("data/masks.zarr"))
     overlaps = []
