@@ -2,8 +2,9 @@
 
     python -m demo.ship --sam DIR --clip DIR
 
-Takes the averaged weights of both trainings' last checkpoints and stores them as float16, which
-halves the files; prints the sha256 sums that `retrieval/checkpoints.py` must name.
+Takes the averaged weights of the trainings' last checkpoints and stores them as float16, which
+halves the files; prints the sha256 sums that `retrieval/checkpoints.py` must name. Of two models
+that were not trained together, the other stays as it is.
 """
 
 import argparse
@@ -34,11 +35,13 @@ def ship(work: Path, name: str) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sam", type=Path, required=True, help="work folder of demo.train_sam")
-    parser.add_argument("--clip", type=Path, required=True, help="work folder of demo.train_clip")
+    parser.add_argument("--sam", type=Path, help="work folder of demo.train_sam")
+    parser.add_argument("--clip", type=Path, help="work folder of demo.train_clip")
     arguments = parser.parse_args()
-    for name in ("sam", "clip"):
-        path = ship(getattr(arguments, name), name)
+    for name, work in vars(arguments).items():
+        if work is None:
+            continue
+        path = ship(work, name)
         print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, sha256 {file_hash(path)}")
 
 
