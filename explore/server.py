@@ -22,12 +22,11 @@ from starlette.staticfiles import StaticFiles
 from explore import experiment, pictures, scores
 from explore.headers import Headers
 from explore.scores import Line, Settings
-from explore.workspace import Params, Workspace
+from explore.settings import Params
+from explore.workspace import Workspace
 from retrieval import cli, params
 from retrieval.errors import UserError
 from retrieval.params import Section
-
-__all__ = ["LOOPBACK", "Params", "application", "serve"]
 
 LOOPBACK = "127.0.0.1"
 STATIC = Path(__file__).parent / "static"

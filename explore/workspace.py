@@ -11,19 +11,18 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 import numpy as np
-import pydantic
 
 from explore import pictures, regions, scores, vectors
 from explore.pictures import Pixels
 from explore.scores import Settings
+from explore.settings import Files, Params
 from retrieval import (
     curves,
     ground_truth,
     images,
-    params,
     scoring,
     selection,
     sources,
@@ -34,37 +33,12 @@ from retrieval import (
 from retrieval.clip import recipe
 from retrieval.clip.similarity import Floats
 from retrieval.errors import UserError
-from retrieval.ground_truth import GroundTruth
 from retrieval.mask_store import Store
 from retrieval.masks import ImageMasks, MaskColumns, Packed, pack, unpack
-from retrieval.selection import Bools, Selection
+from retrieval.selection import Bools
 
 SAMPLE = 20_000
 """Masks, of all images, that tell over which range scores spread."""
-
-Prompts = Annotated[tuple[params.Text, ...], pydantic.Field(min_length=1)]
-
-
-@dataclass(frozen=True)
-class Files:
-    """What the pipeline made."""
-
-    masks: Path = Path("data/masks.zarr")
-    embeddings: Path = Path("data/embeddings.parquet")
-    thresholds: Path = Path("metrics/thresholds.json")
-
-
-class Params(params.Section):
-    """What params.yaml says."""
-
-    threshold: thresholds.Threshold
-    images: params.Folder
-    max_pixels: int
-    scores: recipe.Settings
-    classes: Annotated[dict[params.Text, Prompts], pydantic.Field(min_length=1)]
-    selection: Selection
-    ground_truth: GroundTruth
-    calibration: splits.Patterns
 
 
 @dataclass(frozen=True)

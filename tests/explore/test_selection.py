@@ -13,8 +13,9 @@ import pytest
 import yaml
 from playwright.sync_api import Browser, expect
 
-from explore.server import Params, overview
-from explore.workspace import Files, Workspace
+from explore.server import overview
+from explore.settings import Files, Params
+from explore.workspace import Workspace
 from retrieval import curves, evaluation, params, thresholds
 from stages import metrics, predictions, scores
 from tests.explore import site

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from explore.server import Params, overview
-from explore.workspace import Files, Workspace
+from explore.server import overview
+from explore.settings import Files, Params
+from explore.workspace import Workspace
 from retrieval import curves, params, score_table, scoring
 from retrieval.errors import UserError
 from retrieval.masks import pack
