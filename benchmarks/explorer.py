@@ -143,15 +143,15 @@ def workspace(folder: Path) -> ImageMasks:
     clip = {"model": "tiny", "sha256": checkpoints.find("clip", "tiny").sha256, "views": ["crop"]}
     embedding_table.write(folder / "data/embeddings.parquet", [rows], 128, {"clip": clip})
     truth = {"folder": "truth", "pattern": "{image}.npy", "palette": {}, "labels": {"chair": [1]}}
-    params = {
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params |= {
         "threshold": 0.0,
         "images": "images",
-        "max_pixels": 10**8,
-        "scores": {"view_weights": {"crop": 1.0}},
         "classes": {"chair": ["a chair"]},
         "ground_truth": truth,
         "calibration": [],
     }
+    params["scores"]["view_weights"] = {"crop": 1.0}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     return made
 

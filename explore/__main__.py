@@ -8,14 +8,15 @@ import sys
 from collections.abc import Sequence
 
 from explore import server
-from explore.workspace import Files, Workspace
+from explore.settings import Files, Params
+from explore.workspace import Workspace
 from retrieval import cli, params
 
 
 def main(arguments: Sequence[str]) -> str:
     """Serve until interrupted; the closing line."""
     chosen = _parser().parse_args(arguments)
-    settings = params.load(server.Params)
+    settings = params.load(Params)
     with Workspace(Files(), settings) as workspace:
         server.serve(workspace, chosen.host, chosen.port)
     return "explore: stopped"

@@ -22,12 +22,12 @@ from starlette.staticfiles import StaticFiles
 from explore import experiment, pictures, scores
 from explore.headers import Headers
 from explore.scores import Line, Settings
-from explore.workspace import Params, Workspace
+from explore.settings import Params
+from explore.workspace import Workspace
 from retrieval import cli, params
 from retrieval.errors import UserError
+from retrieval.masks import mask_boxes
 from retrieval.params import Section
-
-__all__ = ["LOOPBACK", "Params", "application", "serve"]
 
 LOOPBACK = "127.0.0.1"
 STATIC = Path(__file__).parent / "static"
@@ -178,21 +178,21 @@ def _image(workspace: Workspace, request: Request) -> Response:
     and the arrays that the header lists, each filled up to a multiple of 4 bytes.
     """
     image = _known(workspace, request)
-    columns, height, width = workspace.columns(image)
+    group, masks = workspace.masks(image)
     regions = workspace.regions(image)
     rows = zip(
-        columns.ids.tolist(),
-        columns.boxes.tolist(),
-        columns.areas.tolist(),
-        columns.predicted_iou.tolist(),
-        columns.stability_score.tolist(),
+        group.ids.tolist(),
+        mask_boxes(masks, group.width).tolist(),  # of the masks as they are drawn
+        group.areas.tolist(),
+        group.predicted_iou.tolist(),
+        group.stability_score.tolist(),
         strict=True,
     )
     names = ("id", "box", "area", "predicted_iou", "stability_score")
     arrays = {name: np.ascontiguousarray(array) for name, array in vars(regions).items()}
     header = {
-        "height": height,
-        "width": width,
+        "height": group.height,
+        "width": group.width,
         "masks": [dict(zip(names, (str(row[0]), *row[1:]), strict=True)) for row in rows],
         "truth": workspace.measured,
         "arrays": {name: [array.nbytes, *array.shape] for name, array in arrays.items()},

@@ -11,19 +11,19 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 import numpy as np
-import pydantic
 
 from explore import pictures, regions, scores, vectors
 from explore.pictures import Pixels
 from explore.scores import Settings
+from explore.settings import Files, Params
 from retrieval import (
+    checkpoints,
     curves,
     ground_truth,
     images,
-    params,
     scoring,
     selection,
     sources,
@@ -34,37 +34,12 @@ from retrieval import (
 from retrieval.clip import recipe
 from retrieval.clip.similarity import Floats
 from retrieval.errors import UserError
-from retrieval.ground_truth import GroundTruth
 from retrieval.mask_store import Store
-from retrieval.masks import ImageMasks, MaskColumns, Packed, pack, unpack
-from retrieval.selection import Bools, Selection
+from retrieval.masks import ImageMasks, Packed, pack, unpack
+from retrieval.selection import Bools
 
 SAMPLE = 20_000
 """Masks, of all images, that tell over which range scores spread."""
-
-Prompts = Annotated[tuple[params.Text, ...], pydantic.Field(min_length=1)]
-
-
-@dataclass(frozen=True)
-class Files:
-    """What the pipeline made."""
-
-    masks: Path = Path("data/masks.zarr")
-    embeddings: Path = Path("data/embeddings.parquet")
-    thresholds: Path = Path("metrics/thresholds.json")
-
-
-class Params(params.Section):
-    """What params.yaml says."""
-
-    threshold: thresholds.Threshold
-    images: params.Folder
-    max_pixels: int
-    scores: recipe.Settings
-    classes: Annotated[dict[params.Text, Prompts], pydantic.Field(min_length=1)]
-    selection: Selection
-    ground_truth: GroundTruth
-    calibration: splits.Patterns
 
 
 @dataclass(frozen=True)
@@ -185,19 +160,14 @@ class Workspace:
     def _pixels(self, image: str) -> Pixels:
         return images.read(self.path(image), self.settings.max_pixels)
 
-    def columns(self, image: str) -> tuple[MaskColumns, int, int]:
-        """What is known of an image's masks besides their pixels, and H and W."""
-        with self._lock:
-            size = self._store.attributes(image)
-            return self._store.columns(image), size["height"], size["width"]
-
     def crop(self, image: str, mask_id: int) -> bytes:
         """A picture of a mask, as a JPEG file.
 
         Raises:
             UserError: there is no such mask.
         """
-        columns, _, width = self.columns(image)
+        with self._lock:
+            columns, width = self._store.columns(image), self._store.attributes(image)["width"]
         (rows,) = np.nonzero(columns.ids == np.uint64(mask_id))
         if not len(rows):
             raise UserError(f"image {image!r} has no mask {mask_id}")
@@ -330,9 +300,12 @@ class Workspace:
 
 
 def _origin(embeddings: Path) -> tuple[str, tuple[str, ...]]:
-    """CLIP's name and the views behind the embeddings."""
+    """CLIP's name and the views behind the embeddings, refused if its weights are others by now."""
     metadata: Mapping[str, Any] = tables.read_metadata(embeddings)
     try:
-        return metadata["clip"]["model"], tuple(metadata["clip"]["views"])
+        clip = metadata["clip"]
+        if checkpoints.find("clip", clip["model"]).sha256 == clip["sha256"]:
+            return clip["model"], tuple(clip["views"])
     except (KeyError, TypeError):
-        raise UserError(f"{embeddings} does not say how it was made: run `dvc repro`") from None
+        pass
+    raise UserError(f"{embeddings} was made with other weights of CLIP: run `dvc repro`")

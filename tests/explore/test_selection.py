@@ -13,8 +13,9 @@ import pytest
 import yaml
 from playwright.sync_api import Browser, expect
 
-from explore.server import Params, overview
-from explore.workspace import Files, Workspace
+from explore.server import overview
+from explore.settings import Files, Params
+from explore.workspace import Workspace
 from retrieval import curves, evaluation, params, thresholds
 from stages import metrics, predictions, scores
 from tests.explore import site
@@ -128,14 +129,17 @@ def test_what_cannot_be_followed_is_said(opened: Path) -> None:
             assert bool(overview(found)["note"]) == said
 
 
-@pytest.fixture
-def page_of_all(browser: Browser, opened: Path, workspace: Site) -> Iterator[tuple[Any, Measured]]:
-    measured = measure(opened, SELECTIONS["all"])
+@pytest.fixture(params=[THRESHOLD])
+def page_of_all(
+    browser: Browser, opened: Path, workspace: Site, request: pytest.FixtureRequest
+) -> Iterator[tuple[Any, Measured]]:
+    measured = measure(opened, SELECTIONS["all"], request.param)
     with site.serving(opened, workspace.cache) as server:
         context = browser.new_context(viewport={"width": 1440, "height": 1000})
         page = context.new_page()
         page.set_default_timeout(120_000)
         page.goto(f"{server.url}/#image={WIDE}")
+        expect(page.locator("#image-title")).to_have_text(WIDE)
         yield page, measured
         context.close()
 
@@ -157,3 +161,14 @@ def test_the_page_shows_what_the_metrics_say(page_of_all: tuple[Any, Measured]) 
     left_out.first.focus()
     expect(page.locator("#facts")).to_contain_text("left out for this class")
     expect(left_out.first).not_to_have_class(re.compile("chosen"))
+    expect(page.locator("#adaptive")).to_be_hidden()
+
+
+@pytest.mark.parametrize("page_of_all", ["otsu"], indirect=True)
+def test_a_button_takes_the_threshold_of_the_image(page_of_all: tuple[Any, Measured]) -> None:
+    page, measured = page_of_all
+    for name in ("table", "chair"):
+        page.get_by_label("Class").select_option(name)
+        page.get_by_role("button", name=re.compile(r"^otsu in this image: 0\.\d+$")).click()
+        (row,) = [row for row in measured.rows if (row["image"], row["class"]) == (WIDE, name)]
+        expect(page.locator("#figure")).to_have_text(f"IoU {float(row['iou']):.3f}")

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from explore.server import Params, overview
-from explore.workspace import Files, Workspace
-from retrieval import curves, params, score_table, scoring
+from explore.server import overview
+from explore.settings import Files, Params
+from explore.workspace import Workspace
+from retrieval import curves, embedding_table, params, score_table, scoring
 from retrieval.errors import UserError
 from retrieval.masks import pack
 from stages import scores as stage
@@ -237,3 +238,10 @@ def test_masks_of_an_image_that_is_gone_are_refused(inside: Site, tmp_path: Path
     settings = params.load(Params).model_copy(update={"images": tmp_path / "images"})
     with pytest.raises(UserError, match="has no image"):
         Workspace(Files(), settings)
+
+
+def test_embeddings_of_other_weights_are_refused(inside: Site, tmp_path: Path) -> None:
+    other = {"clip": {"model": "tiny", "sha256": "0" * 64, "views": site.VIEWS}}
+    embedding_table.write(tmp_path / "other.parquet", [], 128, other)
+    with pytest.raises(UserError, match="other weights of CLIP"):
+        Workspace(Files(embeddings=tmp_path / "other.parquet"), params.load(Params))
