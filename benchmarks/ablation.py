@@ -76,7 +76,9 @@ def steps(default: Keys) -> Iterator[tuple[str, Keys]]:
     yield f"views: {', '.join(own['clip']['views'])}", views
     yield "mirrored crops", some("clip", "mirrored")
     yield "the part, not the whole", some("selection", "part_share")
-    yield "cost of false alarms (default)", {"false_alarm_cost": default["false_alarm_cost"]}
+    yield "cost of false alarms", {"false_alarm_cost": default["false_alarm_cost"]}
+    shrinkage = {"threshold_shrinkage": default["threshold_shrinkage"]}
+    yield "thresholds drawn to the common one (default)", shrinkage
 
 
 def without(report: Keys) -> Iterator[tuple[str, Keys]]:
@@ -90,6 +92,7 @@ def without(report: Keys) -> Iterator[tuple[str, Keys]]:
     yield "not mirrored", {"clip": {"mirrored": False}}
     yield "wholes kept", {"selection": {"part_share": 1.0}}
     yield "false alarms cost nothing", {"false_alarm_cost": 0.0}
+    yield "each class's threshold its own alone", {"threshold_shrinkage": 0.0}
 
 
 def others() -> Iterator[tuple[str, Keys]]:

@@ -1,8 +1,8 @@
 """calibration: the best thresholds on the calibration part -> metrics/thresholds.json.
 
-{"common": the best for all classes together, "classes": {name: the best for that class}}, null
-where no image of the calibration part shows the class. Nothing depends on `threshold`, and no image
-of the test part is looked at.
+{"common": the best for all classes together, "classes": {name: the best for that class, drawn
+towards the common one}}, null where no image of the calibration part shows the class. Nothing
+depends on `threshold`, and no image of the test part is looked at.
 """
 
 import json
@@ -29,12 +29,15 @@ class Params(params.Section):
     Attributes:
         false_alarm_cost: what a class's false alarm rate costs, in mean image IoU, when its
             threshold is chosen; 0 looks at IoU alone. See `retrieval.calibration.worth`.
+        threshold_shrinkage: how far a class's threshold is drawn towards the common one, 0 to 1:
+            the best on a few images of a class is not the best on others.
     """
 
     ground_truth: GroundTruth
     calibration: splits.Patterns
     selection: Selection
     false_alarm_cost: Annotated[float, pydantic.Field(ge=0)]
+    threshold_shrinkage: Annotated[float, pydantic.Field(ge=0, le=1)]
 
 
 def run(masks: Path, scores: Path, thresholds: Path, settings: Params) -> str:
@@ -53,21 +56,30 @@ def run(masks: Path, scores: Path, thresholds: Path, settings: Params) -> str:
         calibration.worth([image[index] for image in found], settings.false_alarm_cost)
         for index in range(len(table.classes))
     ]
+    common, share = best(calibration.mean(worth)), settings.threshold_shrinkage
     document = {
-        "common": best(calibration.mean(worth)),
-        "classes": {name: best(own) for name, own in zip(table.classes, worth, strict=True)},
+        "common": common,
+        "classes": {
+            name: drawn(best(own), common, share)
+            for name, own in zip(table.classes, worth, strict=True)
+        },
     }
     files.write_file(thresholds, (json.dumps(document, indent=2) + "\n").encode())
     if not found:
         return "calibration: no image of the calibration part with ground truth, so no threshold"
-    return (
-        f"calibration: {len(found)} images, {len(worth)} thresholds, {document['common']} for all"
-    )
+    return f"calibration: {len(found)} images, {len(worth)} thresholds, {common} for all"
 
 
 def best(worth: Curve) -> float | None:
     """The threshold that is worth most; None where no image shows the class."""
     return None if np.isnan(worth.without) else worth.best()[0]
+
+
+def drawn(own: float | None, common: float | None, share: float) -> float | None:
+    """A class's threshold, moved towards the common one by a share of the way; None stays."""
+    if own is None or common is None:
+        return None
+    return own + share * (common - own)
 
 
 def main() -> str:

@@ -30,7 +30,9 @@ def test_every_output_is_there(made: Made) -> None:
         assert 1 <= len(list((folder / "data" / store).iterdir())) <= ROOMS
     for table in ("embeddings.parquet", "scores.parquet"):
         assert (folder / "data" / table).read_bytes()[:4] == b"PAR1"
-    assert json.loads((folder / "metrics/metrics.json").read_text())["images"] == ROOMS - 1  # one calibrates
+    assert (
+        json.loads((folder / "metrics/metrics.json").read_text())["images"] == ROOMS - 1
+    )  # one calibrates
     panels = list((folder / "data/overlays").iterdir())
     assert len(panels) == made.workspace.params()["overlays"]["count"]
     for panel in panels:

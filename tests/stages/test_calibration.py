@@ -47,6 +47,7 @@ class Run:
             "calibration": ("cal-*",),
             "selection": NEUTRAL,
             "false_alarm_cost": 0.0,
+            "threshold_shrinkage": 0.0,
         }
         settings = calibration.Params.model_validate(values | changes)
         self.line = calibration.run(*self.files, settings)
@@ -82,6 +83,15 @@ def test_no_threshold_is_better_on_the_calibration_part(run: Run) -> None:
         best = run.mean_iou(part, name, found[name])
         for threshold in np.linspace(0, 1, 21):
             assert run.mean_iou(part, name, threshold) <= best + 1e-12
+
+
+def test_thresholds_are_drawn_towards_the_common_one(run: Run) -> None:
+    alone = run()
+    half, whole = run(threshold_shrinkage=0.5), run(threshold_shrinkage=1.0)
+    for name, own in alone["classes"].items():
+        assert half["classes"][name] == pytest.approx((own + alone["common"]) / 2)
+        assert whole["classes"][name] == pytest.approx(alone["common"])
+    assert half["common"] == whole["common"] == alone["common"]
 
 
 def test_the_test_part_is_not_looked_at(run: Run) -> None:
