@@ -94,7 +94,7 @@ def test_the_report_to_the_letter(folder: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def widest_gap(cosines: Any) -> float:
-    """A threshold from 0.2 to 0.4 as far from all cosines as can be, so that rounding is nothing."""
+    """A threshold from 0.2 to 0.4, so far from all cosines that rounding is nothing."""
     near = np.sort(cosines[(cosines > 0.2) & (cosines < 0.4)])
     place = int(np.diff(near).argmax())
     assert near[place + 1] - near[place] > 1e-3
