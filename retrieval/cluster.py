@@ -203,6 +203,7 @@ class _Mapping:
                 batch_format="pyarrow",
                 compute=pool,
                 runtime_env={"env_vars": self._environment},
+                max_restarts=0,
                 max_task_retries=0,
                 **each,
             )
