@@ -2,32 +2,29 @@
 
     python -m benchmarks.unseen_rooms --out DIR --count 32
 
-Writes DIR/images/NAME.jpg and DIR/render_semantic_npy/NAME.npy (integer labels (H, W), see LABELS).
-The renderer, Mitsuba 3, is no dependency of the project: `pip install mitsuba==3.9.1`.
+Writes DIR/images/NAME.jpg and DIR/render_semantic_npy/NAME.npy: integer labels (H, W), as numbered
+in `rooms.NAMES`. A number always gives the same room. The renderer, Mitsuba 3, Intel's denoiser and
+trimesh, for solids, are no dependencies of the project: a message says what to install.
 """
 
 import argparse
 import time
-from itertools import islice
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image
 
-from benchmarks.unseen_rooms import kinds, layout, rendering
-from benchmarks.unseen_rooms.materials import Array
-
-NAMES = (
-    "nothing", "wall", "floor", "ceiling", "window", "door", "chair", "table", "sofa", "bed",
-    "shelf", "lamp", "plant", "picture", "rug", "television", "box",
-)  # fmt: skip
-LABELS = {name: label for label, name in enumerate(NAMES)}
-BUILDING = ("nothing", "wall", "floor", "ceiling", "window", "door", "picture", "rug")
-FEWEST, MOST = 4, 9  # pieces of furniture in view
-SEEN = 0.004  # share of the picture from which on a piece counts
-VIEWS = 24  # tried in a room: the fullest is taken, or another room if none will do
+PACKAGES = {
+    "mitsuba": "mitsuba==3.9.1",
+    "pyoidn": "pyoidn==2.5.1.0",
+    "cffi": "cffi",  # pyoidn's
+    "trimesh": "trimesh==5.2.0",
+    "scipy": "scipy",  # trimesh's
+}
+VARIANT = (
+    "of Mitsuba; the default needs LLVM 16 or newer, which DRJIT_LIBLLVM_PATH names if it is not"
+    " found; scalar_rgb needs nothing, is several times slower and draws other noise"
+)
 
 
 def main() -> None:
@@ -38,50 +35,26 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=32)
     parser.add_argument("--first", type=int, default=0, help="number of the first room")
     parser.add_argument("--samples", type=int, default=16, help="a pixel; a multiple of 8")
-    parser.add_argument(
-        "--variant", default="scalar_rgb", help="of Mitsuba; llvm_ad_rgb is faster, needs LLVM 16"
-    )
+    parser.add_argument("--variant", default="llvm_ad_rgb", help=VARIANT)
     options = parser.parse_args()
-    mi = rendering.mitsuba(options.variant)
+    if missing := [name for name in PACKAGES if not find_spec(name)]:
+        wanted = f"pip install {' '.join(PACKAGES.values())}"
+        raise SystemExit(f"{', '.join(missing)} missing, which draw the rooms: {wanted}")
+    import mitsuba
+
+    mitsuba.set_variant(options.variant)
+    from benchmarks.unseen_rooms import rooms  # here: it loads what may be missing
+
     for folder in ("images", "render_semantic_npy"):
         (options.out / folder).mkdir(parents=True, exist_ok=True)
     for number in range(options.first, options.first + options.count):
         started = time.perf_counter()
-        name = room_name(number)
-        image, labels = render(mi, number, options.samples)
+        name = rooms.room_name(number)
+        image, labels = rooms.render(number, options.samples)
         image.save(options.out / "images" / f"{name}.jpg", quality=92)
         np.save(options.out / "render_semantic_npy" / f"{name}.npy", labels)
-        chairs = np.mean(labels == LABELS["chair"])
+        chairs = np.mean(labels == rooms.LABELS["chair"])
         print(f"{name}: chairs {chairs:.1%}, {time.perf_counter() - started:.0f} s", flush=True)
-
-
-def room_name(number: int) -> str:
-    """Rooms 16 to 31 are named for a calibration part, which a pattern can pick: unseen-5*."""
-    return f"unseen-{number + 5000 if 16 <= number < 32 else number:03d}"
-
-
-def render(mi: Any, number: int, samples: int) -> tuple[Image.Image, npt.NDArray[np.uint8]]:
-    """Room `number`, the same one every time: (H, W, 3), and its labels (H, W)."""
-    rng = np.random.default_rng([2026, number])
-    while True:
-        room = kinds.furnished(rng)
-        scene = rendering.Scene(mi, room)
-        views = list(islice(layout.views(room), VIEWS))
-        seen = [pieces_seen(scene, view) for view in views]
-        if views and max(seen) >= FEWEST:
-            view = views[int(np.argmax(seen))]
-            labels = np.array([LABELS[name] for name in scene.labels], np.uint8)
-            image = Image.fromarray(scene.picture(*view, samples))
-            return image, labels[scene.owners(*view)]
-
-
-def pieces_seen(scene: rendering.Scene, view: tuple[Array, Array]) -> int:
-    """Pieces of furniture in view; 0 if they are too many, or one of them fills the picture."""
-    owners = scene.owners(*view, shrink=8)
-    numbers, counts = np.unique(owners, return_counts=True)
-    shares = zip((scene.labels[number] for number in numbers), counts / owners.size, strict=True)
-    things = [share for label, share in shares if label not in BUILDING and share > SEEN]
-    return len(things) if len(things) <= MOST and max(things, default=0) < 0.3 else 0
 
 
 if __name__ == "__main__":

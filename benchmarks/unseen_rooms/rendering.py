@@ -1,10 +1,15 @@
-"""A room through Mitsuba 3: its picture by path tracing, and the piece behind every pixel."""
+"""A room through Mitsuba 3: its picture by path tracing, and the piece behind every pixel.
+
+A variant of Mitsuba must have been set before.
+"""
 
 import itertools
 from typing import Any
 
+import mitsuba as mi
 import numpy as np
 import numpy.typing as npt
+from pyoidn import denoise
 
 from benchmarks.unseen_rooms import materials
 from benchmarks.unseen_rooms.furniture import Piece
@@ -12,22 +17,10 @@ from benchmarks.unseen_rooms.layout import Placed, Room
 from benchmarks.unseen_rooms.materials import Array, Material, Rng
 from benchmarks.unseen_rooms.shapes import box, corners
 
-MITSUBA, OIDN = "3.9.1", "2.5.1.0"
 WIDTH, HEIGHT = 512, 384
 PASS = 8  # samples a pixel in one call, for memory
 BOUNCES = 6
 FINER = 3  # the label of a pixel is that of the middle one of 3x3: within a sixth of its centre
-
-
-def mitsuba(variant: str) -> Any:
-    try:
-        import mitsuba as mi
-        import pyoidn  # noqa: F401
-    except ImportError as error:
-        wanted = f"pip install mitsuba=={MITSUBA} pyoidn=={OIDN} cffi"
-        raise SystemExit(f"{error.name} is missing, which renders these rooms: {wanted}") from None
-    mi.set_variant(variant)
-    return mi
 
 
 def pieces(room: Room) -> list[Placed]:
@@ -73,8 +66,8 @@ def _around_holes(
 class Scene:
     """The room in Mitsuba; `labels` are those of its pieces by number, and of nothing by -1."""
 
-    def __init__(self, mi: Any, room: Room) -> None:
-        self.mi, self.rng, everything = mi, room.rng, pieces(room)
+    def __init__(self, room: Room) -> None:
+        self.rng, everything = room.rng, pieces(room)
         self.labels = [placed.piece.label for placed in everything] + ["nothing"]
         self.spread = float(room.rng.uniform(58, 74))  # degrees, across
         content: dict[str, Any] = {"type": "scene"}
@@ -93,7 +86,7 @@ class Scene:
         self.owner = np.array(owner, np.int64)  # by the renderer's index, from 1; 0 is nothing
 
     def _mesh(self, name: str, group: list[tuple[Material, Any]], matrix: Array) -> Any:
-        mi, stuff = self.mi, group[0][0]
+        stuff = group[0][0]
         found = [corners(mesh, stuff.metres) for _, mesh in group]
         points, normals, uv = (np.concatenate([each[k] for each in found]) for k in range(3))
         points, normals = points @ matrix[:3, :3].T + matrix[:3, 3], normals @ matrix[:3, :3].T
@@ -114,7 +107,7 @@ class Scene:
         return mesh
 
     def _texture(self, stuff: Material) -> dict[str, Any]:
-        pixels = self.mi.Bitmap(stuff.texture.astype(np.float32))
+        pixels = mi.Bitmap(stuff.texture.astype(np.float32))
         return {"type": "bitmap", "bitmap": pixels, "raw": True}
 
     def _surface(self, stuff: Material) -> dict[str, Any]:
@@ -136,10 +129,10 @@ class Scene:
         edges = np.linspace(8, 248, int(rng.integers(2, 4)) + 1).astype(int)
         for left, right in itertools.pairwise(edges):
             panes[10:246, left + 5 : right - 5] = (1.0, 0.9, 0.72)
-        to_world = self.mi.ScalarTransform4f().look_at(
+        to_world = mi.ScalarTransform4f().look_at(
             origin=start.tolist(), target=end.tolist(), up=[0, 0, 1]
         )
-        bitmap = {"type": "bitmap", "bitmap": self.mi.Bitmap(panes), "raw": True}
+        bitmap = {"type": "bitmap", "bitmap": mi.Bitmap(panes), "raw": True}
         scale = float(rng.uniform(12, 25))
         return {
             "type": "projector", "irradiance": bitmap, "scale": scale, "fov": 38.0,
@@ -147,7 +140,6 @@ class Scene:
         }  # fmt: skip
 
     def _sensor(self, eye: Array, target: Array, width: int, height: int) -> Any:
-        mi = self.mi
         to_world = mi.ScalarTransform4f().look_at(
             origin=eye.tolist(), target=target.tolist(), up=[0, 0, 1]
         )
@@ -165,22 +157,20 @@ class Scene:
     def owners(self, eye: Array, target: Array, shrink: int = 1) -> npt.NDArray[np.int64]:
         """(HEIGHT / shrink, WIDTH / shrink): the number of the piece at every pixel, else -1."""
         width, height = WIDTH // shrink * FINER, HEIGHT // shrink * FINER
-        integrator = self.mi.load_dict({"type": "aov", "aovs": "shape:shape_index"})
+        integrator = mi.load_dict({"type": "aov", "aovs": "shape:shape_index"})
         sensor = self._sensor(eye, target, width, height)
-        drawn = np.array(self.mi.render(self.scene, sensor=sensor, integrator=integrator, spp=1))
+        drawn = np.array(mi.render(self.scene, sensor=sensor, integrator=integrator, spp=1))
         index = drawn[FINER // 2 :: FINER, FINER // 2 :: FINER, -1].round().astype(np.int64)
         return np.asarray(self.owner[index])
 
     def picture(self, eye: Array, target: Array, samples: int) -> npt.NDArray[np.uint8]:
         """(HEIGHT, WIDTH, 3)."""
-        from pyoidn import denoise
-
         sensor = self._sensor(eye, target, WIDTH, HEIGHT)
         path = {"type": "path", "max_depth": BOUNCES, "rr_depth": 4}
         aovs = "albedo:albedo,normal:sh_normal"
-        integrator = self.mi.load_dict({"type": "aov", "aovs": aovs, "path": path})
+        integrator = mi.load_dict({"type": "aov", "aovs": aovs, "path": path})
         passes = [
-            np.array(self.mi.render(self.scene, None, sensor, integrator, seed=seed, spp=PASS))
+            np.array(mi.render(self.scene, None, sensor, integrator, seed=seed, spp=PASS))
             for seed in range(samples // PASS)
         ]
         drawn = np.stack(passes).mean(axis=0)
