@@ -5,6 +5,7 @@
 Writes DIR/images/NAME.jpg and DIR/render_semantic_npy/NAME.npy: integer labels (H, W), as numbered
 in `rooms.NAMES`. A number always gives the same room. The renderer, Mitsuba 3, Intel's denoiser and
 trimesh, for solids, are no dependencies of the project: a message says what to install.
+Mitsuba compiles with LLVM 16 or newer, named by DRJIT_LIBLLVM_PATH where it is not found.
 """
 
 import argparse
@@ -21,10 +22,6 @@ PACKAGES = {
     "trimesh": "trimesh==5.2.0",
     "scipy": "scipy",  # trimesh's
 }
-VARIANT = (
-    "of Mitsuba; the default needs LLVM 16 or newer, which DRJIT_LIBLLVM_PATH names if it is not"
-    " found; scalar_rgb needs nothing, is several times slower and draws other noise"
-)
 
 
 def main() -> None:
@@ -35,14 +32,13 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=32)
     parser.add_argument("--first", type=int, default=0, help="number of the first room")
     parser.add_argument("--samples", type=int, default=16, help="a pixel; a multiple of 8")
-    parser.add_argument("--variant", default="llvm_ad_rgb", help=VARIANT)
     options = parser.parse_args()
     if missing := [name for name in PACKAGES if not find_spec(name)]:
         wanted = f"pip install {' '.join(PACKAGES.values())}"
         raise SystemExit(f"{', '.join(missing)} missing, which draw the rooms: {wanted}")
     import mitsuba
 
-    mitsuba.set_variant(options.variant)
+    mitsuba.set_variant("llvm_ad_rgb")
     from benchmarks.unseen_rooms import rooms  # here: it loads what may be missing
 
     for folder in ("images", "render_semantic_npy"):

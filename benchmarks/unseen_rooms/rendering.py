@@ -1,11 +1,12 @@
 """A room through Mitsuba 3: its picture by path tracing, and the piece behind every pixel.
 
-A variant of Mitsuba must have been set before.
+The variant of Mitsuba must have been set before, to one that Dr.Jit compiles.
 """
 
 import itertools
 from typing import Any
 
+import drjit as dr
 import mitsuba as mi
 import numpy as np
 import numpy.typing as npt
@@ -81,9 +82,12 @@ class Scene:
         for index, (start, end) in enumerate(room.suns):
             content[f"sun_{index}"] = self._sun(room.rng, start, end)
         self.scene = mi.load_dict(content, optimize=False)
-        ids = [shape.id() for shape in self.scene.shapes()]
-        owner = [-1, *(int(name.split("_")[1]) for name in ids)]
-        self.owner = np.array(owner, np.int64)  # by the renderer's index, from 1; 0 is nothing
+        shapes = self.scene.shapes()
+        numbers = [int(shape.id().split("_")[1]) for shape in shapes]
+        # Indices go over all scenes still in memory: which shape has which is asked, not counted.
+        indices = [int(dr.reinterpret_array(mi.UInt32, mi.ShapePtr(shape))[0]) for shape in shapes]
+        self.owner = np.full(max(indices) + 1, -1)  # by the renderer's index; 0 is nothing
+        self.owner[indices] = numbers
 
     def _mesh(self, name: str, group: list[tuple[Material, Any]], matrix: Array) -> Any:
         stuff = group[0][0]
