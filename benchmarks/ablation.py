@@ -76,6 +76,8 @@ def steps(default: Keys) -> Iterator[tuple[str, Keys]]:
     yield f"views: {', '.join(own['clip']['views'])}", views
     yield "mirrored crops", some("clip", "mirrored")
     yield "the part, not the whole", some("selection", "part_share")
+    yield "duplicates left out", some("selection", "duplicate_iou")
+    yield "a mask to its best class alone", some("selection", "exclusive")
     yield "cost of false alarms", {"false_alarm_cost": default["false_alarm_cost"]}
     shrinkage = {"threshold_shrinkage": default["threshold_shrinkage"]}
     yield "thresholds drawn to the common one (default)", shrinkage
@@ -91,6 +93,8 @@ def without(report: Keys) -> Iterator[tuple[str, Keys]]:
     yield "crop alone", {"clip": {"views": ["crop"]}, "scores": {"view_weights": {"crop": 1}}}
     yield "not mirrored", {"clip": {"mirrored": False}}
     yield "wholes kept", {"selection": {"part_share": 1.0}}
+    yield "duplicates kept", {"selection": {"duplicate_iou": 1.0}}
+    yield "a mask to several classes", {"selection": {"exclusive": "none"}}
     yield "false alarms cost nothing", {"false_alarm_cost": 0.0}
     yield "each class's threshold its own alone", {"threshold_shrinkage": 0.0}
 
@@ -112,13 +116,11 @@ def others() -> Iterator[tuple[str, Keys]]:
         "min_area": 0.002,
         "max_area": 0.5,
         "at_border": False,
-        "duplicate_iou": 0.8,
         "min_region": 0.05,
     }
     for key, value in tried.items():
         yield f"selection.{key}: {value}".replace("False", "false"), {"selection": {key: value}}
-    for exclusive in ("masks", "pixels"):
-        yield f"selection.exclusive: {exclusive}", {"selection": {"exclusive": exclusive}}
+    yield "selection.exclusive: pixels", {"selection": {"exclusive": "pixels"}}
 
 
 class Bench:
