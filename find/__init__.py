@@ -50,7 +50,8 @@ def find(
     """The masks of `source` whose score for a prompt is above the threshold, by image id.
 
     A prompt is taken as it is, without templates; against it stand, besides the prompts of
-    `scores.contrast`, the classes of params.yaml that no prompt names.
+    `scores.contrast`, the classes of params.yaml that no prompt names. A mask may be of several
+    prompts, whatever `selection.exclusive` says.
 
     Args:
         source: an image, or what `images` in params.yaml may be: a folder, an archive, a listing of
@@ -114,7 +115,11 @@ def asking(document: Mapping[str, Any], classes: Mapping[str, list[str]]) -> dic
     ]
     contrast = [*dict.fromkeys([*(scores.get("contrast") or []), *rivals])]
     own_scores = {**scores, "templates": ["{}"], "prompts": "best", "contrast": contrast}
-    return {**document, "scores": own_scores, "classes": classes}
+    chosen = {**document, "scores": own_scores, "classes": classes}
+    if isinstance(selection := document.get("selection"), dict):
+        # Of "a chair" and "a red chair" neither excludes the other.
+        chosen["selection"] = {**selection, "exclusive": "none"}
+    return chosen
 
 
 def threshold_of(document: Mapping[str, Any], base: Path) -> Any:

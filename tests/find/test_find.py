@@ -29,6 +29,7 @@ COARSE = {  # and every mask, whatever the shipped models are
     "sam.pred_iou_thresh": 0.0,
     "sam.stability_score_thresh": 0.0,
     "selection.part_share": 1.0,
+    "selection.duplicate_iou": 1.0,
 }
 PROMPTS = ["a red chair", "ein Hüt / <b>"]
 

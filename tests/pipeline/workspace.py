@@ -25,6 +25,8 @@ SMALL = {
     "sam.min_mask_region_area": 0,
     "threshold": 0.1,
     "calibration": ["room-001"],
+    "selection.duplicate_iou": 1.0,
+    "selection.exclusive": "none",
     "overlays.count": 2,
     "overlays.order": "name",
 }
