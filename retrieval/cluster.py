@@ -344,4 +344,6 @@ def _set_up(ray: Any) -> None:
     context.enable_progress_bars = False
     context.max_errored_blocks = -1
     context.max_consecutive_actor_init_deaths = SETBACKS
+    # An actor that has a model stays as long as there are images.
+    context.autoscaling_config.actor_pool_util_downscaling_threshold = -1
     context.target_max_block_size = 1  # a row is sent when it is there, not when 128 MB are full

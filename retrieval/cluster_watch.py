@@ -33,7 +33,7 @@ def batches(ray: Any, rows: Any, kind: str) -> Iterator[Any]:
     Raises:
         StalledError: instead of waiting for ever.
     """
-    watch = _Watch(ray, rows, kind)
+    watch = _Watch(ray, kind)
     thread = threading.Thread(target=watch.run, name="cluster watch", daemon=True)
     thread.start()
     iterator = iter(rows.iter_batches(batch_size=None, batch_format="pyarrow"))
@@ -48,9 +48,9 @@ def batches(ray: Any, rows: Any, kind: str) -> Iterator[Any]:
 
 
 class _Watch:
-    def __init__(self, ray: Any, rows: Any, kind: str) -> None:
+    def __init__(self, ray: Any, kind: str) -> None:
         self.done, self.ended = threading.Event(), False
-        self._ray, self._rows, self._kind = ray, rows, kind
+        self._ray, self._kind = ray, kind
         self._others = set(self._states())  # actors of other rounds
         self._since: float | None = None  # when the driver began to wait; None: it is at work
 
@@ -70,7 +70,7 @@ class _Watch:
             looks = looks + 1 if own == {"DEAD"} and waited > PERIOD else 0
             if looks == 2:  # Ray Data would have made another one by now
                 self.ended = True
-                self._rows._current_executor.shutdown(force=False)  # there is no public way
+                _end_round()
                 return
             if waited < TELL:
                 tell = TELL
@@ -86,3 +86,12 @@ class _Watch:
             for actor, info in self._ray._private.state.actors().items()
             if info["JobID"] == job and info["ActorClassName"].startswith("MapWorker")
         }
+
+
+def _end_round() -> None:
+    """There is no public way to the executor before its first row; it is a thread."""
+    from ray.data._internal.execution.streaming_executor import StreamingExecutor
+
+    for thread in threading.enumerate():
+        if isinstance(thread, StreamingExecutor):
+            thread.shutdown(force=False)

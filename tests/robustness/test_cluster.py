@@ -183,7 +183,9 @@ def test_the_bytes_of_one_process_whatever_the_blocks(
     assert set(written.values()) == {1}
 
 
-@pytest.mark.parametrize("victim", ["actor", "node"])
+@pytest.mark.parametrize(
+    "victim", ["actor", pytest.param("node", marks=pytest.mark.cluster_faults)]
+)
 def test_a_worker_that_dies_costs_what_it_was_at(
     nodes: Nodes,
     project: Project,
@@ -192,7 +194,7 @@ def test_a_worker_that_dies_costs_what_it_was_at(
     capsys: pytest.CaptureFixture[str],
     victim: str,
 ) -> None:
-    connect(nodes, project, STANDIN_SECONDS="0.2")
+    connect(nodes, project, STANDIN_SECONDS="0.5")
     act = {"actor": kill_an_actor, "node": nodes.kill_one}[victim]
     thread = meanwhile(project, 5, act)
     assert run("masks").endswith(f"; {IMAGES} images computed, 0 from the side cache")
@@ -208,11 +210,12 @@ def test_a_worker_that_dies_costs_what_it_was_at(
     assert IMAGES <= len(project.computed()) <= IMAGES + 4
 
 
+@pytest.mark.cluster_faults
 def test_the_last_worker_that_dies_costs_what_it_was_at(
     nodes: Nodes, project: Project, clean: dict[str, bytes], capsys: pytest.CaptureFixture[str]
 ) -> None:
     nodes.leave_one()
-    connect(nodes, project, STANDIN_SECONDS="0.2")
+    connect(nodes, project, STANDIN_SECONDS="0.5")
     thread = meanwhile(project, 5, kill_an_actor)
     assert run("masks").endswith(f"; {IMAGES} images computed, 0 from the side cache")
     thread.join()
