@@ -173,10 +173,11 @@ class _Mapping:
                         yield answer
                 lost = [image for image in now if image in waiting]
             except StalledError:
-                lost = [image for image in now if image in waiting and image in self._begun]
-                if not lost:
-                    setbacks = setbacks + 1 if len(waiting) == before else 0
-                    self._expect_progress(setbacks, "all workers died")
+                left = [image for image in now if image in waiting]
+                # They are sent in this order: the first one was, if none could say so.
+                lost = [image for image in left if image in self._begun] or left[:1]
+                setbacks = setbacks + bool(fresh) if len(waiting) == before else 0
+                self._expect_progress(setbacks, "all workers died")
             except self._ray.exceptions.RayError as error:
                 lost, setbacks = [], setbacks + 1 if len(waiting) == before else 0
                 self._expect_progress(setbacks, str(error).strip().splitlines()[-1])
