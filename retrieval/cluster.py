@@ -25,6 +25,7 @@ import numpy as np
 
 from retrieval import cache, cli, locks, per_image, sources
 from retrieval.cells import Cells
+from retrieval.cluster_watch import StalledError, batches
 from retrieval.cluster_worker import BEGUN, FAILED, FATAL, Make, Worker
 from retrieval.errors import FatalError, UserError
 
@@ -159,24 +160,33 @@ class _Mapping:
             known: names of the cells that need not be computed.
         """
         names = self._ray.put(np.array(sorted(known), np.bytes_))
-        waiting, tries, setbacks, alone = dict.fromkeys(images), Counter[str](), 0, False
+        waiting, setbacks = dict.fromkeys(images), 0
+        tries = Counter[str]()  # of those that were lost, how often alone
         while waiting:
-            before, complete = len(waiting), True
+            fresh = [image for image in waiting if image not in tries]
+            now, alone = fresh or list(waiting), not fresh
+            before = len(waiting)
             try:
-                for answer in self._round(list(waiting), names, alone):
+                for answer in self._round(now, names, alone):
                     if answer.image in waiting:
                         del waiting[answer.image]
                         yield answer
+                lost = [image for image in now if image in waiting]
+            except StalledError:
+                left = [image for image in now if image in waiting]
+                # They are sent in this order: the first one was, if none could say so.
+                lost = [image for image in left if image in self._begun] or left[:1]
+                setbacks = setbacks + bool(fresh) if len(waiting) == before else 0
+                self._expect_progress(setbacks, "all workers died")
             except self._ray.exceptions.RayError as error:
-                complete, setbacks = False, setbacks + 1 if len(waiting) == before else 0
-                self._expect_progress(setbacks, error)
-            if complete:
-                tries.update(list(waiting) if alone else ())
-                alone = True
-                self._tell_lost(waiting, tries)
-                for image in [image for image in waiting if tries[image] == TRIES]:
-                    del waiting[image]
-                    yield Answer(image, f"its process died {TRIES} times")
+                lost, setbacks = [], setbacks + 1 if len(waiting) == before else 0
+                self._expect_progress(setbacks, str(error).strip().splitlines()[-1])
+            for image in lost:
+                tries[image] += alone
+            self._tell_lost(lost, tries)
+            for image in [image for image in lost if tries[image] == TRIES]:
+                del waiting[image]
+                yield Answer(image, f"its process died {TRIES} times")
 
     def _round(self, images: Sequence[str], known: Any, alone: bool) -> Iterator[Answer]:
         """Send all images once; those that are lost with their process have no answer."""
@@ -207,7 +217,7 @@ class _Mapping:
                 max_task_retries=0,
                 **each,
             )
-        for batch in rows.iter_batches(batch_size=None, batch_format="pyarrow"):
+        for batch in batches(self._ray, rows, self._kind):
             for row in batch.to_pylist():
                 yield from self._answer(row)
 
@@ -223,14 +233,13 @@ class _Mapping:
             own = () if row["what"] == FAILED else (row["parts"], row["names"], row["payloads"])
             yield Answer(row["image"], row["reason"], *own)
 
-    def _tell_lost(self, lost: Mapping[str, None], tries: Mapping[str, int]) -> None:
+    def _tell_lost(self, lost: Sequence[str], tries: Mapping[str, int]) -> None:
         for image in lost:
             node = self._begun.get(image, "unknown")
             alone = f", alone, {tries[image]} of {TRIES} times" if tries[image] else ""
             cli.tell(f"{self._kind}: node {node}, image {image!r}: lost with its process{alone}")
 
-    def _expect_progress(self, setbacks: int, error: Exception) -> None:
-        reason = str(error).strip().splitlines()[-1]
+    def _expect_progress(self, setbacks: int, reason: str) -> None:
         cli.tell(f"{self._kind}: the cluster stopped ({reason}); going on")
         if setbacks >= SETBACKS:
             raise FatalError(
@@ -336,4 +345,6 @@ def _set_up(ray: Any) -> None:
     context.enable_progress_bars = False
     context.max_errored_blocks = -1
     context.max_consecutive_actor_init_deaths = SETBACKS
+    # An actor that has a model stays as long as there are images.
+    context.autoscaling_config.actor_pool_util_downscaling_threshold = -1
     context.target_max_block_size = 1  # a row is sent when it is there, not when 128 MB are full

@@ -25,7 +25,7 @@ VERSIONS = {"masks": sam.VERSION, "embeddings": clip.VERSION}
 CARRIERS = (
     *(f"retrieval/{name}.py" for name in ("archives", "buckets", "cache", "cells")),
     *(f"retrieval/{name}.py" for name in ("checkpoints", "cli", "device", "digests")),
-    *(f"retrieval/{name}.py" for name in ("cluster", "cluster_worker")),
+    *(f"retrieval/{name}.py" for name in ("cluster", "cluster_watch", "cluster_worker")),
     *(f"retrieval/{name}.py" for name in ("embedding_table", "errors", "files", "locks")),
     *(f"retrieval/{name}.py" for name in ("names", "params", "per_image", "sources", "tables")),
     "stages/",

@@ -52,6 +52,9 @@ class Nodes:
         while len(self.workers) < 2:
             self.workers.append(self.cluster.add_node(num_cpus=1, object_store_memory=STORE))
 
+    def leave_one(self) -> None:
+        self.cluster.remove_node(self.workers.pop())
+
     def kill_one(self) -> None:
         """With all that runs on it, without a warning."""
         self.cluster.remove_node(self.workers.pop(), allow_graceful=False)
@@ -64,6 +67,7 @@ def running() -> Iterator[Nodes]:
         # On a busy machine Ray's workers would not get their turn, and its nodes not start in time.
         patch.setenv("RAY_worker_niceness", "0")
         patch.setenv("RAY_raylet_start_wait_time_s", "120")
+        patch.setenv("RAY_health_check_period_ms", "1000")  # a dead node is missed after 5 of them
         nodes = Nodes()
         yield nodes
         nodes.cluster.shutdown()
@@ -179,7 +183,9 @@ def test_the_bytes_of_one_process_whatever_the_blocks(
     assert set(written.values()) == {1}
 
 
-@pytest.mark.parametrize("victim", ["actor", "node"])
+@pytest.mark.parametrize(
+    "victim", ["actor", pytest.param("node", marks=pytest.mark.cluster_faults)]
+)
 def test_a_worker_that_dies_costs_what_it_was_at(
     nodes: Nodes,
     project: Project,
@@ -188,7 +194,7 @@ def test_a_worker_that_dies_costs_what_it_was_at(
     capsys: pytest.CaptureFixture[str],
     victim: str,
 ) -> None:
-    connect(nodes, project, STANDIN_SECONDS="0.2")
+    connect(nodes, project, STANDIN_SECONDS="0.5")
     act = {"actor": kill_an_actor, "node": nodes.kill_one}[victim]
     thread = meanwhile(project, 5, act)
     assert run("masks").endswith(f"; {IMAGES} images computed, 0 from the side cache")
@@ -201,6 +207,21 @@ def test_a_worker_that_dies_costs_what_it_was_at(
     assert made == {name: clean[name] for name in made}
     assert set(written.values()) == {1}
     assert len(written) == IMAGES
+    assert IMAGES <= len(project.computed()) <= IMAGES + 4
+
+
+@pytest.mark.cluster_faults
+def test_the_last_worker_that_dies_costs_what_it_was_at(
+    nodes: Nodes, project: Project, clean: dict[str, bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    nodes.leave_one()
+    connect(nodes, project, STANDIN_SECONDS="0.5")
+    thread = meanwhile(project, 5, kill_an_actor)
+    assert run("masks").endswith(f"; {IMAGES} images computed, 0 from the side cache")
+    thread.join()
+    assert ": lost with its process\n" in capsys.readouterr().err
+    made = project.files(OUTPUTS[:1])
+    assert made == {name: clean[name] for name in made}
     assert IMAGES <= len(project.computed()) <= IMAGES + 4
 
 
