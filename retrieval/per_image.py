@@ -185,19 +185,20 @@ def in_order(
 ) -> Iterator[tuple[str, "Future[T]"]]:
     """`function` of each item, in their order; `AHEAD` of them are begun before their turn."""
     items = iter(items)
-    with ThreadPoolExecutor(threads, "ahead") as pool:
+    pool = ThreadPoolExecutor(threads, "ahead")
+    try:
         waiting = deque(
             (item, pool.submit(function, item)) for item in itertools.islice(items, AHEAD)
         )
-        try:
-            while waiting:
-                yield waiting.popleft()
-                waiting.extend(
-                    (item, pool.submit(function, item)) for item in itertools.islice(items, 1)
-                )
-        finally:
-            for _, future in waiting:
-                future.cancel()
+        while waiting:
+            yield waiting.popleft()
+            waiting.extend(
+                (item, pool.submit(function, item)) for item in itertools.islice(items, 1)
+            )
+    finally:
+        # Not waiting for what has begun: whoever stops half-way leaves this to the garbage
+        # collector, which may come along in any thread, even one that is just being started.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def reason(error: Exception) -> str:

@@ -1,8 +1,8 @@
 """calibration: the best thresholds on the calibration part -> metrics/thresholds.json.
 
 {"common": the best for all classes together, "classes": {name: the best for that class, drawn
-towards the common one}}, null where no image of the calibration part shows the class. Nothing
-depends on `threshold`, and no image of the test part is looked at.
+towards the common one}}. A class that no image of the calibration part shows has the common one;
+null where there is none. Nothing depends on `threshold`, and no image of the test part is looked at.
 """
 
 import json
@@ -76,9 +76,12 @@ def best(worth: Curve) -> float | None:
 
 
 def drawn(own: float | None, common: float | None, share: float) -> float | None:
-    """A class's threshold, moved towards the common one by a share of the way; None stays."""
+    """A class's threshold, moved towards the common one by a share of the way.
+
+    The common one itself for a class that has none of its own, and None if there is no common one.
+    """
     if own is None or common is None:
-        return None
+        return common
     return own + share * (common - own)
 
 

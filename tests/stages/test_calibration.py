@@ -94,6 +94,14 @@ def test_thresholds_are_drawn_towards_the_common_one(run: Run) -> None:
     assert half["common"] == whole["common"] == alone["common"]
 
 
+def test_a_class_that_no_calibration_image_shows_has_the_common_one(run: Run) -> None:
+    for image in IMAGES:
+        labels = np.load(run.truth / f"{image}.npy")
+        np.save(run.truth / f"{image}.npy", np.where(labels == 2, 0, labels))
+    found = run(threshold_shrinkage=0.25)
+    assert found["classes"]["sofa"] == found["common"] is not None
+
+
 def test_the_test_part_is_not_looked_at(run: Run) -> None:
     before = run()
     for image in IMAGES:
