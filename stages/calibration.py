@@ -2,7 +2,7 @@
 
 {"common": the best for all classes together, "classes": {name: the best for that class, drawn
 towards the common one}}. A class that no image of the calibration part shows has the common one;
-null where there is none. Nothing depends on `threshold`, and no image of the test part is looked at.
+null where there is none. Nothing depends on `threshold`, and the test part is not looked at.
 """
 
 import json
