@@ -57,12 +57,22 @@ def objects(predicted: Bools, true: Bools) -> Objects:
     """The objects of one image, specks left out; both (C, H, W) bool."""
     columns: list[tuple[Counts, Counts, Counts]] = [(np.empty(0, np.int64),) * 3]
     for index in np.flatnonzero(true.any(axis=(1, 2))):
-        names, areas = _regions(true[index])
-        found = np.bincount(names[predicted[index]], minlength=len(areas) + 1)[1:]
-        kept = areas >= SPECK * true[index].size
+        plane = true[index]
+        box = _box(plane)
+        names, areas = _regions(plane[box])
+        found = np.bincount(names[predicted[index][box]], minlength=len(areas) + 1)[1:]
+        kept = areas >= SPECK * plane.size
         columns.append((np.full(kept.sum(), index, np.int64), areas[kept], found[kept]))
     classes, sizes, hits = (np.concatenate(parts) for parts in zip(*columns, strict=True))
     return Objects(classes, sizes, hits, true[0].size)
+
+
+def _box(plane: Bools) -> tuple[slice, slice]:
+    """The rows and columns of the smallest box around what is set."""
+    import cv2
+
+    x, y, width, height = cv2.boundingRect(plane.view(np.uint8))
+    return slice(y, y + height), slice(x, x + width)
 
 
 def _regions(plane: Bools) -> tuple[npt.NDArray[np.int32], Counts]:
@@ -102,7 +112,9 @@ def boundaries(planes: Packed, width: int) -> Packed:
     square = np.ones((2 * distance + 1, 2 * distance + 1), np.uint8)
     inner = np.zeros((len(planes), height, width), np.uint8)
     for index in np.flatnonzero(planes.any(axis=(1, 2))):
-        mask = unpack(planes[index], width).view(np.uint8)
-        inner[index] = cv2.erode(mask, square, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+        mask = unpack(planes[index], width)
+        box = _box(mask)
+        part = mask[box].view(np.uint8)
+        inner[index][box] = cv2.erode(part, square, borderType=cv2.BORDER_CONSTANT, borderValue=0)
     edges: Packed = planes & ~pack(inner.view(np.bool_))
     return edges
