@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from retrieval import tables
+from retrieval import scoring, tables
+from retrieval.errors import UserError
 
 GROUP_ROWS = 1_048_576
 
@@ -84,18 +85,38 @@ class ImageScores:
     score: npt.NDArray[np.float32]
 
 
-def no_scores(classes: int) -> ImageScores:
-    """Those of an image without masks, for so many classes."""
-    none = np.empty((0, classes), np.float32)
-    return ImageScores(np.empty(0, np.uint64), none, none)
-
-
 @dataclass(frozen=True)
 class Scores:
     """All of scores.parquet: names of the C classes, and each image's scores by its id."""
 
     classes: tuple[str, ...]
     images: Mapping[str, ImageScores]
+
+    def of(self, image: str, ids: npt.NDArray[np.uint64], masks: Path) -> npt.NDArray[np.float32]:
+        """What a threshold is compared with for the masks of these ids, in their order: (N, C).
+
+        Args:
+            image: its id.
+            ids: (N,) of all masks of the image.
+            masks: the store that they are from.
+
+        Raises:
+            UserError: the table has other masks of the image.
+        """
+        none = np.empty((0, len(self.classes)), np.float32)
+        own = self.images.get(image) or ImageScores(np.empty(0, np.uint64), none, none)
+        rows = scoring.locate(ids, own.ids)
+        if rows is None:
+            raise stale(masks, image)
+        found: npt.NDArray[np.float32] = own.score[rows]
+        return found
+
+
+def stale(masks: Path, image: str) -> UserError:
+    """What to say where a store and scores are of different runs."""
+    return UserError(
+        f"the scores and {masks} do not hold the same masks of image {image!r}: run `dvc repro`"
+    )
 
 
 def read(path: Path) -> Scores:

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from retrieval import curves, ground_truth, score_table, scoring, selection, sources
+from retrieval import curves, ground_truth, score_table, selection, sources
 from retrieval.curves import ImageCurve, Scores
-from retrieval.errors import UserError
 from retrieval.ground_truth import GroundTruth
 from retrieval.mask_store import Store
 from retrieval.masks import Packed, pack
@@ -58,14 +57,7 @@ def scored_masks(
         true = true_planes(
             label_maps[image], truth, table.classes, image, group.height, group.width
         )
-        scored = table.images.get(image) or score_table.no_scores(len(table.classes))
-        rows = scoring.locate(group.ids, scored.ids)
-        if rows is None:
-            raise UserError(
-                f"the scores and {store.folder} do not hold the same masks of image {image!r}: "
-                "run `dvc repro`"
-            )
-        scores = scored.score[rows]
+        scores = table.of(image, group.ids, store.folder)
         eligible = selection.eligible(group, scores, np.ones(scores.shape, np.bool_), settings)
         masks = selection.refined(group, np.arange(len(group.ids)), settings)
         yield ScoredMasks(masks, scores, eligible, true)

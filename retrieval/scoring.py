@@ -31,7 +31,7 @@ def locate(
     ids: npt.NDArray[np.uint64], among: npt.NDArray[np.uint64]
 ) -> npt.NDArray[np.intp] | None:
     """Where each id stands in `among`, (N,); None unless both hold the same ids, each once."""
-    order = np.argsort(among)
-    if not np.array_equal(np.sort(ids), among[order]) or len(np.unique(ids)) != len(ids):
+    wanted, order = np.sort(ids), np.argsort(among)
+    if not np.array_equal(wanted, among[order]) or (wanted[1:] == wanted[:-1]).any():
         return None
     return order[np.searchsorted(among, ids, sorter=order)]

@@ -3,8 +3,6 @@
 Letters of shapes: N masks, C classes, H x W pixels, W8 = ceil(W / 8) bytes.
 """
 
-import itertools
-from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import numpy as np
@@ -97,20 +95,16 @@ def _wholes(group: ImageMasks, score: Floats, among: Bools, limit: float) -> Boo
     Both are of one class and of `among`. What was left out itself leaves out others all the same.
     """
     result = np.zeros_like(among)
-    for whole, part in _pairs(group, among):
-        better = among[whole] & among[part] & (score[part] > score[whole])
-        if (better & ~result[whole]).any():
-            inside = shared_pixels(group, part, whole) > limit * group.areas[part]
-            result[whole] |= better & inside
-    return result
-
-
-def _pairs(group: ImageMasks, among: Bools) -> Iterator[tuple[int, int]]:
-    """A larger and a smaller mask, both `among` those of some class."""
     (rows,) = np.nonzero(among.any(axis=1))
-    for whole, part in itertools.permutations(rows.tolist(), 2):
-        if group.areas[whole] > group.areas[part]:
-            yield whole, part
+    for whole in rows.tolist():
+        better = among[rows] & among[whole] & (score[rows] > score[whole])  # (K, C)
+        better[group.areas[rows] >= group.areas[whole]] = False
+        for place in np.flatnonzero(better.any(axis=1)).tolist():
+            part, classes = int(rows[place]), better[place]
+            if (classes & ~result[whole]).any():
+                inside = shared_pixels(group, part, whole) > limit * group.areas[part]
+                result[whole] |= classes & inside
+    return result
 
 
 def shared_pixels(group: ImageMasks, one: int, other: int) -> int:

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from retrieval import cli, mask_store, params, score_table, scoring, selection, thresholds
-from retrieval.errors import UserError
 from retrieval.masks import ImageMasks, ImagePredictions, Packed
 from retrieval.selection import Bools, Floats, Selection
 from retrieval.thresholds import CALIBRATED, COMMON, Threshold
@@ -47,7 +46,7 @@ def run(masks: Path, scores: Path, calibrated: Path, predictions: Path, settings
     with mask_store.Store(masks) as store:
         images = mask_store.shard_order(store.images())
         if unknown := table.images.keys() - set(images):
-            raise _stale(masks, min(unknown))
+            raise score_table.stale(masks, min(unknown))
         planes = (
             predict(store, image, table, settings, known)
             for image in cli.progress(images, len(images), "predictions")
@@ -76,11 +75,7 @@ def predict(
     """
     size, ids = store.attributes(image), store.array(image, "ids")
     planes = np.zeros((len(table.classes), size["height"], -(-size["width"] // 8)), np.uint8)
-    scored = table.images.get(image) or score_table.no_scores(len(table.classes))
-    rows = scoring.locate(ids, scored.ids)
-    if rows is None:
-        raise _stale(store.folder, image)
-    score = scored.score[rows]
+    score = table.of(image, ids, store.folder)
     chosen = scoring.select(score, thresholds.of_image(settings.threshold, score, known))
     if chosen.any():  # else nothing is worth reading the masks for
         group = store.read(image)
@@ -110,12 +105,6 @@ def draw(group: ImageMasks, chosen: Bools, settings: Selection) -> Packed:
     if settings.exclusive == "pixels":
         return selection.exclusive_planes(masks, group.areas[rows], own)
     return np.stack([scoring.union(masks, column) for column in own.T])
-
-
-def _stale(masks: Path, image: str) -> UserError:
-    return UserError(
-        f"the scores and {masks} do not hold the same masks of image {image!r}: run `dvc repro`"
-    )
 
 
 def main() -> str:

@@ -43,7 +43,6 @@ from tests.builders import ROOT, masks_of, random_stack
 
 bounded = settings(
     max_examples=300 * int(os.environ.get("FUZZ", "1")),
-    deadline=None,
     derandomize="FUZZ" not in os.environ,
     suppress_health_check=list(HealthCheck),
 )

@@ -52,7 +52,7 @@ def write(folder: Path, groups: Iterable[ImageMasks]) -> None:
     mask_store.write(folder, [groups[image] for image in mask_store.shard_order(groups)])
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     st.dictionaries(
         st.text(st.characters(exclude_categories=["Cs"]), min_size=1),

@@ -54,7 +54,7 @@ def pillow(pixels: Pixels, resolution: int, box: Any) -> Pixels:
     return np.asarray(image)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.sampled_from(KINDS),
     st.tuples(st.integers(1, 400), st.integers(1, 400)),

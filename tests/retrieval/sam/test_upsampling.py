@@ -107,7 +107,7 @@ def cases(draw: Any) -> Case:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(cases())
 def test_any_size(case: Case) -> None:
     check(case)
