@@ -1,7 +1,7 @@
 """Masks of an image with the tiny model: upstream's generator, and the model's bare passes.
 
 The image is a room, the weights are the shipped ones and the settings those of params.yaml, but for
-the number of points. The bare passes are upstream's image encoder, and its prompt encoder and mask
+the number of points and crop layers. The bare passes are upstream's image encoder, and its prompt encoder and mask
 decoder for all points in batches of 64: what upstream would take if everything around its model
 were free. How near tier `fast` comes to upstream's masks is `benchmarks.agreement`'s.
 """
@@ -26,7 +26,7 @@ SIZES = ((640, 480, "at least 8x"), (2000, 1500, "at least 50x"))
 
 def measure() -> Iterator[Row]:
     sam = scenes.tiny_sam()
-    settings = scenes.sam_settings().model_copy(update={"points_per_side": SIDE})
+    settings = scenes.whole_image_settings().model_copy(update={"points_per_side": SIDE})
     ours = MaskGenerator(sam, settings)
     fast = MaskGenerator(sam, settings.model_copy(update={"tier": "fast"}))
     theirs = SamAutomaticMaskGenerator(sam, **settings.upstream())

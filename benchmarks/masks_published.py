@@ -76,6 +76,6 @@ def encoding(sam: Sam, tier: str) -> Times:
 def passing_half(sam: Sam, image: scenes.Pixels, side: int) -> Settings:
     """Settings by which half of the masks pass the predicted IoU, and all of these go on."""
     chosen = {"points_per_side": side, "stability_score_thresh": 0.0, "pred_iou_thresh": 0.0}
-    settings = scenes.sam_settings().model_copy(update=chosen | {"box_nms_thresh": 1.0})
+    settings = scenes.whole_image_settings().model_copy(update=chosen | {"box_nms_thresh": 1.0})
     median = float(np.median(MaskGenerator(sam, settings)(image).predicted_iou))
     return settings.model_copy(update={"pred_iou_thresh": median, "box_nms_thresh": 0.7})

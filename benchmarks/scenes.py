@@ -25,6 +25,13 @@ def sam_settings() -> Settings:
     return Settings(tier="exact", clahe=0, **chosen.upstream())
 
 
+def whole_image_settings() -> Settings:
+    """The same without crop layers: one grid of points over the whole image."""
+    return sam_settings().model_copy(
+        update={"crop_n_layers": 0, "crop_n_points_downscale_factor": 1}
+    )
+
+
 def tiny_sam() -> Sam:
     """The shipped model, on the CPU."""
     return loading.load("tiny", torch.device("cpu"))

@@ -57,7 +57,7 @@ def _clip(model: str, sha256: str) -> Checkpoint:
 # SAM: each hash was read in several unrelated public sources. CLIP: `clip.clip._MODELS`, where the
 # hash is a part of the address; written out here because importing clip loads torch.
 CHECKPOINTS = (
-    _tiny("sam", "131689705fab113319d98282e52bd538b729faff04a14e039ee7c085d0384ddd"),
+    _tiny("sam", "b9c69f4cbb373287d8ca9a3b9b41c4758a026fc4991e6568ecf5d0c4a3d4f4a3"),
     _sam("vit_b", "01ec64", "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912"),
     _sam("vit_l", "0b3195", "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622"),
     _sam("vit_h", "4b8939", "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e"),
