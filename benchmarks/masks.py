@@ -1,9 +1,10 @@
 """Masks of an image with the tiny model: upstream's generator, and the model's bare passes.
 
 The image is a room, the weights are the shipped ones and the settings those of params.yaml, but for
-the number of points and crop layers. The bare passes are upstream's image encoder, and its prompt encoder and mask
-decoder for all points in batches of 64: what upstream would take if everything around its model
-were free. How near tier `fast` comes to upstream's masks is `benchmarks.agreement`'s.
+the number of points and crop layers. The bare passes are upstream's image encoder, and its prompt
+encoder and mask decoder for all points in batches of 64: what upstream would take if everything
+around its model were free. How near tier `fast` comes to upstream's masks is
+`benchmarks.agreement`'s.
 """
 
 from collections.abc import Iterator
