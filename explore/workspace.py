@@ -24,7 +24,7 @@ from retrieval import (
     curves,
     ground_truth,
     images,
-    scoring,
+    score_table,
     selection,
     sources,
     splits,
@@ -218,7 +218,7 @@ class Workspace:
         settings, (group, _) = Settings.model_validate_json(asked), self.masks(image)
         rows = self.vectors.rows(image)
         own, means = self.vectors.ids[rows], np.array(self.vectors.means[rows])
-        places, back = scoring.locate(group.ids, own), scoring.locate(own, group.ids)
+        places, back = score_table.locate(group.ids, own), score_table.locate(own, group.ids)
         if places is None or back is None:
             raise UserError(f"masks and embeddings of image {image!r} differ: run `dvc repro`")
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from retrieval import scoring, tables
+from retrieval import tables
 from retrieval.errors import UserError
 
 GROUP_ROWS = 1_048_576
@@ -105,11 +105,21 @@ class Scores:
         """
         none = np.empty((0, len(self.classes)), np.float32)
         own = self.images.get(image) or ImageScores(np.empty(0, np.uint64), none, none)
-        rows = scoring.locate(ids, own.ids)
+        rows = locate(ids, own.ids)
         if rows is None:
             raise stale(masks, image)
         found: npt.NDArray[np.float32] = own.score[rows]
         return found
+
+
+def locate(
+    ids: npt.NDArray[np.uint64], among: npt.NDArray[np.uint64]
+) -> npt.NDArray[np.intp] | None:
+    """Where each id stands in `among`, (N,); None unless both hold the same ids, each once."""
+    wanted, order = np.sort(ids), np.argsort(among)
+    if not np.array_equal(wanted, among[order]) or (wanted[1:] == wanted[:-1]).any():
+        return None
+    return order[np.searchsorted(among, ids, sorter=order)]
 
 
 def stale(masks: Path, image: str) -> UserError:

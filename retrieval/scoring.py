@@ -25,13 +25,3 @@ def union(masks: Packed, chosen: npt.NDArray[np.bool_]) -> Packed:
     """
     together: Packed = np.bitwise_or.reduce(masks[chosen], axis=0)
     return together
-
-
-def locate(
-    ids: npt.NDArray[np.uint64], among: npt.NDArray[np.uint64]
-) -> npt.NDArray[np.intp] | None:
-    """Where each id stands in `among`, (N,); None unless both hold the same ids, each once."""
-    wanted, order = np.sort(ids), np.argsort(among)
-    if not np.array_equal(wanted, among[order]) or (wanted[1:] == wanted[:-1]).any():
-        return None
-    return order[np.searchsorted(among, ids, sorter=order)]

@@ -14,7 +14,7 @@ from PIL import Image
 from explore.server import overview
 from explore.settings import Files, Params
 from explore.workspace import Workspace
-from retrieval import curves, embedding_table, params, score_table, scoring
+from retrieval import curves, embedding_table, params, score_table
 from retrieval.errors import UserError
 from retrieval.masks import pack
 from stages import scores as stage
@@ -66,7 +66,7 @@ def test_scores_are_those_of_scores_parquet(
         asked = {"image": image, "settings": start["settings"]}
         _, answer = server.post("/api/scores", asked)
         own, found = table.images[image], inside.masks[image]
-        rows = scoring.locate(found.ids, own.ids)
+        rows = score_table.locate(found.ids, own.ids)
         assert np.array_equal(np.array(answer["scores"], np.float32), own.similarity[rows])
 
 

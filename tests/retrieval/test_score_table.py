@@ -1,10 +1,13 @@
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from retrieval import score_table, tables
 from retrieval.errors import UserError
@@ -157,3 +160,23 @@ def test_reading_imports_neither_pandas_nor_torch(tmp_path: Path) -> None:
     write_scores(tmp_path / "s.parquet", rooms(2))
     code = "from retrieval.score_table import read; read(Path(sys.argv[1]))"
     assert not loaded_modules(code, tmp_path / "s.parquet") & {"pandas", "torch", "zarr"}
+
+
+IDS = st.lists(st.integers(0, 2**64 - 1), unique=True)
+
+
+@given(IDS, st.randoms())
+def test_ids_are_located_in_any_order(ids: list[int], random: Random) -> None:
+    among = ids.copy()
+    random.shuffle(among)
+    found = score_table.locate(np.array(ids, np.uint64), np.array(among, np.uint64))
+    assert found is not None
+    assert [among[place] for place in found] == ids
+
+
+@pytest.mark.parametrize(
+    ("ids", "among"),
+    [([1, 2], [1]), ([1], [1, 2]), ([1, 2], [1, 3]), ([1, 1], [1, 1]), ([1, 2, 2], [1, 1, 2])],
+)
+def test_other_ids_and_ids_given_twice_are_not_located(ids: list[int], among: list[int]) -> None:
+    assert score_table.locate(np.array(ids, np.uint64), np.array(among, np.uint64)) is None

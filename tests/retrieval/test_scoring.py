@@ -1,5 +1,3 @@
-from random import Random
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -42,23 +40,3 @@ def test_the_union_has_the_pixels_of_any_chosen_mask(data: st.DataObject) -> Non
     assert (found.dtype, found.shape) == (np.uint8, packed.shape[1:])
     np.testing.assert_array_equal(unpack(found, stack.shape[2]), stack[chosen].any(axis=0))
     np.testing.assert_array_equal(packed, before)
-
-
-IDS = st.lists(st.integers(0, 2**64 - 1), unique=True)
-
-
-@given(IDS, st.randoms())
-def test_ids_are_located_in_any_order(ids: list[int], random: Random) -> None:
-    among = ids.copy()
-    random.shuffle(among)
-    found = scoring.locate(np.array(ids, np.uint64), np.array(among, np.uint64))
-    assert found is not None
-    assert [among[place] for place in found] == ids
-
-
-@pytest.mark.parametrize(
-    ("ids", "among"),
-    [([1, 2], [1]), ([1], [1, 2]), ([1, 2], [1, 3]), ([1, 1], [1, 1]), ([1, 2, 2], [1, 1, 2])],
-)
-def test_other_ids_and_ids_given_twice_are_not_located(ids: list[int], among: list[int]) -> None:
-    assert scoring.locate(np.array(ids, np.uint64), np.array(among, np.uint64)) is None
