@@ -79,8 +79,7 @@ def measure() -> Iterator[Row]:
     # Few points and small batches, for upstream's memory; thresholds that let every mask pass; no
     # crop layers, for upstream fails on crops of less than a pixel at its model's size.
     every = {"points_per_side": 8, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0}
-    whole = scenes.whole_image_settings()
-    loose = whole.model_copy(update=every | {"points_per_batch": 8})
+    loose = scenes.whole_image_settings().model_copy(update=every | {"points_per_batch": 8})
     for width, height in ODD_SIZES:
         image = scenes.room(width, height)
         found.add(MaskGenerator(sam, loose)(image).masks, upstream(sam, loose, image))

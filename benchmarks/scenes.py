@@ -27,9 +27,7 @@ def sam_settings() -> Settings:
 
 def whole_image_settings() -> Settings:
     """The same without crop layers: one grid of points over the whole image."""
-    return sam_settings().model_copy(
-        update={"crop_n_layers": 0, "crop_n_points_downscale_factor": 1}
-    )
+    return sam_settings().model_copy(update={"crop_n_layers": 0})
 
 
 def tiny_sam() -> Sam:

@@ -184,7 +184,7 @@ def test_threads_change_nothing(trained: Sam, make: Make) -> None:
         assert differing.max() < 1e-3
 
 
-@pytest.mark.parametrize(("side", "layers"), [(16, 0), (8, 1)])
+@pytest.mark.parametrize(("side", "layers"), [(16, 0), (12, 1)])
 def test_fast_decodes_fewer_points(
     trained: Sam, make: Make, side: int, layers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,7 +207,7 @@ def test_fast_decodes_fewer_points(
     for name, values in vars(found[0]).items():
         np.testing.assert_array_equal(values, getattr(found[1], name))
     points = side**2 * (1 + 4 * layers)
-    assert points / 4 < sum(decoded) / 2 < points
+    assert points / 4 < sum(decoded) / 2 < 0.9 * points
     common = [unpack(found[0].masks & mask, 320).sum((1, 2)) for mask in expected]
     union = [unpack(found[0].masks | mask, 320).sum((1, 2)) for mask in expected]
     best = np.max(np.array(common) / np.array(union), axis=1)
