@@ -25,7 +25,6 @@ import presets
 from benchmarks import measuring
 from retrieval import cache, evaluation, ground_truth, mask_store, params, splits
 from retrieval.evaluation import Agreement
-from retrieval.masks import pack
 from stages import calibration, embeddings, masks, metrics, predictions, scores
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -161,8 +160,7 @@ class Bench:
                 own = store.read_predictions(image)
                 if image not in self._true:
                     labels = ground_truth.read_labels(maps[image], truth.palette)
-                    planes = ground_truth.class_planes(labels, own.classes, truth.labels)
-                    self._true[image] = pack(planes)
+                    self._true[image] = ground_truth.class_planes(labels, own.classes, truth.labels)
                 counts.append(evaluation.agreement(own.masks, self._true[image], own.width))
         figures = {
             each: evaluation.class_figures(

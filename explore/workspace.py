@@ -193,7 +193,7 @@ class Workspace:
             return regions.cut(masks, group.width)
         labels = self._labels(image, group.height, group.width)
         ids = self.settings.ground_truth.labels
-        true = pack(ground_truth.class_planes(labels, self.measured, ids))
+        true = ground_truth.class_planes(labels, self.measured, ids)
         return regions.cut(np.concatenate([masks, true]), group.width)
 
     def true(self, image: str, name: str, height: int, width: int) -> Packed:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from retrieval import regions
 from retrieval.evaluation import Agreement, Floats, agreement, column, iou, mean, ratio
-from retrieval.masks import Packed, pack, unpack
+from retrieval.masks import Packed
 from retrieval.regions import SIZES, Objects
 
 CLUTTER = ("low", "medium", "high")
@@ -33,14 +33,19 @@ class ImageResult:
     objects: Objects
 
 
-def compare(predicted: Packed, true: npt.NDArray[np.bool_]) -> ImageResult:
-    """Compare one image's classes: (C, H, W8) packed bits predicted, (C, H, W) bool true."""
-    width, truth = true.shape[2], pack(true)
-    edges = [regions.boundaries(planes, width) for planes in (predicted, truth)]
+def compare(predicted: Packed, true: Packed, width: int) -> ImageResult:
+    """Compare one image's classes.
+
+    Args:
+        predicted: (C, H, W8) packed bits.
+        true: (C, H, W8) packed bits.
+        width: W, pixels.
+    """
+    edges = [regions.boundaries(planes, width) for planes in (predicted, true)]
     return ImageResult(
-        counts=agreement(predicted, truth, width),
+        counts=agreement(predicted, true, width),
         boundary=agreement(edges[0], edges[1], width),
-        objects=regions.objects(unpack(predicted, width), true),
+        objects=regions.objects(predicted, true, width),
     )
 
 

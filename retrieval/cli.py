@@ -1,5 +1,6 @@
 """What every stage does at the command line: errors in one line, progress, a closing line."""
 
+import gc
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -29,6 +30,8 @@ def run_stage(main: Callable[[], str]) -> None:
     except KeyboardInterrupt as interruption:
         print(f"interrupted: {interruption}".removesuffix(": "), file=sys.stderr)
         sys.exit(130)
+    finally:
+        gc.freeze()  # else the interpreter searches all modules for garbage before it ends
 
 
 def tell(line: str) -> None:

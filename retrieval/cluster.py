@@ -28,6 +28,7 @@ from retrieval.cells import Cells
 from retrieval.cluster_watch import StalledError, batches
 from retrieval.cluster_worker import BEGUN, FAILED, FATAL, Make, Worker
 from retrieval.errors import FatalError, UserError
+from retrieval.threads import in_order
 
 ADDRESS = "RAY_ADDRESS"
 """Ray's own variable: where the cluster is."""
@@ -113,7 +114,7 @@ def results(
                 for part, name in zip(answer.parts, answer.names, strict=True)
             }
 
-        for image, future in per_image.in_order(read, done, 2):
+        for image, future in in_order(read, done):
             parts = future.result()
             if None in parts.values():  # damaged: computed again, whatever else is known of it
                 again = dict(_keep(mapping.answers([image], []), cells, tally))

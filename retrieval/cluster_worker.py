@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from retrieval import per_image, sources
 from retrieval.errors import FatalError
+from retrieval.threads import in_order
 
 LOG = logging.getLogger("retrieval.cluster")
 
@@ -105,7 +106,7 @@ class Worker:
             missing = [part for part, name in need.cells.items() if not self._has(name)]
             return need.cells, missing, need.load(missing) if missing else None
 
-        for image, future in per_image.in_order(ahead, images, self._threads):
+        for image, future in in_order(ahead, images, self._threads):
             start = time.monotonic()
             try:
                 names, missing, inputs = future.result()

@@ -12,6 +12,7 @@ from PIL import ImageOps
 
 from retrieval import images, sources
 from retrieval.errors import UserError
+from retrieval.masks import Packed, pack
 from retrieval.params import Folder, Section, Text
 from retrieval.sources import File
 
@@ -159,9 +160,9 @@ def class_mask(labels: Labels, ids: Sequence[int]) -> npt.NDArray[np.bool_]:
 
 def class_planes(
     labels: Labels, classes: Sequence[str], ids: Mapping[str, Sequence[int]]
-) -> npt.NDArray[np.bool_]:
-    """Where the labels are those of each class: (H, W) and C names to (C, H, W) bool."""
-    return np.stack([class_mask(labels, ids[name]) for name in classes])
+) -> Packed:
+    """Where the labels are those of each class: (H, W) and C names to (C, H, W8) packed bits."""
+    return np.stack([pack(class_mask(labels, ids[name])) for name in classes])
 
 
 def expect_classes(classes: Sequence[str], ids: Mapping[str, Sequence[int]]) -> None:

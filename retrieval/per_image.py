@@ -4,12 +4,9 @@ An image that cannot be processed does not stop the others; it is recorded with 
 """
 
 import contextlib
-import itertools
 import json
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, Literal, Protocol, TypeVar
@@ -17,11 +14,9 @@ from typing import Generic, Literal, Protocol, TypeVar
 from retrieval import cli, files
 from retrieval.cells import Cells
 from retrieval.errors import FatalError, UserError
+from retrieval.threads import in_order
 
 OnError = Literal["fail", "skip"]
-
-AHEAD = 4
-"""Images that are read and decoded before their turn."""
 
 T = TypeVar("T")
 
@@ -178,27 +173,6 @@ def _finish(
     tally.total += 1
     tally.used += looked.names.values()
     return {part: parts[part] for part in looked.names}
-
-
-def in_order(
-    function: Callable[[str], T], items: Iterable[str], threads: int
-) -> Iterator[tuple[str, "Future[T]"]]:
-    """`function` of each item, in their order; `AHEAD` of them are begun before their turn."""
-    items = iter(items)
-    pool = ThreadPoolExecutor(threads, "ahead")
-    try:
-        waiting = deque(
-            (item, pool.submit(function, item)) for item in itertools.islice(items, AHEAD)
-        )
-        while waiting:
-            yield waiting.popleft()
-            waiting.extend(
-                (item, pool.submit(function, item)) for item in itertools.islice(items, 1)
-            )
-    finally:
-        # Not waiting for what has begun: whoever stops half-way leaves this to the garbage
-        # collector, which may come along in any thread, even one that is just being started.
-        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def reason(error: Exception) -> str:

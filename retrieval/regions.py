@@ -53,18 +53,20 @@ def regions(plane: Bools) -> list[Bools]:
     return [names == index + 1 for index in np.flatnonzero(areas >= SPECK * plane.size)]
 
 
-def objects(predicted: Bools, true: Bools) -> Objects:
-    """The objects of one image, specks left out; both (C, H, W) bool."""
+def objects(predicted: Packed, true: Packed, width: int) -> Objects:
+    """The objects of one image, specks left out; both (C, H, W8) packed bits."""
+    pixels = true.shape[1] * width
     columns: list[tuple[Counts, Counts, Counts]] = [(np.empty(0, np.int64),) * 3]
     for index in np.flatnonzero(true.any(axis=(1, 2))):
-        plane = true[index]
+        plane = unpack(true[index], width)
         box = _box(plane)
         names, areas = _regions(plane[box])
-        found = np.bincount(names[predicted[index][box]], minlength=len(areas) + 1)[1:]
-        kept = areas >= SPECK * plane.size
+        hit = unpack(predicted[index], width)[box]
+        found = np.bincount(names[hit], minlength=len(areas) + 1)[1:]
+        kept = areas >= SPECK * pixels
         columns.append((np.full(kept.sum(), index, np.int64), areas[kept], found[kept]))
     classes, sizes, hits = (np.concatenate(parts) for parts in zip(*columns, strict=True))
-    return Objects(classes, sizes, hits, true[0].size)
+    return Objects(classes, sizes, hits, pixels)
 
 
 def _box(plane: Bools) -> tuple[slice, slice]:
@@ -110,11 +112,13 @@ def boundaries(planes: Packed, width: int) -> Packed:
     height = planes.shape[1]
     distance = max(1, round(BOUNDARY_SHARE * math.hypot(height, width)))
     square = np.ones((2 * distance + 1, 2 * distance + 1), np.uint8)
-    inner = np.zeros((len(planes), height, width), np.uint8)
+    edges = planes.copy()
     for index in np.flatnonzero(planes.any(axis=(1, 2))):
         mask = unpack(planes[index], width)
-        box = _box(mask)
-        part = mask[box].view(np.uint8)
-        inner[index][box] = cv2.erode(part, square, borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    edges: Packed = planes & ~pack(inner.view(np.bool_))
+        rows, columns = _box(mask)
+        first = columns.start // 8  # byte
+        part = mask[rows, 8 * first : columns.stop].view(np.uint8)
+        inner = cv2.erode(part, square, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+        packed = pack(inner.view(np.bool_))
+        edges[index, rows, first : first + packed.shape[1]] &= ~packed
     return edges

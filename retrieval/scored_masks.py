@@ -9,7 +9,7 @@ from retrieval import curves, ground_truth, score_table, selection, sources
 from retrieval.curves import ImageCurve, Scores
 from retrieval.ground_truth import GroundTruth
 from retrieval.mask_store import Store
-from retrieval.masks import Packed, pack
+from retrieval.masks import Packed
 from retrieval.selection import Bools, Selection
 
 
@@ -74,4 +74,4 @@ def true_planes(
     """The classes of a label map: (C, H, W8) packed bits."""
     labels = ground_truth.read_labels(label_map, truth.palette)
     ground_truth.expect_shape(labels, height, width, label_map, image)
-    return pack(ground_truth.class_planes(labels, classes, truth.labels))
+    return ground_truth.class_planes(labels, classes, truth.labels)

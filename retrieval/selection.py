@@ -14,6 +14,7 @@ from retrieval.params import Section
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
+Counts = npt.NDArray[np.int64]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -62,49 +63,62 @@ def eligible(group: ImageMasks, score: Floats, candidates: Bools, settings: Sele
     if not settings.at_border:
         kept &= (group.boxes[:, :2] > 0).all(axis=1)
         kept &= (group.boxes[:, 2:] < (group.width, group.height)).all(axis=1)
+    most = _most_shared(group)
     if settings.duplicate_iou < 1:
-        kept &= _without_duplicates(group, settings.duplicate_iou, kept)
+        kept &= _without_duplicates(group, settings.duplicate_iou, kept, most)
     result: Bools = candidates & kept[:, None]
     if settings.exclusive == "masks" and score.size:
         result &= np.arange(score.shape[1]) == score.argmax(axis=1)[:, None]
     if settings.part_share < 1:
-        result &= ~_wholes(group, score, result, settings.part_share)
+        result &= ~_wholes(group, score, result, settings.part_share, most)
     return result
 
 
-def _without_duplicates(group: ImageMasks, limit: float, among: Bools) -> Bools:
+def _without_duplicates(group: ImageMasks, limit: float, among: Bools, most: Counts) -> Bools:
     """Greedily, from the best on: those of `among` whose IoU with a better one is within limit."""
-    quality, kept = group.predicted_iou * group.stability_score, np.zeros_like(among)
-    for index in np.argsort(-quality, kind="stable").tolist():
-        if not among[index]:
-            continue
-        # No IoU exceeds the ratio of areas, which spares most of the counting.
-        own, others = group.areas[index], group.areas
-        near = kept & (np.minimum(own, others) > limit * np.maximum(own, others))
+    quality, kept = group.predicted_iou * group.stability_score, among.copy()
+    areas = group.areas[:, None] + group.areas
+    near = (most > limit * (areas - most)) & among & among[:, None]
+    np.fill_diagonal(near, val=False)
+    order = np.argsort(-quality, kind="stable")
+    rank = np.argsort(order)
+    for index in order[near.any(axis=1)[order]].tolist():
+        better = np.flatnonzero(near[index] & kept & (rank < rank[index]))
         kept[index] = not any(
-            shared > limit * (own + others[other] - shared)
-            for other in np.flatnonzero(near).tolist()
+            shared > limit * (areas[index, other] - shared)
+            for other in better.tolist()
             for shared in [shared_pixels(group, index, other)]
         )
     return kept
 
 
-def _wholes(group: ImageMasks, score: Floats, among: Bools, limit: float) -> Bools:
+def _wholes(group: ImageMasks, score: Floats, among: Bools, limit: float, most: Counts) -> Bools:
     """Those of `among`, (N, C), that hold more than `limit` of a smaller one with a higher score.
 
     Both are of one class and of `among`. What was left out itself leaves out others all the same.
     """
-    result = np.zeros_like(among)
-    (rows,) = np.nonzero(among.any(axis=1))
-    for whole in rows.tolist():
+    result, used = np.zeros_like(among), among.any(axis=1)
+    parts = (group.areas < group.areas[:, None]) & (most > limit * group.areas) & used
+    for whole in np.flatnonzero(parts.any(axis=1) & used).tolist():
+        rows = np.flatnonzero(parts[whole])
         better = among[rows] & among[whole] & (score[rows] > score[whole])  # (K, C)
-        better[group.areas[rows] >= group.areas[whole]] = False
-        for place in np.flatnonzero(better.any(axis=1)).tolist():
-            part, classes = int(rows[place]), better[place]
+        for part, classes in zip(rows.tolist(), better, strict=True):
             if (classes & ~result[whole]).any():
                 inside = shared_pixels(group, part, whole) > limit * group.areas[part]
                 result[whole] |= classes & inside
     return result
+
+
+def _most_shared(group: ImageMasks) -> Counts:
+    """At most how many pixels two masks share, (N, N): those of the smaller one, and of both boxes.
+
+    Most pairs need no other look than this.
+    """
+    first = np.maximum(group.boxes[:, None, :2], group.boxes[:, :2])
+    last = np.minimum(group.boxes[:, None, 2:], group.boxes[:, 2:])
+    sides = np.maximum(last - first, 0).astype(np.int64)
+    most: Counts = np.minimum(sides[..., 0] * sides[..., 1], group.areas)
+    return np.minimum(most, most.T)
 
 
 def shared_pixels(group: ImageMasks, one: int, other: int) -> int:

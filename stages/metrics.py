@@ -25,12 +25,11 @@ from retrieval import (
     sources,
     splits,
 )
-from retrieval.breakdown import (
-    ImageResult,
-)
+from retrieval.breakdown import ImageResult
 from retrieval.errors import UserError
 from retrieval.ground_truth import GroundTruth
 from retrieval.masks import ImagePredictions
+from retrieval.threads import in_order
 
 PREDICTIONS = Path("data/predictions.zarr")
 CEILINGS = Path("metrics/ceilings.json")
@@ -70,15 +69,20 @@ def run(predictions: Path, ceilings: Path, outputs: Outputs, settings: Params) -
         classes = store.read_predictions(images[0]).classes
         if label_maps:
             ground_truth.expect_classes(classes, truth.labels)
-        masks, chosen, results = 0, np.zeros(len(classes), np.int64), {}
-        for image in cli.progress(images, len(images), "metrics"):
-            prediction = store.read_predictions(image)
+
+        def result(prediction: ImagePredictions) -> ImageResult | None:
             if prediction.classes != classes:
                 raise UserError(f"{predictions} holds predictions of several runs: run `dvc repro`")
+            path = label_maps.get(prediction.image)
+            return compare(prediction, path, truth) if path else None
+
+        masks, chosen, results = 0, np.zeros(len(classes), np.int64), {}
+        found = in_order(result, map(store.read_predictions, images))
+        for prediction, future in cli.progress(found, len(images), "metrics"):
+            if own := future.result():
+                results[prediction.image] = own
             masks += prediction.mask_count
             chosen += prediction.chosen
-            if label_maps:
-                results[image] = compare(prediction, label_maps[image], truth)
     counts = dict(zip(classes, chosen.tolist(), strict=True))
     tree = {"classes": {name: {"masks": count} for name, count in counts.items()}}
     short: dict[str, Any] = {"images": len(images), "masks": masks}
@@ -102,7 +106,7 @@ def compare(
         labels, prediction.height, prediction.width, label_map, prediction.image
     )
     planes = ground_truth.class_planes(labels, prediction.classes, truth.labels)
-    return breakdown.compare(prediction.masks, planes)
+    return breakdown.compare(prediction.masks, planes, prediction.width)
 
 
 def read_ceilings(path: Path, classes: Sequence[str]) -> dict[str, dict[str, float]]:

@@ -17,7 +17,7 @@ Tier `fast` decodes a part of the points (`grid`), and is otherwise the same.
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
-from itertools import groupby
+from itertools import count, groupby
 from operator import itemgetter
 from typing import Any
 
@@ -132,13 +132,23 @@ class MaskGenerator:
     def _padded(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """`image`, its last row or column repeated if it is too thin for upstream's steps.
 
-        A side must not vanish when the longer one is resized to the model's input size, and n x n
-        crops need n^2 pixels a side.
+        No crop may be empty, nor any side of it vanish when the longer one is resized to the
+        model's input size. Where upstream fails for that, the least padding is added that helps.
         """
         height, width = image.shape[:2]
-        least = max(4**self._settings.crop_n_layers, -(-max(height, width) // self._input_size))
-        below, beside = max(least - height, 0), max(least - width, 0)
+        sizes = ((max(height, least), max(width, least)) for least in count(1))
+        padded = next(size for size in sizes if self._can_be_cropped(size))
+        below, beside = padded[0] - height, padded[1] - width
         return np.pad(image, ((0, below), (0, beside), (0, 0)), mode="edge")
+
+    def _can_be_cropped(self, size: tuple[int, int]) -> bool:
+        settings = self._settings
+        boxes, _ = generate_crop_boxes(size, settings.crop_n_layers, settings.crop_overlap_ratio)
+        sides = [(y1 - y0, x1 - x0) for x0, y0, x1, y1 in boxes]
+        resized = self._transform.get_preprocess_shape
+        return all(
+            min(side) > 0 and min(resized(*side, self._input_size)) > 0 for side in sides
+        )
 
     def _crops(self, image: npt.NDArray[np.uint8]) -> list[Crop]:
         """The crops of all layers, without what several of them found."""

@@ -14,6 +14,7 @@ from formats.import_coco import Params, Sets
 from retrieval import ground_truth, params
 from retrieval.errors import UserError
 from retrieval.ground_truth import GroundTruth
+from retrieval.masks import unpack
 from tests.builders import ROOT, Bools
 from tests.formats.conftest import CLASSES, NAMES, Pipeline
 from tests.formats.test_coco import load
@@ -51,7 +52,8 @@ def test_the_pipeline_reads_the_pixels_that_coco_has(
     several = 0
     for image, path in maps.items():
         labels = ground_truth.read_labels(path, truth.palette)
-        planes = ground_truth.class_planes(labels, CLASSES, truth.labels)
+        packed = ground_truth.class_planes(labels, CLASSES, truth.labels)
+        planes = unpack(packed, labels.shape[1])
         for name, plane in zip(CLASSES, planes, strict=True):
             ids = theirs.getAnnIds(
                 imgIds=[files[NAMES[image][0]]], catIds=theirs.getCatIds(catNms=[name])

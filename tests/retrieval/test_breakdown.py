@@ -17,7 +17,7 @@ def image(*boxes: tuple[int, int], found: float = 1.0, predicted: bool = True) -
         true[0, 10 : 10 + height, x : x + width] = True
         prediction[0, 10 : 10 + height, x : x + round(width * found)] = predicted
         x += width + 2
-    return breakdown.compare(pack(prediction), true)
+    return breakdown.compare(pack(prediction), pack(true), SHAPE[1])
 
 
 def test_objects_and_images_are_told_apart_by_size() -> None:
@@ -48,7 +48,8 @@ def test_figures_by_clutter_count_images_and_false_alarms() -> None:
     results = [image((20, 20), found=0.5), image(), image((20, 20), (20, 20))]
     alarm = np.zeros((1, *SHAPE), bool)
     alarm[0, :5, :5] = True
-    results.append(breakdown.compare(pack(alarm), np.zeros((1, *SHAPE), bool)))
+    none = np.zeros((1, *SHAPE), bool)
+    results.append(breakdown.compare(pack(alarm), pack(none), SHAPE[1]))
     found = breakdown.by_clutter(column([r.counts for r in results], 0), np.array([0, 0, 2, 2]))
     assert found["low"] == {
         "images": 1,

@@ -10,6 +10,7 @@ from PIL import Image
 
 from retrieval import ground_truth, params
 from retrieval.errors import UserError
+from retrieval.masks import unpack
 
 LABELS = np.array([[0, 6, 6], [7, 255, 0]])
 PALETTE = {0: (0, 0, 0), 6: (200, 30, 30), 7: (30, 30, 200)}
@@ -164,7 +165,9 @@ def test_a_class_may_have_several_labels() -> None:
 
 def test_planes_stand_in_the_order_of_the_classes() -> None:
     planes = ground_truth.class_planes(LABELS, ["b", "a"], {"a": [6], "b": [7]})
-    np.testing.assert_array_equal(planes, [[[0, 0, 0], [1, 0, 0]], [[0, 1, 1], [0, 0, 0]]])
+    np.testing.assert_array_equal(
+        unpack(planes, 3), [[[0, 0, 0], [1, 0, 0]], [[0, 1, 1], [0, 0, 0]]]
+    )
 
 
 def test_classes_and_labels_must_be_of_the_same_names() -> None:

@@ -10,6 +10,7 @@ from retrieval import cache, per_image
 from retrieval.cells import Cells
 from retrieval.errors import FatalError, UserError
 from retrieval.per_image import Need, Once, Tally
+from retrieval.threads import AHEAD
 
 IMAGES = [f"room_{number}" for number in range(7)]
 
@@ -163,10 +164,10 @@ def test_images_are_read_ahead_but_not_far() -> None:
     found = per_image.results(IMAGES, noted, work.compute, Cells("toys"), Tally(7), threads=1)
     next(found)
     time.sleep(0.2)
-    assert looked == IMAGES[: per_image.AHEAD]
+    assert looked == IMAGES[:AHEAD]
     found.close()
     time.sleep(0.1)
-    assert looked == IMAGES[: per_image.AHEAD]
+    assert looked == IMAGES[:AHEAD]
 
 
 def test_two_runs_at_once_share_the_work() -> None:

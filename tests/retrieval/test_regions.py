@@ -49,7 +49,7 @@ def test_specks_are_left_out() -> None:
 def test_objects_are_counted_with_what_was_found_of_them(seed: int, share: float) -> None:
     true = np.stack([random_plane(seed, share), random_plane(seed + 1, 0.3)])
     predicted = np.stack([random_plane(seed + 2, 0.5), random_plane(seed + 3, share)])
-    found = regions.objects(predicted, true)
+    found = regions.objects(pack(predicted), pack(true), 14)
     rows = zip(found.classes.tolist(), found.areas.tolist(), found.hits.tolist(), strict=True)
     expected = [
         (index, int(mask.sum()), int((mask & predicted[index]).sum()))

@@ -23,7 +23,8 @@ def images() -> list[ImageResult]:
     true[0, 0, :2], predicted[0, 0, 1:3] = True, True
     true[0, 1, 3], predicted[0, 2, 0, :5] = True, True
     true[1, 0, 0], predicted[1, 0, 0] = True, True
-    return [breakdown.compare(pack(p), t) for p, t in zip(predicted, true, strict=True)]
+    pairs = zip(pack(predicted), pack(true), strict=True)
+    return [breakdown.compare(p, t, 10) for p, t in pairs]
 
 
 def test_the_report_of_literal_images() -> None:
@@ -73,7 +74,7 @@ def test_the_report_is_numbers_only(seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)
     share = rng.choice([0.0, 0.4], (2, count, 3, 1, 1))
     planes = rng.random((2, count, 3, 7, 9)) < share
-    results = [breakdown.compare(pack(p), t) for p, t in zip(*planes, strict=True)]
+    results = [breakdown.compare(p, t, 9) for p, t in zip(*pack(planes), strict=True)]
     found = report.details(results, CLASSES, CEILINGS)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert all(type(leaf) in (int, float) for leaf in leaves(found))

@@ -116,6 +116,20 @@ def test_odd_sizes_are_upstreams(trained: Sam, make: Make, size: tuple[int, int]
     check_agreement(found, upstream(trained, settings, image), size[1])
 
 
+@pytest.mark.parametrize(
+    ("size", "layers"),
+    [((1, 300), 0), ((300, 1), 0), ((2, 300), 1), ((300, 3), 1), ((4, 300), 2), ((300, 7), 2)],
+)
+def test_thin_images_are_upstreams(
+    trained: Sam, make: Make, size: tuple[int, int], layers: int
+) -> None:
+    """The thinnest that upstream takes; boxes of no height are never duplicates of each other."""
+    image = room(4, *size[::-1])
+    settings = make(points_per_side=3, box_nms_thresh=0.7, crop_n_layers=layers)
+    found = MaskGenerator(trained, settings)(image)
+    check_agreement(found, upstream(trained, settings, image), size[1])
+
+
 def test_large_image_is_upstreams(trained: Sam, make: Make) -> None:
     """Of one point, for upstream's memory."""
     image, settings = room(5, 4000, 3000), make(points_per_side=1)
