@@ -146,9 +146,7 @@ class MaskGenerator:
         boxes, _ = generate_crop_boxes(size, settings.crop_n_layers, settings.crop_overlap_ratio)
         sides = [(y1 - y0, x1 - x0) for x0, y0, x1, y1 in boxes]
         resized = self._transform.get_preprocess_shape
-        return all(
-            min(side) > 0 and min(resized(*side, self._input_size)) > 0 for side in sides
-        )
+        return all(min(side) > 0 and min(resized(*side, self._input_size)) > 0 for side in sides)
 
     def _crops(self, image: npt.NDArray[np.uint8]) -> list[Crop]:
         """The crops of all layers, without what several of them found."""
