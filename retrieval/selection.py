@@ -78,7 +78,7 @@ def _without_duplicates(group: ImageMasks, limit: float, among: Bools, most: Cou
     """Greedily, from the best on: those of `among` whose IoU with a better one is within limit."""
     quality, kept = group.predicted_iou * group.stability_score, among.copy()
     areas = group.areas[:, None] + group.areas
-    near = (most > limit * (areas - most)) & among & among[:, None]
+    near: Bools = (most > limit * (areas - most)) & among & among[:, None]
     np.fill_diagonal(near, val=False)
     order = np.argsort(-quality, kind="stable")
     rank = np.argsort(order)

@@ -40,39 +40,35 @@ class Cutter:
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        settings: views, padding and shape.
+        settings: padding and shape.
         resolution: R, the model's input, pixels.
     """
 
     def __init__(self, image: Pixels, settings: Settings, resolution: int) -> None:
         self._image, self._settings, self._resolution = image, settings, resolution
         self._planes = planes(image)
-        self._paddings = {self._padding(view) for view in settings.views}
 
-    def __call__(self, box: npt.NDArray[np.int32], mask: Packed) -> Pixels:
-        """One mask's crops, one for each view, resized as CLIP resizes: see `resizing`.
+    def __call__(self, box: npt.NDArray[np.int32], mask: Packed, view: View) -> Pixels:
+        """One mask's crop, resized as CLIP resizes: see `resizing`.
 
         Args:
             box: (4,) x0, y0, x1, y1 of the mask, half-open, at least one pixel.
             mask: (H, W8) uint8, packed bits.
+            view: what it shows.
 
         Returns:
-            (V, R, R, 3) uint8 RGB, in the order of `settings.views`.
+            (R, R, 3) uint8 RGB.
         """
-        frames = {padding: self._frame(box, mask, padding) for padding in self._paddings}
-        crops = []
-        for view in self._settings.views:
-            part, inside, along = frames[self._padding(view)]
-            seen, shown, colour = self._planes, _EVERYTHING, MEAN_COLOUR
-            if view in ("masked", "black"):
-                shown = np.asarray(cv2.transpose(inside.view(np.uint8)), np.uint8)
-                colour = BLACK if view == "black" else MEAN_COLOUR
-            elif view == "blurred":
-                x0, y0, x1, y1 = part
-                seen = planes(blurred_outside(self._image[y0:y1, x0:x1], inside))
-                part = (0, 0, x1 - x0, y1 - y0)
-            crops.append(resize(seen, part, shown, along[0], along[1], colour))
-        return np.stack(crops)
+        part, inside, along = self._frame(box, mask, self._padding(view))
+        seen, shown, colour = self._planes, _EVERYTHING, MEAN_COLOUR
+        if view in ("masked", "black"):
+            shown = np.asarray(cv2.transpose(inside.view(np.uint8)), np.uint8)
+            colour = BLACK if view == "black" else MEAN_COLOUR
+        elif view == "blurred":
+            x0, y0, x1, y1 = part
+            seen = planes(blurred_outside(self._image[y0:y1, x0:x1], inside))
+            part = (0, 0, x1 - x0, y1 - y0)
+        return resize(seen, part, shown, along[0], along[1], colour)
 
     def _padding(self, view: View) -> float:
         return 0.0 if view == "plain" else self._settings.crop_padding
@@ -97,7 +93,8 @@ def cut(
     image: Pixels, box: npt.NDArray[np.int32], mask: Packed, settings: Settings, resolution: int
 ) -> Pixels:
     """One mask's crops, (V, R, R, 3); see `Cutter`, which is faster for several of an image."""
-    return Cutter(image, settings, resolution)(box, mask)
+    cutter = Cutter(image, settings, resolution)
+    return np.stack([cutter(box, mask, view) for view in settings.views])
 
 
 def grow(box: npt.NDArray[np.int32], padding: float, *, square: bool) -> Window:

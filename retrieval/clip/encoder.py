@@ -1,8 +1,8 @@
 """CLIP's two encoders: crops and prompts to embeddings of length 1."""
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from retrieval.clip import pooling
 from retrieval.clip.crops import MEAN, STD, Cutter, Pixels
 from retrieval.clip.openai import CLIP, tokenize
 from retrieval.clip.settings import Settings
@@ -18,10 +19,11 @@ from retrieval.errors import UserError
 from retrieval.masks import Packed
 
 Embeddings = npt.NDArray[np.float32]
+Job = tuple[slice, int]  # which masks, and the index of the view
 
 CONTEXT = 77  # tokens, with one for the start and one for the end, in every CLIP of OpenAI's
 BATCH_PIXELS = 64 * 224 * 224  # bounds the memory of a batch: 64 crops for most of OpenAI's models
-CPU_BATCH = 32  # more are not faster, and the next ones' crops are to be cut meanwhile
+CPU_BATCH_PIXELS = 8 * 224 * 224  # more are not faster, and are to be shared among threads
 
 # The names of a convolution and of the batch norm behind it in the modules of OpenAI's ResNets.
 _FOLDED = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"), ("0", "1"))
@@ -37,17 +39,19 @@ def dimensions(model: CLIP) -> int:
     return int(model.text_projection.shape[1])
 
 
-def batch_size(model: CLIP) -> int:
-    """How many crops to encode at a time."""
-    fitting = max(1, BATCH_PIXELS // resolution(model) ** 2)
-    return min(fitting, CPU_BATCH) if model.logit_scale.device.type == "cpu" else fitting
+def batches(model: CLIP, count: int) -> list[slice]:
+    """`count` crops in parts of nearly equal length, to be encoded at a time."""
+    most = CPU_BATCH_PIXELS if model.logit_scale.device.type == "cpu" else BATCH_PIXELS
+    parts = -(-count // max(1, most // resolution(model) ** 2))
+    edges = [count * part // parts for part in range(parts)] if parts else []
+    return [slice(start, stop) for start, stop in itertools.pairwise([*edges, count])]
 
 
 def prepare(model: CLIP) -> CLIP:
     """`model` itself, changed so that it encodes images faster, and equally but for rounding.
 
     Batch norms go into the convolutions before them, whose weights get the layout that fits crops
-    as they come, colour by colour of a pixel.
+    as they come, colour by colour of a pixel. The last step is that of `pooling`.
     """
     for module in model.visual.modules():
         for convolution, norm in _FOLDED:
@@ -55,6 +59,7 @@ def prepare(model: CLIP) -> CLIP:
                 fused = fuse_conv_bn_eval(getattr(module, convolution), getattr(module, norm))
                 setattr(module, convolution, fused)
                 setattr(module, norm, nn.Identity())
+    pooling.replace(model.visual)
     model.visual.to(memory_format=torch.channels_last)
     return model
 
@@ -62,10 +67,14 @@ def prepare(model: CLIP) -> CLIP:
 def encode_masks(
     model: CLIP, image: Pixels, boxes: npt.NDArray[np.int32], masks: Packed, settings: Settings
 ) -> Embeddings:
-    """The views of N masks of an image; while some are encoded, the next ones are cut.
+    """The views of N masks of an image.
 
     A batch holds crops of one view only: which views are asked for does not change the others' by
     a bit.
+
+    On the CPU a thread cuts and encodes a batch by itself: operations of this size gain little from
+    threads within them, and how many there are changes nothing. On a GPU some crops are encoded
+    while the next ones are cut.
 
     Args:
         model: CLIP.
@@ -77,25 +86,41 @@ def encode_masks(
     Returns:
         (N, V, D) float32, each of length 1.
     """
-    size, cut = batch_size(model), Cutter(image, settings, resolution(model))
-    found = np.empty((len(boxes), len(settings.views), dimensions(model)), np.float32)
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+    cut, views = Cutter(image, settings, resolution(model)), settings.views
+    found = np.empty((len(boxes), len(views), dimensions(model)), np.float32)
+    jobs = list(itertools.product(batches(model, len(boxes)), range(len(views))))
 
-        def begin(start: int) -> list[Future[Pixels]]:
-            own = slice(start, start + size)
-            return [pool.submit(cut, *job) for job in zip(boxes[own], masks[own], strict=True)]
+    def crops(job: Job, pool: Executor | None = None) -> Iterator[Pixels]:
+        rows, view = job
+        many = pool.map if pool else map
+        return many(lambda box, mask: cut(box, mask, views[view]), boxes[rows], masks[rows])
 
-        cutting = begin(0)
-        for start in range(0, len(boxes), size):
-            crops = np.stack([future.result() for future in cutting], axis=1)
-            cutting = begin(start + size)
-            for view, own in enumerate(crops):
-                vectors = encode_images(model, own)
-                if settings.mirrored:
-                    vectors += encode_images(model, np.ascontiguousarray(own[:, :, ::-1]))
-                    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-                found[start : start + size, view] = vectors
+    def encode(job: Job, crops: Iterator[Pixels]) -> None:
+        rows, view = job
+        found[rows, view] = _encode(model, np.stack(list(crops)), mirrored=settings.mirrored)
+
+    if model.logit_scale.device.type == "cpu":
+        with ThreadPoolExecutor(
+            torch.get_num_threads(), initializer=torch.set_num_threads, initargs=(1,)
+        ) as pool:
+            list(pool.map(lambda job: encode(job, crops(job)), jobs))
+    else:
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            cutting = ((job, crops(job, pool)) for job in jobs)
+            ahead = list(itertools.islice(cutting, 1))
+            while ahead:
+                ahead += itertools.islice(cutting, 1)
+                encode(*ahead.pop(0))
     return found
+
+
+def _encode(model: CLIP, crops: Pixels, *, mirrored: bool) -> Embeddings:
+    """As `encode_images`; if `mirrored`, together with the crops' mirror images."""
+    vectors = encode_images(model, crops)
+    if mirrored:
+        vectors += encode_images(model, np.ascontiguousarray(crops[:, :, ::-1]))
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors
 
 
 @torch.inference_mode()
@@ -105,17 +130,9 @@ def encode_images(model: CLIP, crops: Pixels) -> Embeddings:
     Which crops share a batch changes an embedding by rounding only.
     """
     device = model.logit_scale.device
-    pixels = torch.from_numpy(crops).to(device).permute(0, 3, 1, 2).float() / 255
-    mean = torch.tensor(MEAN, device=device).view(3, 1, 1)
-    std = torch.tensor(STD, device=device).view(3, 1, 1)
-    return _unit(model.encode_image((pixels - mean) / std))
-
-
-def encode_stream(model: CLIP, crops: Iterable[Pixels]) -> Iterator[Embeddings]:
-    """(R, R, 3) uint8 RGB each to (D,) float32 each; a batch of crops is in memory at a time."""
-    crops, size = iter(crops), batch_size(model)
-    while batch := list(itertools.islice(crops, size)):
-        yield from encode_images(model, np.stack(batch))
+    pixels = torch.from_numpy(crops).to(device).float()  # (B, R, R, 3)
+    mean, std = (255 * torch.tensor(colour, device=device) for colour in (MEAN, STD))
+    return _unit(model.encode_image(pixels.sub_(mean).div_(std).permute(0, 3, 1, 2)))
 
 
 @torch.inference_mode()

@@ -9,6 +9,20 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="pkg_resources is deprecated", category=UserWarning)
     from clip.clip import _MODELS as MODELS
     from clip.clip import tokenize
-    from clip.model import CLIP, build_model
+    from clip.model import (
+        CLIP,
+        AttentionPool2d,
+        ModifiedResNet,
+        ResidualAttentionBlock,
+        build_model,
+    )
 
-__all__ = ["CLIP", "MODELS", "build_model", "tokenize"]
+__all__ = [
+    "CLIP",
+    "MODELS",
+    "AttentionPool2d",
+    "ModifiedResNet",
+    "ResidualAttentionBlock",
+    "build_model",
+    "tokenize",
+]

@@ -7,7 +7,7 @@ from clip.clip import _transform
 from PIL import Image
 from torchvision.transforms import Normalize, ToTensor
 
-from retrieval.clip import encoder
+from retrieval.clip import encoder, pooling
 from retrieval.clip.crops import MEAN_COLOUR, cut
 from retrieval.clip.openai import CLIP, tokenize
 from retrieval.clip.settings import Settings
@@ -40,17 +40,45 @@ def test_batches_change_nothing(
     np.testing.assert_allclose(np.linalg.norm(alone, axis=1), 1, atol=1e-6)
     assert np.min(alone @ alone.T) < 0.999  # else the next line would say nothing
     assert np.min(np.sum(alone * encoder.encode_images(clip, crops), axis=1)) >= 0.9999
-    monkeypatch.setattr(encoder, "BATCH_PIXELS", 4 * 64 * 64)
-    assert encoder.batch_size(clip) == 4
-    streamed = np.stack(list(encoder.encode_stream(clip, iter(crops))))
-    assert np.min(np.sum(alone * streamed, axis=1)) >= 0.9999
+    monkeypatch.setattr(encoder, "CPU_BATCH_PIXELS", 4 * 64 * 64)
+    parts = encoder.batches(clip, len(crops))
+    assert [len(crops[part]) for part in parts] == [3, 3, 3]
+    batched = np.concatenate([encoder.encode_images(clip, crops[part]) for part in parts])
+    assert np.min(np.sum(alone * batched, axis=1)) >= 0.9999
+    assert encoder.batches(clip, 0) == []
 
 
 def test_prepared_model_is_the_same(clip: CLIP, crops: encoder.Pixels) -> None:
     before = encoder.encode_images(clip, crops)
     prepared = encoder.prepare(copy.deepcopy(clip))
     assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in prepared.visual.modules())
+    assert isinstance(prepared.visual.attnpool, pooling.AttentionPool)
     np.testing.assert_allclose(encoder.encode_images(prepared, crops), before, atol=1e-6)
+
+
+def test_prepared_vision_transformer_is_the_same(crops: encoder.Pixels) -> None:
+    torch.manual_seed(0)
+    transformer = CLIP(32, 64, 3, 128, 16, 77, 49408, 64, 1, 1).float().eval()
+    before = encoder.encode_images(transformer, crops)
+    assert np.min(before @ before.T) < 0.99  # else the next line would say nothing
+    prepared = encoder.prepare(transformer)
+    assert isinstance(prepared.visual.transformer.resblocks[-1], pooling.FirstToken)
+    np.testing.assert_allclose(encoder.encode_images(prepared, crops), before, atol=1e-6)
+
+
+def test_threads_change_nothing(clip: CLIP, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not a bit: a batch is computed on one thread, however many there are."""
+    monkeypatch.setattr(encoder, "CPU_BATCH_PIXELS", 3 * 64 * 64)
+    boxes = np.array([[x, 5, x + 20, 40] for x in range(8)], np.int32)
+    masks = np.full((8, 50, 8), 255, np.uint8)
+    settings = Settings(
+        views=("crop", "blurred"), crop_padding=0.1, crop_shape="pad", mirrored=True, clahe=0
+    )
+    found = []
+    for threads in (1, 3):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        found.append(encoder.encode_masks(clip, photograph(50, 64), boxes, masks, settings))
+    np.testing.assert_array_equal(found[0], found[1])
 
 
 def photograph(height: int, width: int) -> encoder.Pixels:
@@ -98,7 +126,7 @@ def test_masks_as_one_by_one(
     settings = Settings(
         views=("crop", "masked"), crop_padding=0.0, crop_shape="pad", mirrored=False, clahe=0
     )
-    monkeypatch.setattr(encoder, "CPU_BATCH", 4)
+    monkeypatch.setattr(encoder, "CPU_BATCH_PIXELS", 4 * 64 * 64)
     ours = encoder.encode_masks(clip, image, masks.boxes, masks.masks, settings)
     assert ours.shape == (len(masks.ids), 2, encoder.dimensions(clip))
     theirs = one_by_one(clip, image, masks.boxes, stack)
@@ -126,10 +154,6 @@ def test_no_masks(clip: CLIP) -> None:
     none = np.zeros((0, 4), np.int32), np.zeros((0, 8, 1), np.uint8)
     found = encoder.encode_masks(clip, photograph(8, 8), *none, settings)
     assert found.shape == (0, 2, encoder.dimensions(clip))
-
-
-def test_empty_stream(clip: CLIP) -> None:
-    assert list(encoder.encode_stream(clip, [])) == []
 
 
 def test_texts_as_clip_encodes_them(clip: CLIP) -> None:
