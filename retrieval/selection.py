@@ -78,13 +78,13 @@ def _without_duplicates(group: ImageMasks, limit: float, among: Bools, most: Cou
     """Greedily, from the best on: those of `among` whose IoU with a better one is within limit."""
     quality, kept = group.predicted_iou * group.stability_score, among.copy()
     areas = group.areas[:, None] + group.areas
-    near: Bools = (most > limit * (areas - most)) & among & among[:, None]
+    near = (most > limit * (areas - most)) & among & among[:, None]
     np.fill_diagonal(near, val=False)
     order = np.argsort(-quality, kind="stable")
     rank = np.argsort(order)
-    for index in order[near.any(axis=1)[order]].tolist():
+    for index in order.tolist():
         better = np.flatnonzero(near[index] & kept & (rank < rank[index]))
-        kept[index] = not any(
+        kept[index] &= not any(
             shared > limit * (areas[index, other] - shared)
             for other in better.tolist()
             for shared in [shared_pixels(group, index, other)]

@@ -140,30 +140,42 @@ def test_workers_get_the_threads_and_the_code_of_this_process(
     assert made["RETRIEVAL_DEVICE"] == "cuda"
 
 
-# The fields of KubeRay's types that the example may use: ray-operator/apis/ray/v1.
+# The fields that the example uses, and their types, as KubeRay declares them, of which its CRD is
+# generated: ray-operator/apis/ray/v1/rayjob_types.go and raycluster_types.go.
 RAY_JOB = {
-    "entrypoint",
-    "submissionMode",
-    "backoffLimit",
-    "shutdownAfterJobFinishes",
-    "ttlSecondsAfterFinished",
-    "rayClusterSpec",
+    "entrypoint": str,
+    "submissionMode": str,
+    "backoffLimit": int,
+    "shutdownAfterJobFinishes": bool,
+    "ttlSecondsAfterFinished": int,
+    "rayClusterSpec": dict,
 }
-RAY_CLUSTER = {"rayVersion", "headGroupSpec", "workerGroupSpecs"}
-HEAD = {"rayStartParams", "template"}
-WORKERS = HEAD | {"groupName", "replicas", "minReplicas", "maxReplicas"}
+RAY_CLUSTER = {"rayVersion": str, "headGroupSpec": dict, "workerGroupSpecs": list}
+HEAD = {"rayStartParams": dict, "template": dict}
+WORKERS = {
+    **HEAD,
+    "groupName": str,
+    "replicas": int,
+    "minReplicas": int,
+    "maxReplicas": int,
+}
+
+
+def types(section: dict[str, Any]) -> dict[str, type]:
+    return {key: type(value) for key, value in section.items()}
 
 
 def test_the_kubernetes_example_has_the_structure_of_a_ray_job() -> None:
     job = yaml.safe_load((ROOT / "examples/kubernetes.yaml").read_text())
     assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
-    assert set(job["spec"]) == RAY_JOB
+    assert types(job["spec"]) == RAY_JOB
+    assert job["spec"]["submissionMode"] in ("K8sJobMode", "HTTPMode", "InteractiveMode")
     spec = job["spec"]["rayClusterSpec"]
-    assert set(spec) == RAY_CLUSTER
+    assert types(spec) == RAY_CLUSTER
     assert f"ray[default]=={spec['rayVersion']}" in (ROOT / "requirements-ray.txt").read_text()
     head, [workers] = spec["headGroupSpec"], spec["workerGroupSpecs"]
-    assert set(head) == HEAD
-    assert set(workers) == WORKERS
+    assert types(head) == HEAD
+    assert types(workers) == WORKERS
     assert 1 <= workers["minReplicas"] <= workers["replicas"] <= workers["maxReplicas"]
     for group in (head, workers):
         assert all(isinstance(value, str) for value in group["rayStartParams"].values())
