@@ -312,6 +312,27 @@ def test_a_slow_writer_and_a_full_object_store(
     del ballast
 
 
+def test_ctrl_c_says_what_is_done_and_keeps_it(
+    nodes: Nodes, project: Project, clean: dict[str, bytes]
+) -> None:
+    config = json.dumps({"runtime_env": runtime(project, STANDIN_SECONDS="0.2")})
+    environment = {"RAY_ADDRESS": nodes.address, "RAY_JOB_CONFIG_JSON_ENV_VAR": config}
+    process = project.start_stage("masks", **environment)
+    while len(project.computed()) < 6 and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    told = re.search(r"^interrupted: (\d+) of 24 images are done and kept; ", err, re.MULTILINE)
+    assert told is not None, err
+    assert "Traceback" not in err
+    last = project.run_stage("masks", RAY_ADDRESS="")
+    kept = int(last.out.split("computed, ")[1].split(" from the side cache")[0])
+    assert 3 <= int(told[1]) <= kept < IMAGES
+    made = project.files(OUTPUTS[:1])
+    assert made == {name: clean[name] for name in made}
+
+
 def test_a_damaged_cell_is_computed_again(
     nodes: Nodes, project: Project, clean: dict[str, bytes]
 ) -> None:
