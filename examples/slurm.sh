@@ -14,6 +14,11 @@ set -euo pipefail
 source .venv/bin/activate
 export RAY_USAGE_STATS_ENABLED=0
 
+# Who does not have this job's token is refused by its cluster.
+export RAY_AUTH_MODE=token
+RAY_AUTH_TOKEN=$(ray get-auth-token --generate)
+export RAY_AUTH_TOKEN
+
 gpus=${SLURM_GPUS_ON_NODE:-0}
 cpus=${SLURM_CPUS_PER_TASK:-1}
 mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")

@@ -10,7 +10,6 @@ lost with it are sent again, each alone, and one that was lost alone `TRIES` tim
 """
 
 import contextlib
-import gc
 import importlib.util
 import logging
 import os
@@ -25,7 +24,7 @@ import numpy as np
 
 from retrieval import cache, cli, locks, per_image, sources
 from retrieval.cells import Cells
-from retrieval.cluster_watch import StalledError, batches
+from retrieval.cluster_watch import StalledError, batches, end_others
 from retrieval.cluster_worker import BEGUN, FAILED, FATAL, Make, Worker
 from retrieval.errors import FatalError, UserError
 from retrieval.threads import in_order
@@ -192,7 +191,7 @@ class _Mapping:
     def _round(self, images: Sequence[str], known: Any, alone: bool) -> Iterator[Answer]:
         """Send all images once; those that are lost with their process have no answer."""
         self._begun.clear()
-        gc.collect()  # actors of the last round live as long as something refers to them: errors do
+        end_others(self._ray)
         each = _resources(self._ray, int(self._environment["OMP_NUM_THREADS"]))
         actors = _actors(self._ray, each)
         size = 1 if alone else min(BLOCK, max(1, len(images) // (actors * BLOCKS_PER_ACTOR)))
@@ -288,7 +287,7 @@ def _connected() -> Iterator[Any]:
         reason = str(error).strip().splitlines()[0]
         raise UserError(
             f"no Ray cluster answers at {ADDRESS}={address} ({reason}): start one "
-            f"(`ray start --head`), or unset {ADDRESS}"
+            f"(`ray start --head`), set RAY_AUTH_MODE=token if it asks for one, or unset {ADDRESS}"
         ) from None
     try:
         yield ray

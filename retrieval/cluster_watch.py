@@ -4,6 +4,7 @@ Ray Data counts actors that died as members of its pool, and makes no other one 
 that lived: the blocks that are left would wait for ever.
 """
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -47,11 +48,34 @@ def batches(ray: Any, rows: Any, kind: str) -> Iterator[Any]:
         raise StalledError
 
 
+def end_others(ray: Any) -> None:
+    """Kill the actors of rounds that are over: they hold what the next one's need.
+
+    Ray Data just drops its references to them, and some are left where a node died.
+    """
+    worker = ray._private.worker.global_worker.core_worker
+    for actor, state in _states(ray).items():
+        if state != "DEAD":
+            # One that nothing refers to any more is unknown here, and ends by itself.
+            with contextlib.suppress(ValueError):
+                worker.kill_actor(ray.ActorID.from_hex(actor), True)
+
+
+def _states(ray: Any) -> dict[str, str]:
+    """Of all actors of Ray Data's pools that this process has made, by id."""
+    job = ray.get_runtime_context().get_job_id()
+    return {
+        actor: info["State"]
+        for actor, info in ray._private.state.actors().items()
+        if info["JobID"] == job and info["ActorClassName"].startswith("MapWorker")
+    }
+
+
 class _Watch:
     def __init__(self, ray: Any, kind: str) -> None:
         self.done, self.ended = threading.Event(), False
         self._ray, self._kind = ray, kind
-        self._others = set(self._states())  # actors of other rounds
+        self._others = set(_states(ray))  # actors of other rounds
         self._since: float | None = None  # when the driver began to wait; None: it is at work
 
     def wait_for(self, iterator: Iterator[Any]) -> Any:
@@ -66,7 +90,9 @@ class _Watch:
         while not self.done.wait(PERIOD):
             since = self._since
             waited = 0.0 if since is None else time.monotonic() - since
-            own = {state for actor, state in self._states().items() if actor not in self._others}
+            own = {
+                state for actor, state in _states(self._ray).items() if actor not in self._others
+            }
             looks = looks + 1 if own == {"DEAD"} and waited > PERIOD else 0
             if looks == 2:  # Ray Data would have made another one by now
                 self.ended = True
@@ -77,15 +103,6 @@ class _Watch:
             elif waited > tell and "ALIVE" not in own:
                 cli.tell(f"{self._kind}: no worker has started for {waited:.0f} s; waiting for one")
                 tell *= 2
-
-    def _states(self) -> dict[str, str]:
-        """Of all actors of Ray Data's pools that this process has made, by id."""
-        job = self._ray.get_runtime_context().get_job_id()
-        return {
-            actor: info["State"]
-            for actor, info in self._ray._private.state.actors().items()
-            if info["JobID"] == job and info["ActorClassName"].startswith("MapWorker")
-        }
 
 
 def _end_round() -> None:
