@@ -183,7 +183,6 @@ def test_the_bytes_of_one_process_whatever_the_blocks(
     assert set(written.values()) == {1}
 
 
-@pytest.mark.cluster_faults
 @pytest.mark.parametrize("victim", ["actor", "node"])
 def test_a_worker_that_dies_costs_what_it_was_at(
     nodes: Nodes,
@@ -209,7 +208,6 @@ def test_a_worker_that_dies_costs_what_it_was_at(
     assert IMAGES <= len(project.computed()) <= IMAGES + 4
 
 
-@pytest.mark.cluster_faults
 def test_the_last_worker_that_dies_costs_what_it_was_at(
     nodes: Nodes, project: Project, clean: dict[str, bytes], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -224,7 +222,6 @@ def test_the_last_worker_that_dies_costs_what_it_was_at(
     assert IMAGES <= len(project.computed()) <= IMAGES + 4
 
 
-@pytest.mark.cluster_faults
 def test_a_driver_that_dies_goes_on_where_it_stopped(
     nodes: Nodes, project: Project, clean: dict[str, bytes]
 ) -> None:
@@ -258,7 +255,6 @@ def test_a_driver_that_dies_goes_on_where_it_stopped(
     assert made == {name: clean[name] for name in made}
 
 
-@pytest.mark.cluster_faults
 def test_an_image_that_kills_its_process_is_reported_and_skipped(
     nodes: Nodes, project: Project, clean: dict[str, bytes], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -279,7 +275,6 @@ def test_an_image_that_kills_its_process_is_reported_and_skipped(
     }
 
 
-@pytest.mark.cluster_faults
 def test_a_slow_writer_and_a_full_object_store(
     nodes: Nodes, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
