@@ -49,7 +49,7 @@ def batches(ray: Any, rows: Any, kind: str) -> Iterator[Any]:
 
 
 def end_others(ray: Any) -> None:
-    """Kill the actors of rounds that are over: they hold what the next one's need.
+    """Kill the actors of rounds that are over: they hold what the next one needs.
 
     Ray Data just drops its references to them, and some are left where a node died.
     """

@@ -41,10 +41,14 @@ def dimensions(model: CLIP) -> int:
 
 def batches(model: CLIP, count: int) -> list[slice]:
     """`count` crops in parts of nearly equal length, to be encoded at a time."""
-    most = CPU_BATCH_PIXELS if model.logit_scale.device.type == "cpu" else BATCH_PIXELS
+    most = CPU_BATCH_PIXELS if _on_cpu(model) else BATCH_PIXELS
     parts = -(-count // max(1, most // resolution(model) ** 2))
     edges = [count * part // parts for part in range(parts)] if parts else []
     return [slice(start, stop) for start, stop in itertools.pairwise([*edges, count])]
+
+
+def _on_cpu(model: CLIP) -> bool:
+    return bool(model.logit_scale.device.type == "cpu")
 
 
 def prepare(model: CLIP) -> CLIP:
@@ -99,7 +103,7 @@ def encode_masks(
         rows, view = job
         found[rows, view] = _encode(model, np.stack(list(crops)), mirrored=settings.mirrored)
 
-    if model.logit_scale.device.type == "cpu":
+    if _on_cpu(model):
         with ThreadPoolExecutor(
             torch.get_num_threads(), initializer=torch.set_num_threads, initargs=(1,)
         ) as pool:

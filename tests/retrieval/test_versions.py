@@ -28,6 +28,7 @@ CARRIERS = (
     *(f"retrieval/{name}.py" for name in ("cluster", "cluster_watch", "cluster_worker")),
     *(f"retrieval/{name}.py" for name in ("embedding_table", "errors", "files", "locks")),
     *(f"retrieval/{name}.py" for name in ("names", "params", "per_image", "sources", "tables")),
+    "retrieval/threads.py",
     "stages/",
 )
 

@@ -79,6 +79,11 @@ def test_threads_change_nothing(clip: CLIP, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
         found.append(encoder.encode_masks(clip, photograph(50, 64), boxes, masks, settings))
     np.testing.assert_array_equal(found[0], found[1])
+    # In the order of work that a GPU has.
+    monkeypatch.setattr(encoder, "_on_cpu", lambda model: False)
+    monkeypatch.setattr(encoder, "BATCH_PIXELS", 3 * 64 * 64)
+    ahead = encoder.encode_masks(clip, photograph(50, 64), boxes, masks, settings)
+    np.testing.assert_allclose(ahead, found[0], atol=1e-5)
 
 
 def photograph(height: int, width: int) -> encoder.Pixels:
