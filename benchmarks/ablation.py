@@ -159,8 +159,9 @@ class Bench:
             for image in images:
                 own = store.read_predictions(image)
                 if image not in self._true:
-                    labels = ground_truth.read_labels(maps[image], truth.palette)
-                    self._true[image] = ground_truth.class_planes(labels, own.classes, truth.labels)
+                    self._true[image] = ground_truth.true_planes(
+                        maps[image], truth, own.classes, image, own.height, own.width
+                    )
                 counts.append(evaluation.agreement(own.masks, self._true[image], own.width))
         figures = {
             each: evaluation.class_figures(

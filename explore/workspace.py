@@ -35,7 +35,7 @@ from retrieval.clip import recipe
 from retrieval.clip.similarity import Floats
 from retrieval.errors import UserError
 from retrieval.mask_store import Store
-from retrieval.masks import ImageMasks, Packed, pack, unpack
+from retrieval.masks import ImageMasks, Packed, unpack
 from retrieval.selection import Bools
 
 SAMPLE = 20_000
@@ -191,21 +191,17 @@ class Workspace:
         group, masks = self.masks(image)
         if not self.measured:
             return regions.cut(masks, group.width)
-        labels = self._labels(image, group.height, group.width)
-        ids = self.settings.ground_truth.labels
-        true = ground_truth.class_planes(labels, self.measured, ids)
+        true = self._true(image, self.measured, group.height, group.width)
         return regions.cut(np.concatenate([masks, true]), group.width)
 
     def true(self, image: str, name: str, height: int, width: int) -> Packed:
         """The pixels of a class in the ground truth, (H, W8) packed bits."""
-        labels = self._labels(image, height, width)
-        return pack(ground_truth.class_mask(labels, self.settings.ground_truth.labels[name]))
+        plane: Packed = self._true(image, [name], height, width)[0]
+        return plane
 
-    def _labels(self, image: str, height: int, width: int) -> ground_truth.Labels:
-        path = self._truth[image]
-        labels = ground_truth.read_labels(path, self.settings.ground_truth.palette)
-        ground_truth.expect_shape(labels, height, width, path, image)
-        return labels
+    def _true(self, image: str, classes: Sequence[str], height: int, width: int) -> Packed:
+        truth = self.settings.ground_truth
+        return ground_truth.true_planes(self._truth[image], truth, classes, image, height, width)
 
     def scored(self, image: str, settings: Settings) -> Scored:
         """The scores of an image's masks.

@@ -165,6 +165,24 @@ def class_planes(
     return np.stack([pack(class_mask(labels, ids[name])) for name in classes])
 
 
+def true_planes(
+    label_map: File,
+    truth: GroundTruth,
+    classes: Sequence[str],
+    image: str,
+    height: int,
+    width: int,
+) -> Packed:
+    """The classes of an image's label map: (C, H, W8) packed bits.
+
+    Raises:
+        UserError: it cannot be read, or is not of the image's size.
+    """
+    labels = read_labels(label_map, truth.palette)
+    expect_shape(labels, height, width, label_map, image)
+    return class_planes(labels, classes, truth.labels)
+
+
 def expect_classes(classes: Sequence[str], ids: Mapping[str, Sequence[int]]) -> None:
     """Refuse labels of other classes than those that are predicted.
 

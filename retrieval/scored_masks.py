@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from retrieval import curves, ground_truth, score_table, selection, sources
+from retrieval import curves, ground_truth, score_table, selection
 from retrieval.curves import ImageCurve, Scores
 from retrieval.ground_truth import GroundTruth
 from retrieval.mask_store import Store
@@ -54,24 +54,10 @@ def scored_masks(
         ground_truth.expect_classes(table.classes, truth.labels)
     for image in images if label_maps else ():
         group = store.read(image)
-        true = true_planes(
+        true = ground_truth.true_planes(
             label_maps[image], truth, table.classes, image, group.height, group.width
         )
         scores = table.of(image, group.ids, store.folder)
         eligible = selection.eligible(group, scores, np.ones(scores.shape, np.bool_), settings)
         masks = selection.refined(group, np.arange(len(group.ids)), settings)
         yield ScoredMasks(masks, scores, eligible, true)
-
-
-def true_planes(
-    label_map: sources.File,
-    truth: GroundTruth,
-    classes: Sequence[str],
-    image: str,
-    height: int,
-    width: int,
-) -> Packed:
-    """The classes of a label map: (C, H, W8) packed bits."""
-    labels = ground_truth.read_labels(label_map, truth.palette)
-    ground_truth.expect_shape(labels, height, width, label_map, image)
-    return ground_truth.class_planes(labels, classes, truth.labels)

@@ -63,7 +63,8 @@ def eligible(group: ImageMasks, score: Floats, candidates: Bools, settings: Sele
     if not settings.at_border:
         kept &= (group.boxes[:, :2] > 0).all(axis=1)
         kept &= (group.boxes[:, 2:] < (group.width, group.height)).all(axis=1)
-    most = _most_shared(group)
+    if settings.duplicate_iou < 1 or settings.part_share < 1:
+        most = _most_shared(group)
     if settings.duplicate_iou < 1:
         kept &= _without_duplicates(group, settings.duplicate_iou, kept, most)
     result: Bools = candidates & kept[:, None]
@@ -76,17 +77,14 @@ def eligible(group: ImageMasks, score: Floats, candidates: Bools, settings: Sele
 
 def _without_duplicates(group: ImageMasks, limit: float, among: Bools, most: Counts) -> Bools:
     """Greedily, from the best on: those of `among` whose IoU with a better one is within limit."""
-    quality, kept = group.predicted_iou * group.stability_score, among.copy()
+    quality, kept = group.predicted_iou * group.stability_score, np.zeros_like(among)
     areas = group.areas[:, None] + group.areas
-    near = (most > limit * (areas - most)) & among & among[:, None]
-    np.fill_diagonal(near, val=False)
+    near = most > limit * (areas - most)
     order = np.argsort(-quality, kind="stable")
-    rank = np.argsort(order)
-    for index in order.tolist():
-        better = np.flatnonzero(near[index] & kept & (rank < rank[index]))
-        kept[index] &= not any(
+    for index in order[among[order]].tolist():
+        kept[index] = not any(
             shared > limit * (areas[index, other] - shared)
-            for other in better.tolist()
+            for other in np.flatnonzero(near[index] & kept).tolist()
             for shared in [shared_pixels(group, index, other)]
         )
     return kept

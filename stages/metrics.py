@@ -101,12 +101,9 @@ def compare(
     prediction: ImagePredictions, label_map: sources.File, truth: GroundTruth
 ) -> ImageResult:
     """Count one image's pixels, for each class of the prediction."""
-    labels = ground_truth.read_labels(label_map, truth.palette)
-    ground_truth.expect_shape(
-        labels, prediction.height, prediction.width, label_map, prediction.image
-    )
-    planes = ground_truth.class_planes(labels, prediction.classes, truth.labels)
-    return breakdown.compare(prediction.masks, planes, prediction.width)
+    image, height, width = prediction.image, prediction.height, prediction.width
+    true = ground_truth.true_planes(label_map, truth, prediction.classes, image, height, width)
+    return breakdown.compare(prediction.masks, true, width)
 
 
 def read_ceilings(path: Path, classes: Sequence[str]) -> dict[str, dict[str, float]]:

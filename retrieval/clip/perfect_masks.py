@@ -15,7 +15,6 @@ from retrieval.ground_truth import GroundTruth
 from retrieval.mask_store import Store, shard_order, write
 from retrieval.masks import ImageMasks, image_masks, pack
 from retrieval.per_image import Tally
-from retrieval.scored_masks import true_planes
 
 
 def object_curves(
@@ -55,7 +54,7 @@ def object_curves(
         ):
             group = objects.read(image)
             _, score = recipe.score(work.stacked(parts), group.predicted_iou, group.stability_score)
-            true = true_planes(
+            true = ground_truth.true_planes(
                 label_maps[image], truth, tuple(origin.prompts), image, group.height, group.width
             )
             yield (

@@ -7,6 +7,7 @@ import re
 import resource
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -152,6 +153,19 @@ def meanwhile(project: Project, lines: int, action: Callable[[], None]) -> threa
     return thread
 
 
+@contextlib.contextmanager
+def driver_at_work(
+    nodes: Nodes, project: Project
+) -> Iterator[tuple["subprocess.Popen[str]", dict[str, str]]]:
+    """The stage `masks` as a process amidst its work, and the environment that takes it there."""
+    config = json.dumps({"runtime_env": runtime(project, STANDIN_SECONDS="0.2")})
+    environment = {"RAY_ADDRESS": nodes.address, "RAY_JOB_CONFIG_JSON_ENV_VAR": config}
+    with project.start_stage("masks", **environment) as process:
+        while len(project.computed()) < 6 and process.poll() is None:
+            time.sleep(0.01)
+        yield process, environment
+
+
 def kill_an_actor() -> None:
     """One of this process's own cluster."""
     for process in psutil.Process().children(recursive=True):
@@ -226,13 +240,9 @@ def test_a_driver_that_dies_goes_on_where_it_stopped(
     nodes: Nodes, project: Project, clean: dict[str, bytes]
 ) -> None:
     """And on the command line all looks as it does in one process."""
-    config = json.dumps({"runtime_env": runtime(project, STANDIN_SECONDS="0.2")})
-    environment = {"RAY_ADDRESS": nodes.address, "RAY_JOB_CONFIG_JSON_ENV_VAR": config}
-    process = project.start_stage("masks", **environment)
-    while len(project.computed()) < 6 and process.poll() is None:
-        time.sleep(0.01)
-    kept = len(list((project.folder / ".cache/masks").glob("??/*")))
-    assert kill(process).code == -signal.SIGKILL
+    with driver_at_work(nodes, project) as (process, environment):
+        kept = len(list((project.folder / ".cache/masks").glob("??/*")))
+        assert kill(process).code == -signal.SIGKILL
     assert kept >= 3
     assert not (project.folder / "data/masks.zarr").exists()
     (project.folder / "data/images/broken.png").write_bytes(b"")
@@ -310,13 +320,9 @@ def test_a_slow_writer_and_a_full_object_store(
 def test_ctrl_c_says_what_is_done_and_keeps_it(
     nodes: Nodes, project: Project, clean: dict[str, bytes]
 ) -> None:
-    config = json.dumps({"runtime_env": runtime(project, STANDIN_SECONDS="0.2")})
-    environment = {"RAY_ADDRESS": nodes.address, "RAY_JOB_CONFIG_JSON_ENV_VAR": config}
-    process = project.start_stage("masks", **environment)
-    while len(project.computed()) < 6 and process.poll() is None:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    with driver_at_work(nodes, project) as (process, _):
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
     told = re.search(r"^interrupted: (\d+) of 24 images are done and kept; ", err, re.MULTILINE)
     assert told is not None, err
