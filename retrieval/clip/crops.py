@@ -126,15 +126,13 @@ def _taps(
     """
     if shape == "square":
         before, beyond = window
-        return taps(before + beyond, 0, before + beyond, resolution).moved(before)
+        return taps(before + beyond, resolution, 0, resolution).moved(before)
     own, longer, shorter = size[axis], max(size), min(size)
     if shape == "pad":
-        return taps(longer, 0, longer, resolution).moved((longer - own) // 2)
+        return taps(longer, resolution, 0, resolution).moved((longer - own) // 2)
     # CLIP's own transform, with torchvision's rounding of `Resize` and of `CenterCrop`.
     resized = int(resolution * own / shorter)
-    start = round((resized - resolution) / 2)
-    stop = min(own, (start + resolution) * own / resized)
-    return taps(own, start * own / resized, stop, resolution)
+    return taps(own, resized, round((resized - resolution) / 2), resolution)
 
 
 def blurred_outside(pixels: Pixels, inside: npt.NDArray[np.bool_]) -> Pixels:

@@ -1,11 +1,9 @@
 """Resizing against Pillow, on pictures made to be difficult."""
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -35,40 +33,37 @@ def picture(kind: str, height: int, width: int, seed: int = 0) -> Pixels:
 KINDS = ("noise", "blocks", "stripes", "ramps")
 
 
-def check(ours: Pixels, theirs: Pixels) -> None:
-    """Two grey levels apart at most, and seldom one."""
-    distance = np.abs(ours.astype(int) - theirs.astype(int))
-    assert distance.max() <= 2
-    assert distance.mean() < 0.01 + 3 / distance.size
-
-
-def pillow(pixels: Pixels, resolution: int, box: Any) -> Pixels:
-    """Along the rows first, as Pillow always does where both scales are alike."""
-    height = len(pixels)
+def pillow(pixels: Pixels, height: int, width: int) -> Pixels:
+    """Along the rows first. Pillow 12.3 begins with the columns of images 100x as high as wide."""
     image = Image.fromarray(pixels)
-    for size, part in (
-        ((resolution, height), (box[0], 0, box[2], height)),
-        ((resolution, resolution), (0, box[1], resolution, box[3])),
-    ):
-        image = image.resize(size, Image.Resampling.BICUBIC, box=part)
+    for size in ((width, image.height), (width, height)):
+        image = image.resize(size, Image.Resampling.BICUBIC)
     return np.asarray(image)
 
 
-@settings(max_examples=100)
+@settings(max_examples=200)
 @given(
     st.sampled_from(KINDS),
     st.tuples(st.integers(1, 400), st.integers(1, 400)),
-    st.sampled_from([1, 8, 64]),
-    st.tuples(*[st.floats(0, 0.45)] * 4),
+    st.tuples(st.integers(1, 300), st.integers(1, 300)),
+    st.data(),
 )
-def test_any_box(kind: str, size: tuple[int, int], resolution: int, margins: Any) -> None:
-    height, width = size
-    pixels = picture(kind, height, width)
-    left, right = margins[0] * width, width * (1 - margins[1])
-    upper, lower = margins[2] * height, height * (1 - margins[3])
-    x, y = taps(width, left, right, resolution), taps(height, upper, lower, resolution)
-    ours = resize(planes(pixels), (0, 0, width, height), EVERYTHING, x, y, COLOUR)
-    check(ours, pillow(pixels, resolution, (left, upper, right, lower)))
+@example("ramps", (1, 80), (8, 8), None)  # rows of ties, which float32 rounds the other way
+def test_any_part_of_any_size(
+    kind: str, size: tuple[int, int], resized: tuple[int, int], data: st.DataObject | None
+) -> None:
+    pixels = picture(kind, *size)
+    starts, counts = [0, 0], list(resized)
+    if data is not None:
+        starts = [data.draw(st.integers(0, length - 1)) for length in resized]
+        counts = [
+            data.draw(st.integers(1, length - start))
+            for length, start in zip(resized, starts, strict=True)
+        ]
+    y, x = map(taps, size, resized, starts, counts)
+    ours = resize(planes(pixels), (0, 0, size[1], size[0]), EVERYTHING, x, y, COLOUR)
+    parts = [slice(a, a + n) for a, n in zip(starts, counts, strict=True)]
+    np.testing.assert_array_equal(ours, pillow(pixels, *resized)[*parts])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -93,16 +88,15 @@ def test_part_of_a_large_image_on_a_square(
     square[upper : upper + height, left : left + width][inside > 0] = image[y0:y1, x0:x1][
         inside > 0
     ]
-    along = taps(side, 0, side, resolution)
+    along = taps(side, resolution, 0, resolution)
     transposed = np.ascontiguousarray(inside.T) if masked else EVERYTHING
     ours = resize(planes(image), part, transposed, along.moved(left), along.moved(upper), COLOUR)
-    size = (resolution, resolution)
-    check(ours, np.asarray(Image.fromarray(square).resize(size, Image.Resampling.BICUBIC)))
+    np.testing.assert_array_equal(ours, pillow(square, resolution, resolution))
 
 
 def test_same_size_is_the_same() -> None:
     pixels = picture("noise", 32, 32)
-    along = taps(32, 0, 32, 32)
+    along = taps(32, 32, 0, 32)
     np.testing.assert_array_equal(
         resize(planes(pixels), (0, 0, 32, 32), EVERYTHING, along, along, COLOUR), pixels
     )
