@@ -25,7 +25,7 @@ from pycocotools import mask as coco
 from zarr.codecs import ZstdCodec
 
 from benchmarks.measuring import Row
-from retrieval import mask_store, masks, zarr_zip
+from retrieval import mask_store, masks
 from retrieval.masks import ImageMasks, Packed
 
 IMAGES, MASKS, SIZE = 16, 80, 1024  # masks of an image, on average; longest side in pixels
@@ -101,7 +101,7 @@ def write_sharded(folder: Path, images: list[ImageMasks]) -> None:
             shard = (-(-rows // chunk[0]) * chunk[0], *array.shape[1:])
             group.create_array(
                 key, data=array, chunks=chunk, shards=shard,
-                compressors=ZstdCodec(level=zarr_zip.ZSTD_LEVEL),
+                compressors=ZstdCodec(level=mask_store.MASKS_LEVEL),
             )  # fmt: skip
 
 

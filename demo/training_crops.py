@@ -155,6 +155,7 @@ class Examples:
             packed = pack(mask)
             box = mask_boxes(packed[None], mask.shape[1])[0]
             settings = Settings(
+                tier="exact",
                 views=(VIEWS[rng.integers(len(VIEWS))],),
                 crop_padding=float(rng.uniform(0.0, 0.2)),
                 crop_shape="pad",

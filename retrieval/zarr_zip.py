@@ -29,8 +29,6 @@ import zstandard
 CHUNK_BYTES = 8 * 2**20
 """Of a chunk before compression, a row larger than that excepted."""
 
-ZSTD_LEVEL = 9
-
 _SEAL = b"directory sha256 "
 _HEADER_BYTES = 30  # before an entry, without its name
 _END_BYTES = 22  # of a zip file's last record, without the comment
@@ -55,17 +53,23 @@ class DamagedError(Exception):
 
 @dataclass(frozen=True)
 class Group:
-    """A Zarr group: its attributes, and its arrays by name, each of at least one dimension."""
+    """A Zarr group: its attributes, and its arrays by name, each of at least one dimension.
+
+    They are compressed with zstd at `level`.
+    """
 
     attributes: Mapping[str, Any]
     arrays: Mapping[str, npt.NDArray[Any]]
+    level: int
 
 
 def encode_group(group: Group) -> dict[str, bytes]:
     """The group's files, by their paths within it. Arrays are compressed here."""
     entries = {"zarr.json": _json({**_GROUP, "attributes": dict(group.attributes)})}
     for name, array in group.arrays.items():
-        entries |= {f"{name}/{path}": data for path, data in _encode_array(array).items()}
+        entries |= {
+            f"{name}/{path}": data for path, data in _encode_array(array, group.level).items()
+        }
     return entries
 
 
@@ -130,15 +134,15 @@ def _json(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
 
 
-def _encode_array(array: npt.NDArray[Any]) -> dict[str, bytes]:
+def _encode_array(array: npt.NDArray[Any], level: int) -> dict[str, bytes]:
     length, rest = len(array), array.shape[1:]
     row_bytes = array.itemsize * int(np.prod(rest))
     chunks = -(-length // max(1, CHUNK_BYTES // row_bytes))
     # Zarr pads the last chunk to full length: chunks of nearly equal length leave little to pad.
     size = -(-length // chunks) if chunks else 1
     little = array.astype(array.dtype.newbyteorder("<"), copy=False)
-    compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL)
-    entries = {"zarr.json": _json(_array_metadata(array, (size, *rest)))}
+    compressor = zstandard.ZstdCompressor(level=level)
+    entries = {"zarr.json": _json(_array_metadata(array, (size, *rest), level))}
     for number in range(chunks):
         data = little[number * size : (number + 1) * size].tobytes()
         data += bytes(size * row_bytes - len(data))
@@ -146,9 +150,9 @@ def _encode_array(array: npt.NDArray[Any]) -> dict[str, bytes]:
     return entries
 
 
-def _array_metadata(array: npt.NDArray[Any], chunk: tuple[int, ...]) -> dict[str, Any]:
+def _array_metadata(array: npt.NDArray[Any], chunk: tuple[int, ...], level: int) -> dict[str, Any]:
     little = {} if array.itemsize == 1 else {"configuration": {"endian": "little"}}
-    zstd = {"name": "zstd", "configuration": {"level": ZSTD_LEVEL, "checksum": False}}
+    zstd = {"name": "zstd", "configuration": {"level": level, "checksum": False}}
     return {
         "zarr_format": 3,
         "node_type": "array",

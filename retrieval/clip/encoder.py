@@ -85,7 +85,7 @@ def encode_masks(
         image: (H, W, 3) uint8 RGB.
         boxes: (N, 4), x0, y0, x1, y1, half-open.
         masks: (N, H, W8) uint8, packed bits.
-        settings: how crops are cut.
+        settings: how crops are cut and encoded.
 
     Returns:
         (N, V, D) float32, each of length 1.
@@ -101,7 +101,7 @@ def encode_masks(
 
     def encode(job: Job, crops: Iterator[Pixels]) -> None:
         rows, view = job
-        found[rows, view] = _encode(model, np.stack(list(crops)), mirrored=settings.mirrored)
+        found[rows, view] = _encode(model, np.stack(list(crops)), settings)
 
     if _on_cpu(model):
         with ThreadPoolExecutor(
@@ -118,25 +118,27 @@ def encode_masks(
     return found
 
 
-def _encode(model: CLIP, crops: Pixels, *, mirrored: bool) -> Embeddings:
+def _encode(model: CLIP, crops: Pixels, settings: Settings) -> Embeddings:
     """As `encode_images`; if `mirrored`, together with the crops' mirror images."""
-    vectors = encode_images(model, crops)
-    if mirrored:
-        vectors += encode_images(model, np.ascontiguousarray(crops[:, :, ::-1]))
+    bf16 = settings.tier == "fast"
+    vectors = encode_images(model, crops, bf16=bf16)
+    if settings.mirrored:
+        vectors += encode_images(model, np.ascontiguousarray(crops[:, :, ::-1]), bf16=bf16)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors
 
 
 @torch.inference_mode()
-def encode_images(model: CLIP, crops: Pixels) -> Embeddings:
-    """(B, R, R, 3) uint8 RGB to (B, D) float32, each of length 1.
+def encode_images(model: CLIP, crops: Pixels, *, bf16: bool = False) -> Embeddings:
+    """(B, R, R, 3) uint8 RGB to (B, D) float32, each of length 1; computed in bfloat16 if `bf16`.
 
     Which crops share a batch changes an embedding by rounding only.
     """
     device = model.logit_scale.device
     pixels = torch.from_numpy(crops).to(device).float()  # (B, R, R, 3)
     mean, std = (255 * torch.tensor(colour, device=device) for colour in (MEAN, STD))
-    return _unit(model.encode_image(pixels.sub_(mean).div_(std).permute(0, 3, 1, 2)))
+    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+        return _unit(model.encode_image(pixels.sub_(mean).div_(std).permute(0, 3, 1, 2)))
 
 
 @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""What CLIP is shown of a mask: names of the views and of the crops' shapes, and their ranges."""
+"""What CLIP is shown of a mask, and how exactly it looks: names and ranges of the parameters."""
 
 from typing import Annotated, Literal
 
@@ -12,9 +12,11 @@ Shape = Literal["square", "pad", "centre"]
 
 
 class Settings(Section):
-    """How crops are cut.
+    """How crops are cut and encoded.
 
     Attributes:
+        tier: `exact` computes in float32; `fast` in bfloat16 where torch's autocast holds that to
+            be safe, of which processors with instructions for it do twice as much in a second.
         views: at least one of "plain" (the box as it is), "crop" (the box, grown), and the grown
             box with what is outside the mask in CLIP's mean colour ("masked"), in black ("black")
             or blurred ("blurred"); none of them twice.
@@ -26,6 +28,7 @@ class Settings(Section):
         clahe: clip limit of CLAHE on the image beforehand, see `retrieval.clahe`; 0 is without.
     """
 
+    tier: Literal["exact", "fast"]
     views: Annotated[tuple[View, ...], Field(min_length=1)]
     crop_padding: Annotated[float, Field(ge=0, le=1)]
     crop_shape: Shape

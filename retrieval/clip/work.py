@@ -68,7 +68,7 @@ class Work:
         digest = self._store.attributes(image).get("sha256", "")
         ids = sha256(columns.ids.tobytes()).hexdigest()
         shared = {key: value for key, value in self.origin.items() if key != "views"}
-        shared = clahe.without_neutral(shared, mirrored=False, clahe=0)
+        shared = clahe.without_neutral(shared, tier="exact", mirrored=False, clahe=0)
         own = [KIND, VERSION, digest, ids, shared]
         names = {str(view): cache.key(*own, view) for view in self._settings.views}
         return per_image.Need(names, lambda _: self._read(image, digest))

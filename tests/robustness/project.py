@@ -37,6 +37,7 @@ PARAMS: dict[str, Any] = {
     },
     "clip": {
         "model": "tiny",
+        "tier": "exact",
         "views": ["crop"],
         "crop_padding": 0.1,
         "crop_shape": "pad",

@@ -45,6 +45,7 @@ SAM = {
 }
 CLIP = {
     "model": "tiny",
+    "tier": "exact",
     "views": ("crop",),
     "crop_padding": 0.1,
     "crop_shape": "pad",

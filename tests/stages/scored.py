@@ -53,6 +53,7 @@ class Project:
         clip = {
             "model": "tiny", "sha256": checkpoints.find("clip", "tiny").sha256, "views": VIEWS,
             "crop_padding": 0.1, "crop_shape": "pad", "mirrored": False, "clahe": 0.0,
+            "tier": "exact",
         }  # fmt: skip
         rows = [embedding_table.rows_of(self.groups[i], VIEWS, vectors[i]) for i in SIZES]
         embedding_table.write(self.embeddings, rows, 4, {"clip": clip})

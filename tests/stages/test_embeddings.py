@@ -24,7 +24,7 @@ from stages import embeddings
 
 ROOT = Path(__file__).resolve().parents[2]
 VIEWS = ("crop", "masked", "blurred")
-OFF = {"mirrored": False, "clahe": 0.0}
+OFF = {"tier": "exact", "mirrored": False, "clahe": 0.0}
 SIZES = {"a": (20, 30), "empty": (5, 6), "sub/b": (31, 17), "z": (40, 40)}
 COUNTS = {"a": 3, "empty": 0, "sub/b": 5, "z": 1}
 
@@ -163,9 +163,9 @@ def test_one_more_view_and_other_masks_cost_no_more_than_themselves(
     output, crops = inputs / "embeddings.parquet", []
     encode = encoder.encode_images
 
-    def counted(model: object, pixels: np.ndarray) -> np.ndarray:
+    def counted(model: object, pixels: np.ndarray, **options: Any) -> np.ndarray:
         crops.append(len(pixels))
-        return encode(model, pixels)
+        return encode(model, pixels, **options)
 
     monkeypatch.setattr(encoder, "encode_images", counted)
     embeddings.run(inputs / "masks.zarr", output, settings(inputs, views=("crop",)))
@@ -212,6 +212,7 @@ def test_what_else_was_computed_before_changes_no_byte(
     ("line", "message"),
     [
         ("model: ViT-B/33", r"clip\.model is 'ViT-B/33'; it must be one of tiny, RN50"),
+        ("tier: slow", r"clip\.tier is 'slow'.*'exact' or 'fast'"),
         ("views: []", r"clip\.views is \[\]"),
         (
             "views: [crop, cropped]",
@@ -226,6 +227,7 @@ def test_wrong_params_end_in_one_line_without_torch(
 ) -> None:
     lines = [
         "model: tiny",
+        "tier: exact",
         "views: [crop]",
         "crop_padding: 0.1",
         "crop_shape: pad",

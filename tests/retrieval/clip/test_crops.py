@@ -15,7 +15,7 @@ from retrieval.clip.settings import Settings
 from retrieval.masks import pack
 
 R = 32
-OFF: dict[str, Any] = {"mirrored": False, "clahe": 0}
+OFF: dict[str, Any] = {"tier": "exact", "mirrored": False, "clahe": 0}
 
 
 def settings(**changes: Any) -> Settings:

@@ -1,4 +1,5 @@
 import copy
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -66,24 +67,45 @@ def test_prepared_vision_transformer_is_the_same(crops: encoder.Pixels) -> None:
     np.testing.assert_allclose(encoder.encode_images(prepared, crops), before, atol=1e-6)
 
 
-def test_threads_change_nothing(clip: CLIP, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not a bit: a batch is computed on one thread, however many there are."""
-    monkeypatch.setattr(encoder, "CPU_BATCH_PIXELS", 3 * 64 * 64)
+def row_of_masks(clip: CLIP, tier: Literal["exact", "fast"] = "exact") -> np.ndarray:
+    """(8, 2, D)."""
     boxes = np.array([[x, 5, x + 20, 40] for x in range(8)], np.int32)
     masks = np.full((8, 50, 8), 255, np.uint8)
     settings = Settings(
-        views=("crop", "blurred"), crop_padding=0.1, crop_shape="pad", mirrored=True, clahe=0
+        tier=tier,
+        views=("crop", "blurred"),
+        crop_padding=0.1,
+        crop_shape="pad",
+        mirrored=True,
+        clahe=0,
     )
+    return encoder.encode_masks(clip, photograph(50, 64), boxes, masks, settings)
+
+
+def test_tier_fast_is_bfloat16(clip: CLIP, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Near the exact embeddings, and not they, on the threads that encode batches."""
+    torch.manual_seed(0)
+    transformer = CLIP(32, 64, 3, 128, 16, 77, 49408, 64, 1, 1).float().eval()
+    monkeypatch.setattr(encoder, "CPU_BATCH_PIXELS", 3 * 64 * 64)
+    for model in (clip, transformer):
+        exact, fast = row_of_masks(model), row_of_masks(model, "fast")
+        assert fast.dtype == np.float32
+        np.testing.assert_allclose(np.linalg.norm(fast, axis=-1), 1, atol=1e-6)
+        assert 0.99 <= np.sum(exact * fast, axis=-1).min() < 0.999999
+
+
+def test_threads_change_nothing(clip: CLIP, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not a bit: a batch is computed on one thread, however many there are."""
+    monkeypatch.setattr(encoder, "CPU_BATCH_PIXELS", 3 * 64 * 64)
     found = []
     for threads in (1, 3):
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
-        found.append(encoder.encode_masks(clip, photograph(50, 64), boxes, masks, settings))
+        found.append(row_of_masks(clip))
     np.testing.assert_array_equal(found[0], found[1])
     # In the order of work that a GPU has.
     monkeypatch.setattr(encoder, "_on_cpu", lambda model: False)
     monkeypatch.setattr(encoder, "BATCH_PIXELS", 3 * 64 * 64)
-    ahead = encoder.encode_masks(clip, photograph(50, 64), boxes, masks, settings)
-    np.testing.assert_allclose(ahead, found[0], atol=1e-5)
+    np.testing.assert_allclose(row_of_masks(clip), found[0], atol=1e-5)
 
 
 def photograph(height: int, width: int) -> encoder.Pixels:
@@ -129,7 +151,12 @@ def test_masks_as_one_by_one(
     )
     image = photograph(height, width)
     settings = Settings(
-        views=("crop", "masked"), crop_padding=0.0, crop_shape="pad", mirrored=False, clahe=0
+        tier="exact",
+        views=("crop", "masked"),
+        crop_padding=0.0,
+        crop_shape="pad",
+        mirrored=False,
+        clahe=0,
     )
     monkeypatch.setattr(encoder, "CPU_BATCH_PIXELS", 4 * 64 * 64)
     ours = encoder.encode_masks(clip, image, masks.boxes, masks.masks, settings)
@@ -154,7 +181,12 @@ def test_masks_as_one_by_one(
 
 def test_no_masks(clip: CLIP) -> None:
     settings = Settings(
-        views=("crop", "masked"), crop_padding=0.0, crop_shape="pad", mirrored=False, clahe=0
+        tier="exact",
+        views=("crop", "masked"),
+        crop_padding=0.0,
+        crop_shape="pad",
+        mirrored=False,
+        clahe=0,
     )
     none = np.zeros((0, 4), np.int32), np.zeros((0, 8, 1), np.uint8)
     found = encoder.encode_masks(clip, photograph(8, 8), *none, settings)

@@ -6,6 +6,7 @@ import pytest
 from retrieval.clip.settings import Settings
 
 RIGHT = {
+    "tier": "exact",
     "views": ("crop", "masked"),
     "crop_padding": 0.1,
     "crop_shape": "pad",
@@ -17,6 +18,7 @@ RIGHT = {
 @pytest.mark.parametrize(
     ("key", "wrong"),
     [
+        ("tier", "slow"),
         ("views", ()),
         ("views", ("crop", "crop")),
         ("views", ("crop", "cropped")),
