@@ -15,8 +15,8 @@ class Settings(Section):
     """How crops are cut and encoded.
 
     Attributes:
-        tier: `exact` computes in float32; `fast` in bfloat16 where torch's autocast holds that to
-            be safe, of which processors with instructions for it do twice as much in a second.
+        tier: `exact` computes in float32; `fast` in bfloat16, by torch's autocast, about twice as
+            fast on processors with instructions for it and slower on others.
         views: at least one of "plain" (the box as it is), "crop" (the box, grown), and the grown
             box with what is outside the mask in CLIP's mean colour ("masked"), in black ("black")
             or blurred ("blurred"); none of them twice.
