@@ -15,6 +15,15 @@ from retrieval.clip.settings import Settings
 from retrieval.errors import UserError
 from retrieval.masks import image_masks, pack
 
+SETTINGS = Settings(
+    tier="exact",
+    views=("crop", "masked"),
+    crop_padding=0.0,
+    crop_shape="pad",
+    mirrored=False,
+    clahe=0,
+)
+
 
 @pytest.fixture(scope="module")
 def crops() -> encoder.Pixels:
@@ -71,14 +80,8 @@ def row_of_masks(clip: CLIP, tier: Literal["exact", "fast"] = "exact") -> np.nda
     """(8, 2, D)."""
     boxes = np.array([[x, 5, x + 20, 40] for x in range(8)], np.int32)
     masks = np.full((8, 50, 8), 255, np.uint8)
-    settings = Settings(
-        tier=tier,
-        views=("crop", "blurred"),
-        crop_padding=0.1,
-        crop_shape="pad",
-        mirrored=True,
-        clahe=0,
-    )
+    own = {"tier": tier, "views": ("crop", "blurred"), "crop_padding": 0.1, "mirrored": True}
+    settings = SETTINGS.model_copy(update=own)
     return encoder.encode_masks(clip, photograph(50, 64), boxes, masks, settings)
 
 
@@ -150,29 +153,21 @@ def test_masks_as_one_by_one(
         points=[[0] * 2] * 11,
     )
     image = photograph(height, width)
-    settings = Settings(
-        tier="exact",
-        views=("crop", "masked"),
-        crop_padding=0.0,
-        crop_shape="pad",
-        mirrored=False,
-        clahe=0,
-    )
     monkeypatch.setattr(encoder, "CPU_BATCH_PIXELS", 4 * 64 * 64)
-    ours = encoder.encode_masks(clip, image, masks.boxes, masks.masks, settings)
+    ours = encoder.encode_masks(clip, image, masks.boxes, masks.masks, SETTINGS)
     assert ours.shape == (len(masks.ids), 2, encoder.dimensions(clip))
     theirs = one_by_one(clip, image, masks.boxes, stack)
     assert np.min(np.sum(ours * theirs, axis=-1)) >= 0.9999
     # Without training all embeddings are alike: what tells them apart must be the same, too.
     common = theirs.mean(axis=(0, 1))
     assert np.linalg.norm(ours - theirs) < 0.05 * np.linalg.norm(theirs - common)
-    only = settings.model_copy(update={"views": ("masked",)})
+    only = SETTINGS.model_copy(update={"views": ("masked",)})
     alone = encoder.encode_masks(clip, image, masks.boxes, masks.masks, only)
     np.testing.assert_array_equal(alone[:, 0], ours[:, 1])
-    both = settings.model_copy(update={"mirrored": True})
+    both = SETTINGS.model_copy(update={"mirrored": True})
     found = encoder.encode_masks(clip, image, masks.boxes, masks.masks, both)
     for number, box in enumerate(masks.boxes):
-        crops = cut(image, box, masks.masks[number], settings, encoder.resolution(clip))
+        crops = cut(image, box, masks.masks[number], SETTINGS, encoder.resolution(clip))
         mirrored = encoder.encode_images(clip, crops[:, :, ::-1].copy())
         expected = ours[number] + mirrored
         expected /= np.linalg.norm(expected, axis=1, keepdims=True)
@@ -180,16 +175,8 @@ def test_masks_as_one_by_one(
 
 
 def test_no_masks(clip: CLIP) -> None:
-    settings = Settings(
-        tier="exact",
-        views=("crop", "masked"),
-        crop_padding=0.0,
-        crop_shape="pad",
-        mirrored=False,
-        clahe=0,
-    )
     none = np.zeros((0, 4), np.int32), np.zeros((0, 8, 1), np.uint8)
-    found = encoder.encode_masks(clip, photograph(8, 8), *none, settings)
+    found = encoder.encode_masks(clip, photograph(8, 8), *none, SETTINGS)
     assert found.shape == (0, 2, encoder.dimensions(clip))
 
 
