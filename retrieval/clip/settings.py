@@ -16,7 +16,7 @@ class Settings(Section):
 
     Attributes:
         tier: `exact` computes in float32; `fast` in bfloat16, by torch's autocast, about twice as
-            fast on processors with instructions for it and slower on others.
+            fast on processors with instructions for it, several times slower on others.
         views: at least one of "plain" (the box as it is), "crop" (the box, grown), and the grown
             box with what is outside the mask in CLIP's mean colour ("masked"), in black ("black")
             or blurred ("blurred"); none of them twice.

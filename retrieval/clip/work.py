@@ -14,6 +14,7 @@ from retrieval import (
     cache,
     checkpoints,
     clahe,
+    cli,
     images,
     per_image,
     sources,
@@ -58,7 +59,7 @@ class Work:
         weights = checkpoints.find("clip", model).sha256
         self.origin = {**settings.model_dump(), "model": model, "sha256": weights}
         self._columns = columns
-        self._encode = per_image.Once(lambda: load(model))
+        self._encode = per_image.Once(lambda: load(model, settings.tier))
 
     def look(self, image: str) -> per_image.Need[tuple[Pixels, ImageMasks]]:
         """The image's cells, one for each view; its pixels and masks, if some are missing."""
@@ -139,15 +140,23 @@ def _shape(header: bytes) -> tuple[int, ...]:
     return found
 
 
-def load(model: str) -> Callable[[Pixels, ImageMasks, Settings], Embeddings]:
+def load(model: str, tier: str) -> Callable[[Pixels, ImageMasks, Settings], Embeddings]:
     """The encoder, which takes an image (H, W, 3) and its N masks and gives (N, V, D).
+
+    Says so on stderr where the tier `fast` is the slower one.
 
     Imported here: torch takes seconds, and is not needed where every image has its cells.
     """
     from retrieval import device
     from retrieval.clip import encoder, loading
 
-    clip = encoder.prepare(loading.load(model, device.pick()))
+    where = device.pick()
+    if tier == "fast" and where.type == "cpu" and not device.cpu_has_bfloat16():
+        cli.tell(
+            "embeddings: clip.tier fast computes in bfloat16, for which this processor has no "
+            "instructions: clip.tier exact takes a fraction of the time"
+        )
+    clip = encoder.prepare(loading.load(model, where))
     return lambda pixels, masks, settings: encoder.encode_masks(
         clip, pixels, masks.boxes, masks.masks, settings
     )

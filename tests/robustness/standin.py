@@ -49,7 +49,7 @@ def find_masks(model: str, settings: Any) -> Any:
     return find
 
 
-def encode_crops(model: str) -> Any:
+def encode_crops(model: str, tier: str) -> Any:
     """A hash of what each mask and view shows, as a vector."""
 
     def encode(

@@ -250,3 +250,28 @@ runpy.run_module("stages.embeddings", run_name="__main__")
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert re.search(message, done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("tier", "instructions", "told"),
+    [
+        ("fast", {"avx2": True, "avx512_bf16": False}, True),
+        ("fast", {"avx2": True, "avx512_bf16": True}, False),
+        ("exact", {"avx2": True}, False),
+    ],
+)
+def test_tier_fast_says_where_it_is_slow(
+    weights: str,
+    inputs: Path,
+    tier: str,
+    instructions: dict[str, bool],
+    told: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: instructions)
+    monkeypatch.setenv("RETRIEVAL_DEVICE", "cpu")
+    embeddings.run(
+        inputs / "masks.zarr", inputs / "embeddings.parquet", settings(inputs, tier=tier)
+    )
+    assert ("clip.tier exact takes a fraction of the time" in capsys.readouterr().err) == told
