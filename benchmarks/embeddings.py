@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import embedding_loop, scenes
 from benchmarks.mask_store import blob
-from benchmarks.measuring import NOT_MEASURED, Row, in_turn
+from benchmarks.measuring import NOT_MEASURED, Row, in_turn, share_of_rate
 from retrieval.clip import encoder, loading
 from retrieval.clip.openai import CLIP
 from retrieval.clip.settings import Settings
@@ -35,6 +35,7 @@ SETTINGS = Settings(
 
 def measure() -> Iterator[Row]:
     for device, wanted in (("cpu", "at least 5x"), ("cuda", "at least 20x")):
+        available = device == "cpu" or torch.cuda.is_available()
         for name in ("tiny", "ViT-B/32"):
             for tier, width, height in (
                 ("exact", 640, 480),
@@ -43,19 +44,18 @@ def measure() -> Iterator[Row]:
             ):
                 work = f"embeddings, {name}, {device}, tier {tier}, {width}x{height}, {COUNT} masks"
                 row = Row(work, "one by one", NOT_MEASURED, wanted)
-                if device == "cuda" and not torch.cuda.is_available():
-                    yield row
-                else:
+                if available:
                     settings = SETTINGS.model_copy(update={"tier": tier})
-                    yield compare(name, device, settings, row, scenes.room(width, height))
+                    row = compare(name, device, settings, row, scenes.room(width, height))
+                yield row
         row = Row(
             f"embeddings, ViT-B/32, {device}, tier exact, 640x480, {COUNT} masks",
             f"product of {SIDE} x {SIDE} matrices, float32",
             NOT_MEASURED,
             "at least 60 % of its operations a second",
         )
-        if device == "cpu" or torch.cuda.is_available():
-            row = share_of_rate("ViT-B/32", device, row, scenes.room(640, 480))
+        if available:
+            row = against_rate("ViT-B/32", device, row, scenes.room(640, 480))
         yield row
 
 
@@ -74,21 +74,18 @@ def compare(name: str, device: str, settings: Settings, row: Row, image: scenes.
     return Row(row.work, row.against, f"{times.ratio:.1f}x", row.wanted, figures)
 
 
-def share_of_rate(name: str, device: str, row: Row, image: scenes.Pixels) -> Row:
+def against_rate(name: str, device: str, row: Row, image: scenes.Pixels) -> Row:
     prepared, masks = encoder.prepare(model(name, device)), blobs(*image.shape[:2])
     side = encoder.resolution(prepared)
     with FlopCounterMode(display=False) as counter:
         encoder.encode_images(prepared, np.zeros((1, side, side, 3), np.uint8))
-    operations = counter.get_total_flops() * COUNT * len(SETTINGS.views)
-    matrix = torch.randn(SIDE, SIDE, device=device)
-    figures = in_turn(
+    return share_of_rate(
+        row,
         lambda: encoder.encode_masks(prepared, image, masks.boxes, masks.masks, SETTINGS),
-        lambda: torch.mm(matrix, matrix),
+        counter.get_total_flops() * COUNT * len(SETTINGS.views),
+        torch.randn(SIDE, SIDE, device=device),
         REPEATS,
-    ).figures()
-    rate, best = operations / figures["ours_seconds"], 2 * SIDE**3 / figures["theirs_seconds"]
-    figures |= {"gflops": round(rate / 1e9, 1), "matrix_gflops": round(best / 1e9, 1)}
-    return Row(row.work, row.against, f"{rate / best:.0%}", row.wanted, figures)
+    )
 
 
 def model(name: str, device: str) -> CLIP:

@@ -13,7 +13,7 @@ from segment_anything import sam_model_registry
 from segment_anything.modeling import ImageEncoderViT
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.measuring import NOT_MEASURED, Row, in_turn
+from benchmarks.measuring import NOT_MEASURED, Row, in_turn, share_of_rate
 from retrieval.sam.encoder import prepared
 
 REPEATS = 5
@@ -28,7 +28,7 @@ def measure() -> Iterator[Row]:
         NOT_MEASURED,
         "at least 60 % of its operations a second",
     )
-    yield share_of_rate(vit("vit_h", "cuda"), row) if torch.cuda.is_available() else row
+    yield against_rate(vit("vit_h", "cuda"), row) if torch.cuda.is_available() else row
 
 
 def vit(name: str, device: str) -> ImageEncoderViT:
@@ -53,15 +53,10 @@ def against_upstream(encoder: ImageEncoderViT) -> Row:
 
 
 @torch.inference_mode()
-def share_of_rate(encoder: ImageEncoderViT, row: Row) -> Row:
+def against_rate(encoder: ImageEncoderViT, row: Row) -> Row:
     pixels = torch.randn(1, 3, encoder.img_size, encoder.img_size, device="cuda")
     with FlopCounterMode(display=False) as counter:
         encoder(pixels)
     matrix = torch.randn(SIDE, SIDE, device="cuda", dtype=torch.bfloat16)
-    ours, product = partial(prepared(encoder, bf16=True), pixels), partial(torch.mm, matrix, matrix)
-    ours(), product()
-    figures = in_turn(ours, product, 4 * REPEATS).figures()
-    rate = counter.get_total_flops() / figures["ours_seconds"]
-    best = 2 * SIDE**3 / figures["theirs_seconds"]
-    figures |= {"tflops": round(rate / 1e12, 1), "matrix_tflops": round(best / 1e12, 1)}
-    return Row(row.work, row.against, f"{rate / best:.0%}", row.wanted, figures)
+    ours = partial(prepared(encoder, bf16=True), pixels)
+    return share_of_rate(row, ours, counter.get_total_flops(), matrix, 4 * REPEATS)

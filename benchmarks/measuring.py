@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,19 @@ def in_turn(ours: Callable[[], object], theirs: Callable[[], object], repeats: i
         times.theirs.append(seconds(theirs))
         times.ours.append(seconds(ours))
     return times
+
+
+def share_of_rate(
+    row: Row, work: Callable[[], object], operations: int, matrix: torch.Tensor, repeats: int
+) -> Row:
+    """The row of `work`, of so many operations, against the product of a square matrix."""
+    product = partial(torch.mm, matrix, matrix)
+    work(), product()
+    figures = in_turn(work, product, repeats).figures()
+    rate = operations / figures["ours_seconds"]
+    best = 2 * len(matrix) ** 3 / figures["theirs_seconds"]
+    figures |= {"gflops": round(rate / 1e9, 1), "matrix_gflops": round(best / 1e9, 1)}
+    return Row(row.work, row.against, f"{rate / best:.0%}", row.wanted, figures)
 
 
 def seconds(function: Callable[[], object]) -> float:
