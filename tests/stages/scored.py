@@ -69,7 +69,7 @@ class Project:
         score_table.write(self.scores, own, list(LABELS), metadata)
         monkeypatch.setenv("RETRIEVAL_CACHE", str(folder / "cache"))
         monkeypatch.setattr(texts, "_encode", lambda _, new: np.stack([eye[WORDS[p]] for p in new]))
-        monkeypatch.setattr(work, "load", lambda _: look)
+        monkeypatch.setattr(work, "load", lambda _model, _tier: look)
 
     @property
     def truth(self) -> GroundTruth:

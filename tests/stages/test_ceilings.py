@@ -65,7 +65,7 @@ def test_a_confused_model_costs_labels(project: Project, monkeypatch: pytest.Mon
         vectors[..., 0] = 1.0  # everything is a chair
         return vectors
 
-    monkeypatch.setattr(work, "load", lambda _: confused)
+    monkeypatch.setattr(work, "load", lambda _model, _tier: confused)
     found = run(project)
     shares = [
         project.true(image, "chair").sum() / project.labels[image].size for image in ("a", "b")
@@ -77,7 +77,7 @@ def test_a_confused_model_costs_labels(project: Project, monkeypatch: pytest.Mon
 
 def test_images_are_looked_at_once(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     first = run(project)
-    monkeypatch.setattr(work, "load", lambda _: pytest.fail("the cells were not used"))
+    monkeypatch.setattr(work, "load", lambda _model, _tier: pytest.fail("the cells were not used"))
     assert run(project) == first
     assert list((cache.root() / "outputs").iterdir())
 
