@@ -11,8 +11,10 @@ with the thresholds of params.yaml's: they are the test part, and its calibratio
 
 import argparse
 import copy
-import json
 import os
+import shlex
+import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +25,7 @@ import yaml
 
 import presets
 from benchmarks import measuring
-from retrieval import cache, evaluation, ground_truth, mask_store, params, splits
+from retrieval import cache, evaluation, files, ground_truth, mask_store, params, splits
 from retrieval.evaluation import Agreement
 from stages import calibration, embeddings, masks, metrics, predictions, scores
 
@@ -258,9 +260,10 @@ def table(rows: Sequence[Row], against: Row | None) -> str:
 def text_of(found: Mapping[str, Sequence[Row]], images: str, bar: str) -> str:
     """docs/ablation.md."""
     default = next(iter(list(found.values())[1]))
+    command = shlex.join(["python", "-m", "benchmarks.ablation", *sys.argv[1:]])
     parts = [
         "# What each step is worth",
-        f"Measured by `python -m benchmarks.ablation` on {images}; figures of single images and "
+        f"Measured by `{command}` on {images}; figures of single images and "
         "classes are noisy, and a step that helps here may not help elsewhere. Every row has the "
         "same masks and models; all thresholds come from the calibration part alone. Mean IoU is "
         "the mean over the classes of the mean over the images that show the class; false alarms "
@@ -288,6 +291,20 @@ def bar_of(report: Row, default: Row) -> str:
     )
 
 
+def measured(bench: Bench, default: Keys, short: bool) -> dict[str, list[Row]]:
+    """The rows of each table; the report and the default alone if `short`."""
+    found: dict[str, list[Row]] = {}
+    for heading, rows in sections(default):
+        for name, document in rows:
+            if short and name not in ("report", "default"):
+                continue
+            row = bench.measure(name, document)
+            chair = "" if row.chair_iou is None else f"chair {row.chair_iou:.4f}  "
+            print(f"{name:40s} {row.mean_iou:.4f}  {chair}{row.false_alarms}", flush=True)
+            found.setdefault(heading, []).append(row)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -296,24 +313,17 @@ def main() -> None:
     add("--images", type=Path, help="a folder of other images to report on")
     add("--truth", type=Path, help="the folder of their ground truth")
     add("--out", type=Path, help="a folder for ablation.md and ablation.json")
-    add("--workspace", type=Path, default=Path(".cache/ablation"), help="(%(default)s)")
     add("--short", action="store_true", help="the report and the default alone")
     chosen = parser.parse_args()
     if bool(chosen.images) != bool(chosen.truth):
         parser.error("--images and --truth belong together")
-    chosen.workspace.mkdir(parents=True, exist_ok=True)
+    if chosen.images and not (chosen.out or chosen.short):
+        parser.error("--images needs --out: docs/ablation.md is about the demo's rooms")
     os.environ.setdefault("RETRIEVAL_CACHE", str(cache.root().absolute()))
     default = yaml.safe_load(params.PARAMS_FILE.read_text(encoding="utf-8"))
-    bench = Bench(chosen.workspace, (chosen.images, chosen.truth) if chosen.images else None)
-    found: dict[str, list[Row]] = {}
-    for heading, rows in sections(default):
-        for name, document in rows:
-            if chosen.short and name not in ("report", "default"):
-                continue
-            row = bench.measure(name, document)
-            chair = "" if row.chair_iou is None else f"chair {row.chair_iou:.4f}  "
-            print(f"{name:40s} {row.mean_iou:.4f}  {chair}{row.false_alarms}", flush=True)
-            found.setdefault(heading, []).append(row)
+    with tempfile.TemporaryDirectory() as folder:
+        other = (chosen.images, chosen.truth) if chosen.images else None
+        found = measured(Bench(Path(folder), other), default, chosen.short)
     report, default_row = (rows[0] for rows in list(found.values())[:2])
     bar = bar_of(report, default_row)
     print(bar)
@@ -326,7 +336,7 @@ def main() -> None:
     images = str(chosen.images) if chosen.images else "the test part of `data/rooms`"
     text.write_text(text_of(found, images, bar), encoding="utf-8")
     tree = {heading: [asdict(row) for row in rows] for heading, rows in found.items()}
-    results.write_text(json.dumps(tree, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    files.write_json(results, tree)
 
 
 if __name__ == "__main__":

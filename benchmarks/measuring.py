@@ -1,6 +1,5 @@
 """What all benchmarks share: the rows of the table, times taken in turn, files of figures."""
 
-import json
 import os
 import platform
 import statistics
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from retrieval import files
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("torch", "numpy", "numba", "pillow", "segment-anything", "clip-anytorch", "dvc", "zarr")
@@ -106,7 +107,6 @@ def table(rows: Iterable[Row]) -> str:
 
 def save(name: str, rows: Iterable[Row]) -> None:
     """Write results/NAME.json."""
-    RESULTS.mkdir(exist_ok=True)
     content = {
         "benchmark": f"python -m benchmarks {name}",
         "date": datetime.now(UTC).date().isoformat(),
@@ -114,8 +114,7 @@ def save(name: str, rows: Iterable[Row]) -> None:
         "versions": {"python": platform.python_version()} | {p: version(p) for p in PACKAGES},
         "rows": [asdict(row) for row in rows],
     }
-    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    (RESULTS / f"{name}.json").write_text(text)
+    files.write_json(RESULTS / f"{name}.json", content)
 
 
 def machine() -> dict[str, Any]:

@@ -38,6 +38,8 @@ def main() -> None:
     parser.add_argument("--sam", type=Path, help="work folder of demo.train_sam")
     parser.add_argument("--clip", type=Path, help="work folder of demo.train_clip")
     arguments = parser.parse_args()
+    if not any(vars(arguments).values()):
+        parser.error("give --sam, --clip or both")
     for name, work in vars(arguments).items():
         if work is None:
             continue

@@ -4,14 +4,12 @@ A request names an image by its id, which is looked up among those that were fou
 made of what a request says.
 """
 
-import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
@@ -20,7 +18,6 @@ from explore.pictures import Pixels
 from explore.scores import Settings
 from explore.settings import Files, Params
 from retrieval import (
-    checkpoints,
     curves,
     ground_truth,
     images,
@@ -28,10 +25,9 @@ from retrieval import (
     selection,
     sources,
     splits,
-    tables,
     thresholds,
 )
-from retrieval.clip import recipe
+from retrieval.clip import origin, recipe
 from retrieval.clip.similarity import Floats
 from retrieval.errors import UserError
 from retrieval.mask_store import Store
@@ -87,7 +83,8 @@ class Workspace:
         missing = set(self._store.images()) - set(self._paths)
         if missing:
             raise UserError(f"{settings.images} has no image {min(missing)!r}: run `dvc repro`")
-        self._model, views = _origin(files.embeddings)
+        clip = origin.read(files.embeddings)["clip"]
+        self._model, views = clip["model"], tuple(clip["views"])
         weights = recipe.in_order(settings.scores.view_weights, views)
         self.vectors = vectors.load(files.embeddings, views, weights)
         self.start = Settings(classes=settings.classes, text=(), scores=settings.scores)
@@ -128,20 +125,9 @@ class Workspace:
         rule, classes = self.settings.threshold, self.settings.classes
         if not isinstance(rule, str):
             return dict.fromkeys(classes, rule)
-        if rule not in ("calibrated", "common"):
+        if rule in thresholds.ADAPTIVE:
             return {}
-        try:
-            document = json.loads(self._files.thresholds.read_text(encoding="utf-8"))
-            found = (
-                document["classes"]
-                if rule == "calibrated"
-                else dict.fromkeys(classes, document["common"])
-            )
-            return {name: float(found[name]) for name in classes if found.get(name) is not None}
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise UserError(
-                f"{self._files.thresholds} cannot be used ({error}): run `dvc repro`"
-            ) from None
+        return thresholds.known(self._files.thresholds, rule, tuple(classes))
 
     def test_part(self) -> set[str]:
         """The images that the pipeline's metrics are of."""
@@ -293,15 +279,3 @@ class Workspace:
 
     def _hits(self, found: Sequence[tuple[int, float]]) -> list[Hit]:
         return [Hit(*self.vectors.name(row), similarity) for row, similarity in found]
-
-
-def _origin(embeddings: Path) -> tuple[str, tuple[str, ...]]:
-    """CLIP's name and the views behind the embeddings, refused if its weights are others by now."""
-    metadata: Mapping[str, Any] = tables.read_metadata(embeddings)
-    try:
-        clip = metadata["clip"]
-        if checkpoints.find("clip", clip["model"]).sha256 == clip["sha256"]:
-            return clip["model"], tuple(clip["views"])
-    except (KeyError, TypeError):
-        pass
-    raise UserError(f"{embeddings} was made with other weights of CLIP: run `dvc repro`")

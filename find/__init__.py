@@ -16,25 +16,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
+from find.asking import against, asking, changed, prompts_of, threshold_of
 from formats import coco, folders, objects
 from formats.objects import AnnotatedImage, Files
-from retrieval import (
-    images,
-    names,
-    overlays,
-    params,
-    sources,
-    thresholds,
-)
+from retrieval import images, names, overlays, params, score_table, sources, tables
 from retrieval.errors import UserError
-from retrieval.thresholds import CALIBRATED, COMMON
 from stages import embeddings, masks, predictions, scores
 
 ROOT = Path(__file__).resolve().parents[1]
 FAILURES = "failures.json"
-QUALITY = 88
 
 __all__ = ["find"]
 
@@ -49,9 +42,9 @@ def find(
 ) -> dict[str, AnnotatedImage]:
     """The masks of `source` whose score for a prompt is above the threshold, by image id.
 
-    A prompt is taken as it is, without templates; against it stand, besides the prompts of
-    `scores.contrast`, the classes of params.yaml that no prompt names. A mask may be of several
-    prompts, whatever `selection.exclusive` says.
+    A prompt is taken as it is, without templates; against it stand the prompts of `scores.contrast`
+    and the classes of params.yaml, but for those that it names. Prompts do not stand against each
+    other, and a mask may be of several, whatever `selection.exclusive` says.
 
     Args:
         source: an image, or what `images` in params.yaml may be: a folder, an archive, a listing of
@@ -62,7 +55,7 @@ def find(
             free to choose have none of their own.
         out: a folder to make: masks.zarr, embeddings.parquet, scores.parquet, predictions.zarr,
             annotations.json (COCO, each mask with its score), overlays/, failures.json,
-            params.yaml.
+            params.yaml, and made.json, which says what stood against each prompt.
         settings: other values by dotted key ("sam.points_per_side"), in place of those of
             params.yaml: the one in the current folder, else the repository's own.
 
@@ -75,7 +68,8 @@ def find(
     document = changed(base / params.PARAMS_FILE, settings or {})
     if threshold is None:
         threshold = threshold_of(document, base)
-    document = asking(document, classes_of(prompts)) | {"threshold": threshold}
+    rivals = {prompt: against(document, prompt) for prompt in prompts_of(prompts)}
+    document = asking(document, rivals) | {"threshold": threshold}
     if out:
         folders.expect_replaceable(Path(out), source)
     with contextlib.ExitStack() as stack:
@@ -85,80 +79,12 @@ def find(
         document["images"] = str(folder)
         stack.enter_context(_side_cache(base))
         with _spoken({} if folder == source else {str(folder / source.name): str(source)}):
-            found = _run(out, document, source)
+            found = _run(out, document, source, rivals)
     paths = {} if folder == source else {source.stem: source}  # and not a link to it
     return {
         name: dataclasses.replace(image, path=paths.get(name, image.path))
         for name, image in found.items()
     }
-
-
-def classes_of(prompts: str | Sequence[str]) -> dict[str, list[str]]:
-    """Prompts as the `classes` of params.yaml."""
-    prompts = [prompts] if isinstance(prompts, str) else list(prompts)
-    if not prompts or any(not prompt.strip() for prompt in prompts):
-        raise UserError("a prompt must not be empty: say what to find, such as 'a red chair'")
-    return {prompt: [prompt] for prompt in prompts}
-
-
-def asking(document: Mapping[str, Any], classes: Mapping[str, list[str]]) -> dict[str, Any]:
-    """The contents of a params.yaml with prompts of one's own for classes, see `find`."""
-    scores = document.get("scores")
-    known = document.get("classes")
-    if not isinstance(scores, dict) or not isinstance(known, dict):
-        return {**document, "classes": classes}  # to be refused in words
-    asked = " ".join(classes).lower()
-    rivals = [
-        own[0]
-        for name, own in known.items()
-        if own and not any(str(word).lower() in asked for word in (name, *own))
-    ]
-    contrast = [*dict.fromkeys([*(scores.get("contrast") or []), *rivals])]
-    own_scores = {**scores, "templates": ["{}"], "prompts": "best", "contrast": contrast}
-    chosen = {**document, "scores": own_scores, "classes": classes}
-    if isinstance(selection := document.get("selection"), dict):
-        # Of "a chair" and "a red chair" neither excludes the other.
-        chosen["selection"] = {**selection, "exclusive": "none"}
-    return chosen
-
-
-def threshold_of(document: Mapping[str, Any], base: Path) -> Any:
-    """The threshold of a params.yaml, a calibrated one as the number that suits all classes.
-
-    Raises:
-        UserError: there is no such number, or it is one of other models or scores.
-    """
-    rule = document.get("threshold")
-    if rule not in (CALIBRATED, COMMON):
-        return rule
-    own = changed(base / params.PARAMS_FILE, {})
-    if any(own.get(key) != document.get(key) for key in ("sam", "clip", "scores")):
-        raise UserError(
-            f"the threshold is {rule}, on other settings of sam, clip or scores than those given: "
-            "give a number (--threshold)"
-        )
-    try:
-        (number,) = thresholds.read(base / predictions.THRESHOLDS, COMMON, ["all"]).tolist()
-    except UserError as error:
-        raise UserError(f"give a number (--threshold), for {error}") from None
-    return number
-
-
-def changed(path: Path, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The contents of a params.yaml with the values of dotted keys put in."""
-    params.load(params.Section, path)  # says in one line what is wrong with the file
-    document: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    for key, value in changes.items():
-        *sections, last = key.split(".")
-        if key.partition(".")[0] not in document:
-            raise UserError(f"{key} is not a known key of {path}")
-        place = document
-        for name in sections:
-            place = place.get(name)  # type: ignore[assignment]
-            if not isinstance(place, dict):
-                raise UserError(f"{key} is not a known key of {path}")
-        place[last] = value
-    return document
 
 
 def folder_of(image: Path, folder: Path) -> Path:
@@ -204,19 +130,20 @@ def _spoken(names: Mapping[str, str]) -> Iterator[None]:
         raise KeyboardInterrupt(reworded(error)) from None
 
 
-def _run(out: Path, document: Mapping[str, Any], source: Path) -> dict[str, AnnotatedImage]:
+def _run(
+    out: Path, document: Mapping[str, Any], source: Path, rivals: Mapping[str, Sequence[str]]
+) -> dict[str, AnnotatedImage]:
     """Run the stages, and make the rest of `out` from their files."""
-    prompts = list(document["classes"])
-    mark = {"prompts": prompts, "threshold": document["threshold"]}
+    mark = {"against": rivals, "threshold": document["threshold"]}
     with folders.replacing(out, mark) as folder:
         write_params(folder, document)
         work = f"{folder}{os.sep}"  # has another name once it is done
         with _spoken({f" (see {work}{FAILURES})": "", work: ""}):
-            files = _stages(folder)
+            files = _stages(folder, rivals)
         write_params(folder, {**document, "images": str(source)})  # and not a folder of links
         coco.write(folder, objects.read(files, "masks"))
         found = {image.image: image for image in objects.read(files, "masks").images}
-        draw(found.values(), prompts, folder / "overlays")
+        draw(found.values(), list(rivals), folder / "overlays")
     return found
 
 
@@ -226,7 +153,7 @@ def write_params(folder: Path, document: Mapping[str, Any]) -> None:
     (folder / "params.yaml").write_text(text, encoding="utf-8")
 
 
-def _stages(folder: Path) -> Files:
+def _stages(folder: Path, rivals: Mapping[str, Sequence[str]]) -> Files:
     """Run the stages that find, on the params.yaml in `folder`, into `folder`."""
     settings = folder / "params.yaml"
     files = Files(
@@ -241,10 +168,38 @@ def _stages(folder: Path) -> Files:
     embedded = params.load(embeddings.Params, settings)
     masks.run(files.masks, folder / FAILURES, params.load(masks.Params, settings))
     embeddings.run(files.masks, table, embedded)
-    scores.run(table, rows, scored)
+    _scores(table, rows, scored, rivals)
     no_thresholds = folder / predictions.THRESHOLDS.name  # a number needs none
     predictions.run(files.masks, rows, no_thresholds, files.predictions, predicted)
     return files
+
+
+def _scores(
+    embeddings: Path, rows: Path, settings: scores.Params, rivals: Mapping[str, Sequence[str]]
+) -> None:
+    """Write scores.parquet: those of each prompt are as if it were the only one."""
+    found = []
+    for prompt, others in rivals.items():
+        own = settings.scores.model_copy(update={"contrast": tuple(others)})
+        alone = settings.model_copy(update={"scores": own, "classes": {prompt: (prompt,)}})
+        scores.run(embeddings, rows, alone)
+        found.append(score_table.read(rows))
+    images = (
+        score_table.rows_of(
+            image,
+            first.ids,
+            list(rivals),
+            np.concatenate([own.images[image].similarity for own in found], axis=1),
+            np.concatenate([own.images[image].score for own in found], axis=1),
+        )
+        for image, first in found[0].images.items()
+    )
+    metadata = {
+        **tables.read_metadata(rows),
+        "scores": settings.scores.model_dump(),
+        "prompts": settings.classes,
+    }
+    score_table.write(rows, images, list(rivals), metadata)
 
 
 def draw(found: Iterable[AnnotatedImage], prompts: Sequence[str], folder: Path) -> None:
@@ -255,4 +210,4 @@ def draw(found: Iterable[AnnotatedImage], prompts: Sequence[str], folder: Path) 
         for prompt in prompts:
             panel = overlays.panel_of(pixels, image.union(prompt), None, prompt)
             name = image.image if len(prompts) == 1 else f"{image.image} {prompt}"
-            panel.save(folder / overlays.file_name(name), quality=QUALITY)
+            panel.save(folder / overlays.file_name(name), quality=overlays.QUALITY)

@@ -27,12 +27,12 @@ class Rle(pydantic.BaseModel):
 
 
 class Annotation(pydantic.BaseModel):
-    """One object, or with `iscrowd` a group of them."""
+    """One object, or with `iscrowd` a group of them; without segmentation it is a box alone."""
 
     id: int = 0
     image_id: int
     category_id: int
-    segmentation: Rle | Annotated[list[Polygon], pydantic.Field(min_length=1)]
+    segmentation: Rle | list[Polygon] = []
 
 
 class Image(pydantic.BaseModel):
@@ -97,9 +97,11 @@ def pixels(annotation: Annotation, height: int, width: int) -> Bools:
     """The annotation's pixels, (H, W), just as COCO's own `annToMask` has them.
 
     Raises:
-        ValueError: it cannot lie in an image of this size.
+        ValueError: it cannot lie in an image of this size, or has no segmentation.
     """
     found = annotation.segmentation
+    if not found:
+        raise ValueError("it is a box without a segmentation, from which no pixels follow")
     if isinstance(found, Rle):
         encoded = _checked(found, height, width)
     else:

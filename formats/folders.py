@@ -1,7 +1,6 @@
 """Folders that are replaced as a whole, without ever replacing what somebody else put there."""
 
 import contextlib
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,12 +25,11 @@ def replacing(folder: Path, contents: Mapping[str, Any]) -> Iterator[Path]:
 
 def mark(folder: Path, contents: Mapping[str, Any]) -> None:
     """Mark a folder, which is made if there is none, as one that may be replaced."""
-    text = json.dumps(contents, indent=2, ensure_ascii=False)
-    files.write_file(folder / MARK, f"{text}\n".encode())
+    files.write_json(folder / MARK, contents)
 
 
 def expect_replaceable(folder: Path, images: Path) -> None:
-    """Refuse a folder with other things in it, one among the images, or a file.
+    """Refuse a folder with other things in it, one among the images or around them, or a file.
 
     Raises:
         UserError: naming it.
@@ -41,9 +39,10 @@ def expect_replaceable(folder: Path, images: Path) -> None:
             f"{folder} is in {images}, where its pictures would be taken for images next time: "
             "give another folder"
         )
-    if folder.is_dir():
-        if (folder / MARK).is_file() or not any(folder.iterdir()):
-            return
-        raise UserError(f"{folder} holds other files, which would be lost: give another folder")
-    if folder.exists():
+    if folder.is_dir() and any(folder.iterdir()):
+        if not (folder / MARK).is_file():
+            raise UserError(f"{folder} holds other files, which would be lost: give another folder")
+        if images.resolve().is_relative_to(folder.resolve()):
+            raise UserError(f"{images} would be lost with what is in {folder}: give another folder")
+    elif folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file: give another folder")

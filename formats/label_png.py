@@ -6,7 +6,6 @@ region in the image is smaller lies on top, as a picture lies on its wall (of tw
 first of classes.json). How many pixels that decided is in the closing line.
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from formats.objects import AnnotatedImage, Found
+from retrieval import files
 from retrieval.errors import UserError
 from retrieval.masks import unpack
 
@@ -36,8 +36,7 @@ def write(folder: Path, found: Found) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         picture.save(path, optimize=True)
     names = {"0": "background"} | {str(n): name for n, name in enumerate(found.classes, start=1)}
-    text = json.dumps(names, indent=2, ensure_ascii=False)
-    (folder / "classes.json").write_text(text + "\n", encoding="utf-8")
+    files.write_json(folder / "classes.json", names)
     return f"{shared} pixels of several classes went to the smallest region" if shared else ""
 
 

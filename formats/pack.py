@@ -9,6 +9,9 @@ contents are the same are left alone. The archives' bytes depend on the files al
 """
 
 import argparse
+import contextlib
+import json
+import os
 import sys
 import zipfile
 from collections import defaultdict
@@ -29,11 +32,13 @@ def run(source: Path, out: Path) -> str:
         out: brought up to date if it was made so.
 
     Raises:
-        UserError: a file cannot be packed, two have one name, or `out` holds something else.
+        UserError: a file cannot be packed, two have one name, or `out` holds something else, other
+            packed files among them.
     """
     folders.expect_replaceable(out, source)
+    expect_same_source(out, source)
     shards = shards_of(source)
-    folders.mark(out, {"made by": "python -m formats.pack"})
+    folders.mark(out, {"made by": "python -m formats.pack", "source": from_there(source, out)})
     left = {path.name for path in out.glob("[0-9a-f][0-9a-f].zip")} - shards.keys()
     for name in left:
         (out / name).unlink()
@@ -46,6 +51,26 @@ def run(source: Path, out: Path) -> str:
         f"pack: {count} files in {len(shards)} archives in {out}, "
         f"{written} of them written, {len(left)} removed"
     )
+
+
+def expect_same_source(out: Path, source: Path) -> None:
+    """Refuse a folder of archives of other files, which may be nowhere else by now.
+
+    Raises:
+        UserError: naming both sources.
+    """
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+        packed = json.loads((out / folders.MARK).read_text(encoding="utf-8"))["source"]
+        if packed != from_there(source, out):
+            raise UserError(
+                f"{out} holds what {(out / packed).resolve()} held, and would lose it to {source}: "
+                "give another folder, or pack a folder that holds all"
+            )
+
+
+def from_there(source: Path, out: Path) -> str:
+    """The path to `source` from `out`, the same wherever the project stands."""
+    return os.path.relpath(source.resolve(), out.resolve())
 
 
 def shards_of(source: Path) -> dict[str, dict[str, File]]:

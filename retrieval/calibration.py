@@ -1,12 +1,37 @@
 """Thresholds from what each would give on the calibration part, see `retrieval.curves`."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
+import pydantic
 
 from retrieval import curves
 from retrieval.curves import Curve, ImageCurve
-from retrieval.evaluation import Floats, ratio
+from retrieval.evaluation import ratio
+
+Cost = Annotated[float, pydantic.Field(ge=0)]
+"""What a class's false alarm rate costs in mean image IoU, see `worth`; 0 looks at IoU alone."""
+
+Shrinkage = Annotated[float, pydantic.Field(ge=0, le=1)]
+"""How far a class's threshold is drawn towards the common one, see `thresholds`."""
+
+
+def thresholds(
+    worths: Sequence[Curve], shrinkage: float
+) -> tuple[float | None, list[float | None]]:
+    """The one threshold that is best for all classes together, and each class's own.
+
+    A class's own is the one that is worth most, moved by `shrinkage` of the way towards the common
+    one, as the best on a few images of a class is not the best on others. A class that no image
+    shows, or that no mask may stand for, has the common one. None where that is so of all.
+
+    Args:
+        worths: `worth` of each class.
+        shrinkage: from 0 to 1.
+    """
+    common = _best(mean(worths))
+    return common, [_drawn(_best(own), common, shrinkage) for own in worths]
 
 
 def worth(images: Sequence[ImageCurve], cost: float) -> Curve:
@@ -17,9 +42,8 @@ def worth(images: Sequence[ImageCurve], cost: float) -> Curve:
     """
     iou = curves.mean_image_iou(images)
     alarms = false_alarm_rate(images) if cost else Curve(iou.scores[:0], np.empty(0), 0.0)
-    scores = np.unique(np.concatenate([iou.scores, alarms.scores]))[::-1]
-    values = _steps(iou, scores) - cost * _steps(alarms, scores)
-    return Curve(scores, values, iou.without)
+    scores = curves.distinct([iou, alarms])
+    return Curve(scores, iou.on(scores) - cost * alarms.on(scores), iou.without)
 
 
 def false_alarm_rate(images: Sequence[ImageCurve]) -> Curve:
@@ -37,12 +61,17 @@ def mean(figures: Sequence[Curve]) -> Curve:
     with_value = [figure for figure in figures if not np.isnan(figure.without)]
     if not with_value:
         return Curve(np.empty(0, np.float32), np.empty(0), np.nan)
-    scores = np.unique(np.concatenate([figure.scores for figure in with_value]))[::-1]
-    values = np.mean([_steps(figure, scores) for figure in with_value], axis=0)
+    scores = curves.distinct(with_value)
+    values = np.mean([figure.on(scores) for figure in with_value], axis=0)
     return Curve(scores, values, float(np.mean([figure.without for figure in with_value])))
 
 
-def _steps(figure: Curve, scores: curves.Scores) -> Floats:
-    """The figure with all masks of at least each score, (M,), of descending scores."""
-    done = np.searchsorted(-figure.scores, -scores, side="right")
-    return np.append(figure.without, figure.values)[done]
+def _best(worth: Curve) -> float | None:
+    """The threshold that is worth most; None without images that show the class, or masks."""
+    return worth.best()[0] if len(worth.scores) and not np.isnan(worth.without) else None
+
+
+def _drawn(own: float | None, common: float | None, share: float) -> float | None:
+    if own is None or common is None:
+        return common
+    return own + share * (common - own)

@@ -52,7 +52,8 @@ class Cells:
         try:
             data = path.read_bytes()
             if path.stat().st_mtime < time.time() - _DAY:
-                os.utime(path)  # a cell's age is the time since its last use
+                with contextlib.suppress(OSError):  # a cell of another user's
+                    os.utime(path)  # its age is the time since its last use
         except OSError:
             return None
         payload = data[:-_DIGEST]

@@ -21,10 +21,7 @@ def run_stage(main: Callable[[], str]) -> None:
     """Run a stage and print the line it returns; a `UserError` is one line and exit code 1."""
     try:
         print(main())
-    except UserError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(1)
-    except OSError as error:  # a full disk, a folder that must not be written
+    except (UserError, OSError) as error:  # OSError: a full disk, a folder that must not be written
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt as interruption:

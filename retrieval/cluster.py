@@ -259,7 +259,7 @@ def _connected() -> Iterator[Any]:
     if address.startswith(("ray://", "http://", "https://")):
         raise UserError(
             f"{ADDRESS}={address} is for clients of a cluster: run this on a node of it with "
-            f"{ADDRESS}=auto, or as a job (`ray job submit -- dvc repro`)"
+            f"{ADDRESS}=auto, or as a job (see docs/cluster.md)"
         )
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:

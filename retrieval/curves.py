@@ -61,15 +61,21 @@ class Curve:
         """The threshold with the highest figure, and the figure; NaN counts as lowest.
 
         The threshold stands midway between the two scores that bound the step, which moves it as
-        far as possible from the masks on either side. Of equal figures the highest threshold wins.
+        far as possible from the masks on either side; below all scores between the lowest and 0,
+        where scores may begin, or -1. Of equal figures the highest threshold wins.
         """
         values = np.nan_to_num(self.values, nan=-np.inf)
         if not len(values) or values.max() <= self.without:
             return (float(self.scores[0]) if len(self.scores) else 1.0), self.without
         step = int(values.argmax())
         # Adding float32 scores as float64 keeps the middle between them.
-        floor = float(self.scores[step + 1]) if step + 1 < len(values) else -1.0
+        lowest = 0.0 if self.scores[-1] > 0 else -1.0
+        floor = float(self.scores[step + 1]) if step + 1 < len(values) else lowest
         return (float(self.scores[step]) + floor) / 2, float(values[step])
+
+    def on(self, scores: Scores) -> Floats:
+        """The figure with all masks of at least each score, (M,), of descending scores."""
+        return np.append(self.without, self.values)[_steps_done(self, scores)]
 
 
 @dataclass(frozen=True)
@@ -129,7 +135,7 @@ def mean_image_iou(curves: Sequence[ImageCurve]) -> Curve:
     is NaN.
     """
     shown = [curve for curve in curves if curve.true]
-    scores = _distinct(shown)
+    scores = distinct(shown)
     total = np.zeros(len(scores))
     for curve in shown:
         iou = curve.hits / (curve.predicted + curve.true - curve.hits)
@@ -140,7 +146,7 @@ def mean_image_iou(curves: Sequence[ImageCurve]) -> Curve:
 
 def pooled(curves: Sequence[ImageCurve]) -> PooledCurve:
     """The pixels of all images together, at every threshold."""
-    scores = _distinct(curves)
+    scores = distinct(curves)
     hits, predicted = np.zeros(len(scores), np.int64), np.zeros(len(scores), np.int64)
     for curve in curves:
         done = _steps_done(curve, scores)
@@ -149,14 +155,14 @@ def pooled(curves: Sequence[ImageCurve]) -> PooledCurve:
     return PooledCurve(scores, hits, predicted, sum(curve.true for curve in curves))
 
 
-def _distinct(curves: Sequence[ImageCurve]) -> Scores:
-    """The distinct scores of all images, descending."""
+def distinct(curves: Sequence[ImageCurve | Curve]) -> Scores:
+    """The distinct scores of all curves, descending."""
     empty = np.empty(0, np.float32)
     return np.unique(np.concatenate([empty, *(curve.scores for curve in curves)]))[::-1]
 
 
-def _steps_done(curve: ImageCurve, scores: Scores) -> npt.NDArray[np.intp]:
-    """How many steps of the image are done once all masks of at least each score are in, (M,)."""
+def _steps_done(curve: ImageCurve | Curve, scores: Scores) -> npt.NDArray[np.intp]:
+    """How many steps of the curve are done once all masks of at least each score are in, (M,)."""
     return np.searchsorted(-curve.scores, -scores, side="right")
 
 

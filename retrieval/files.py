@@ -9,17 +9,24 @@ symlink, the link is replaced and what it points to stays as it is.
 import contextlib
 import fcntl
 import glob
+import json
 import os
 import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 
 def write_file(path: Path, data: bytes) -> None:
     """Make `path` hold exactly `data`; missing parent folders are created."""
     with replacing_file(path) as temporary:
         temporary.write_bytes(data)
+
+
+def write_json(path: Path, tree: Any) -> None:
+    """Make `path` hold `tree` as JSON that git shows line by line."""
+    write_file(path, (json.dumps(tree, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """Ground truth: pair it with images, and read label maps, whatever file they come in."""
 
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
@@ -8,7 +9,7 @@ from typing import Annotated, Any
 import numpy as np
 import numpy.typing as npt
 import pydantic
-from PIL import ImageOps
+from PIL import Image, ImageOps
 
 from retrieval import images, sources
 from retrieval.errors import UserError
@@ -74,7 +75,7 @@ def pair(image_ids: Iterable[str], folder: Path, pattern: str) -> dict[str, File
     return pairs
 
 
-def read_labels(path: File, palette: Palette) -> Labels:
+def read_labels(path: File, palette: Palette, most: int = images.MAX_PIXELS) -> Labels:
     """Read a label map: (H, W) integer.
 
     Args:
@@ -83,20 +84,25 @@ def read_labels(path: File, palette: Palette) -> Labels:
             (compression blurs colours). A PNG of indexed colours gives its indices if `palette` is
             empty.
         palette: colour of each label.
+        most: pixels; a larger picture is refused before it is decoded.
 
     Raises:
         UserError: naming the file and what is wrong with it.
     """
     if str(path).lower().endswith(".npy"):
         return _read_npy(path)
-    with images.opened(path) as opened:
+    with images.opened(path, max_pixels=None) as opened:
+        width, height = opened.size
+        if width * height > most:
+            raise UserError(f"{path} is {width} x {height} pixels, more than {most}")
+        spread = _spread(opened)
         opened.load()
         lossy = opened.format == "JPEG"
         image = ImageOps.exif_transpose(opened)
     if image.mode in ("1", "L", "I", "I;16", "I;16B") or (image.mode == "P" and not palette):
         if lossy:
             raise UserError(f"{path} is a grey JPEG, which changes labels: save it as PNG")
-        return np.array(image).astype(np.int64)
+        return np.array(image).astype(np.int64) // spread
     if image.mode not in ("P", "RGB", "RGBA"):
         raise UserError(
             f"{path} has pixels of mode {image.mode}: labels are integers or RGB colours"
@@ -104,6 +110,12 @@ def read_labels(path: File, palette: Palette) -> Labels:
     if not palette:
         raise UserError(f"{path} is in colour: give each label's colour in ground_truth.palette")
     return nearest(np.asarray(image.convert("RGB")), palette)
+
+
+def _spread(image: Image.Image) -> int:
+    """What Pillow multiplies labels by in a grey picture of 2 or 4 bits, to fill 0 to 255."""
+    bits = re.search(r"'L;([24])", str(getattr(image, "tile", "")))
+    return 255 // (2 ** int(bits[1]) - 1) if bits else 1
 
 
 def _read_npy(path: File) -> Labels:
@@ -178,9 +190,19 @@ def true_planes(
     Raises:
         UserError: it cannot be read, or is not of the image's size.
     """
-    labels = read_labels(label_map, truth.palette)
-    expect_shape(labels, height, width, label_map, image)
+    labels = labels_of(label_map, truth, image, height, width)
     return class_planes(labels, classes, truth.labels)
+
+
+def labels_of(label_map: File, truth: GroundTruth, image: str, height: int, width: int) -> Labels:
+    """An image's label map: (H, W) integer.
+
+    Raises:
+        UserError: it cannot be read, or is not of the image's size.
+    """
+    labels = read_labels(label_map, truth.palette, max(height * width, images.MAX_PIXELS))
+    expect_shape(labels, height, width, label_map, image)
+    return labels
 
 
 def expect_classes(classes: Sequence[str], ids: Mapping[str, Sequence[int]]) -> None:

@@ -185,7 +185,7 @@ def size(path: File) -> tuple[int, int]:
     Raises:
         UserError: naming the file, if its header cannot be read.
     """
-    with opened(path) as image:
+    with opened(path, max_pixels=None) as image:
         width, height = image.size
         # Of a TIFF, Pillow tells the size after turning it.
         turned = image.format != "TIFF" and image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)

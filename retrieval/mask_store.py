@@ -3,8 +3,8 @@
 A store is a folder of at most 256 zip files, `{first two hex digits of sha256(image)}.zip`. Each is
 a Zarr v3 store with one group per image, named `group_name(image)`, and opens with plain zarr:
 
-    shard = zarr.open_group(zarr.storage.ZipStore("data/masks.zarr/3f.zip", mode="r"), mode="r")
-    packed = shard["room_0007"]["masks"][:]                       # (N, H, ceil(W / 8)) uint8
+    shard = zarr.open_group(zarr.storage.ZipStore("data/masks.zarr/61.zip", mode="r"), mode="r")
+    packed = shard["room-000"]["masks"][:]                        # (N, H, ceil(W / 8)) uint8
     masks = numpy.unpackbits(packed, axis=-1, count=width).view(bool)     # (N, H, W)
 
 Why zip files and not Zarr's own sharding: images differ in size and in number of masks, while a

@@ -23,6 +23,8 @@ MISS: Colour = (0, 114, 178)
 FALSE_ALARM: Colour = (213, 94, 0)
 
 OPACITY = 0.6
+QUALITY = 88
+"""Of panels as JPEG files."""
 CELL = 400
 """Pixels: no picture of a panel is wider or higher."""
 

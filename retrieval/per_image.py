@@ -4,7 +4,6 @@ An image that cannot be processed does not stop the others; it is recorded with 
 """
 
 import contextlib
-import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -184,7 +183,7 @@ def reason(error: Exception) -> str:
 def write_failures(path: Path, tally: Tally) -> None:
     """Write failures.json: how many images failed, and the reason of each."""
     found = {"failed": len(tally.failures), "images": dict(sorted(tally.failures.items()))}
-    files.write_file(path, (json.dumps(found, indent=2, ensure_ascii=False) + "\n").encode())
+    files.write_json(path, found)
 
 
 def expect_success(tally: Tally, on_error: OnError, where: str) -> None:

@@ -8,6 +8,7 @@ Letters of shapes: K regions, C classes, H x W pixels, W8 = ceil(W / 8) bytes.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,10 +48,10 @@ class Objects:
     pixels: int
 
 
-def regions(plane: Bools) -> list[Bools]:
+def regions(plane: Bools) -> Iterator[Bools]:
     """The 8-connected regions of (H, W) bool that are no specks, each (H, W) bool."""
     names, areas = _regions(plane)
-    return [names == index + 1 for index in np.flatnonzero(areas >= SPECK * plane.size)]
+    return (names == index + 1 for index in np.flatnonzero(areas >= SPECK * plane.size))
 
 
 def objects(predicted: Packed, true: Packed, width: int) -> Objects:

@@ -1,11 +1,11 @@
-"""Masks, their scores and the ground truth of one image, put together by image and mask id."""
+"""Masks, their scores and the ground truth, put together by image and mask id."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from retrieval import curves, ground_truth, score_table, selection
+from retrieval import cli, curves, ground_truth, score_table, selection
 from retrieval.curves import ImageCurve, Scores
 from retrieval.ground_truth import GroundTruth
 from retrieval.mask_store import Store
@@ -61,3 +61,16 @@ def scored_masks(
         eligible = selection.eligible(group, scores, np.ones(scores.shape, np.bool_), settings)
         masks = selection.refined(group, np.arange(len(group.ids)), settings)
         yield ScoredMasks(masks, scores, eligible, true)
+
+
+def image_curves(
+    store: Store,
+    table: score_table.Scores,
+    images: Sequence[str],
+    truth: GroundTruth,
+    settings: Selection,
+    desc: str,
+) -> Iterator[list[ImageCurve]]:
+    """The curves of each class in each image, as `scored_masks`; `desc` names the progress bar."""
+    scored = scored_masks(store, table, images, truth, settings)
+    return (each.curves() for each in cli.progress(scored, len(images), desc))

@@ -57,7 +57,7 @@ def by_name(source: Path) -> dict[str, File]:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    for parent, folders, found in os.walk(folder):
+    for parent, folders, found in os.walk(folder, onerror=_refuse):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in folders:
             if (link := Path(parent, name)).is_symlink():
@@ -65,6 +65,10 @@ def _walk(folder: Path) -> Iterator[Path]:
                     f"{_shown(link)} is a link to a folder: DVC does not see changes in it"
                 )
         yield from (Path(parent, name) for name in sorted(found) if not name.startswith("."))
+
+
+def _refuse(error: OSError) -> None:
+    raise UserError(f"{_shown(Path(error.filename))} cannot be read ({error.strerror})")
 
 
 def _expect_file(path: Path) -> None:

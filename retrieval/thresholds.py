@@ -83,29 +83,39 @@ Threshold = Annotated[float | str, pydantic.PlainValidator(_threshold)]
 """A number from -1 to 1, "calibrated", "common", or a key of `ADAPTIVE`."""
 
 
-def read(path: Path, rule: str, classes: Sequence[str]) -> Floats:
-    """The thresholds of the classes by the rule "calibrated" or "common": (C,) float32.
+def known(path: Path, rule: str, classes: Sequence[str]) -> dict[str, float]:
+    """What thresholds.json has for the classes by the rule "calibrated" or "common".
+
+    A class for which it has none is left out.
 
     Raises:
-        UserError: the file is missing or damaged, or has no threshold for a class.
+        UserError: the file is missing or damaged.
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         found = (
             document["classes"] if rule == CALIBRATED else dict.fromkeys(classes, document[rule])
         )
-        lacking = [name for name in classes if found.get(name) is None]
-        numbers = [_number(found[name]) for name in classes if name not in lacking]
+        return {name: _number(found[name]) for name in classes if found.get(name) is not None}
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path} cannot be used ({reason}): run `dvc repro`") from None
-    if lacking:
+
+
+def read(path: Path, rule: str, classes: Sequence[str]) -> Floats:
+    """The thresholds of all classes by such a rule: (C,) float32.
+
+    Raises:
+        UserError: the file is missing or damaged, or has no threshold for a class.
+    """
+    found = known(path, rule, classes)
+    if lacking := [name for name in classes if name not in found]:
         raise UserError(
             f"threshold: {rule} needs images of the calibration part (the patterns `calibration`) "
             f"whose ground truth shows {', '.join(lacking)}, and there is none: name such images, "
             f"or set `threshold` to a number, {' or '.join(ADAPTIVE)}"
         )
-    return np.array(numbers, np.float32)
+    return np.array([found[name] for name in classes], np.float32)
 
 
 def _number(value: Any) -> float:

@@ -26,7 +26,7 @@ def write(base: str, folder: Path) -> tuple[Path, list[str]]:
     folder.mkdir(parents=True, exist_ok=True)
     failures = gate.failures(base)
     before = history.read(base, IMAGES)
-    now = IMAGES.read_text() if IMAGES.exists() else None
+    now = IMAGES.read_text(encoding="utf-8") if IMAGES.exists() else None
     known = before is not None and now is not None
     changed = changes.image_changes(before or "", now or "") if known else []
     alarms = changes.alarm_changes(before or "", now or "") if known else (0, 0)
@@ -68,7 +68,7 @@ def _curves(base: str) -> str:
     before = history.read(base, CURVES)
     if before is None or not CURVES.exists():
         return ""
-    return curves.section(before, CURVES.read_text(), escape)
+    return curves.section(before, CURVES.read_text(encoding="utf-8"), escape)
 
 
 def _image_table(changed: Sequence[ImageChange]) -> str:
@@ -107,7 +107,7 @@ def _panel_lines(base: str, changed: Sequence[ImageChange], folder: Path) -> str
         return "No panels: DVC's cache does not hold the base's predictions (`dvc pull`)."
     drawn = panels.draw(selected, before, folder)
     names = ", ".join(f"`{path.name}`" for path in drawn)
-    return f"Panels, before above and now below: {names}"
+    return f"Panels, before above and now below (now alone where the size has changed): {names}"
 
 
 def main(base: str, folder: Path) -> str:

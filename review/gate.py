@@ -42,7 +42,7 @@ def failures(base: str) -> list[str]:
     tolerance = params.load(changes.Params).review.tolerance
     if not METRICS.exists():
         raise UserError(f"{METRICS} is missing: run `dvc repro`")
-    now, before = METRICS.read_text(), history.read(base, METRICS)
+    now, before = METRICS.read_text(encoding="utf-8"), history.read(base, METRICS)
     if missing := changes.unknown(now, tolerance):
         found.append(f"review.tolerance names {', '.join(missing)}, which {METRICS} does not have")
     if before is not None:

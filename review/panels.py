@@ -33,6 +33,8 @@ def fetch_predictions(base: str, folder: Path) -> Path | None:
 def draw(selected: Sequence[ImageChange], before: Path, folder: Path) -> list[Path]:
     """One picture for each change: the base's panel above, today's below.
 
+    Where the image had another size, its base is gone, and today's stands alone.
+
     Args:
         selected: what to show.
         before: the base's predictions.
@@ -48,11 +50,13 @@ def draw(selected: Sequence[ImageChange], before: Path, folder: Path) -> list[Pa
         for change in selected:
             if change.image not in found:
                 raise UserError(f"{settings.images} has no image {change.image!r}: run `dvc repro`")
-            sheets = [_panel(store, change, settings, found[change.image]) for store in (old, new)]
+            sizes = [_size(store, change.image) for store in (old, new)]
+            stores = (old, new) if sizes[0] == sizes[1] else (new,)
+            sheets = [_panel(store, change, settings, found[change.image]) for store in stores]
             path = folder / f"{change.class_name}-{overlays.file_name(change.image)}".replace(
                 "/", "_"
             )
-            _stacked(sheets).save(path, quality=88)
+            _stacked(sheets).save(path, quality=overlays.QUALITY)
             drawn.append(path)
     return drawn
 
@@ -63,11 +67,17 @@ def _panel(
     prediction = store.read_predictions(change.image)
     truth = settings.ground_truth
     label_map = ground_truth.pair([change.image], truth.folder, truth.pattern)[change.image]
-    labels = ground_truth.read_labels(label_map, truth.palette)
-    true = ground_truth.class_mask(labels, truth.labels[change.class_name])
-    plane = prediction.masks[prediction.classes.index(change.class_name)]
-    predicted = unpack(plane, prediction.width)
-    return overlays.panel_of(images.read(path), predicted, true, change.class_name)
+    height, width, name = prediction.height, prediction.width, change.class_name
+    (true,) = ground_truth.true_planes(label_map, truth, (name,), change.image, height, width)
+    predicted, true = (
+        unpack(p, width) for p in (prediction.masks[prediction.classes.index(name)], true)
+    )
+    return overlays.panel_of(images.read(path), predicted, true, name)
+
+
+def _size(store: mask_store.Store, image: str) -> tuple[int, int]:
+    about = store.attributes(image)
+    return about["height"], about["width"]
 
 
 def _stacked(sheets: Sequence[Image.Image]) -> Image.Image:

@@ -14,7 +14,6 @@ has the label, and no speck, see `retrieval.regions`. Torch is loaded only for i
 that are new.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -39,12 +38,8 @@ from retrieval.curves import ImageCurve
 from retrieval.ground_truth import GroundTruth
 from retrieval.mask_store import Store
 from retrieval.per_image import Tally
-from retrieval.scored_masks import (
-    scored_masks,
-)
-from retrieval.selection import (
-    Selection,
-)
+from retrieval.scored_masks import scored_masks
+from retrieval.selection import Selection
 
 MASKS = Path("data/masks.zarr")
 SCORES = Path("data/scores.parquet")
@@ -77,7 +72,7 @@ def run(masks: Path, scores: Path, output: Path, settings: Params) -> str:
         if known:
             add(found, masks_and_threshold(store, table, reported, settings))
             add(found, labels_ceiling(store, labels.read_origin(scores), tally, settings))
-        files.write_file(output, (json.dumps({"classes": found}, indent=2) + "\n").encode())
+        files.write_json(output, {"classes": found})
         cells.record(output, work.KIND, tally.used)
     return closing_line(found) if known else f"ceilings: no ground truth in {truth.folder}, so none"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from retrieval import cli, curve_tables, files, mask_store, params, score_table, splits
 from retrieval.ground_truth import GroundTruth
-from retrieval.scored_masks import scored_masks
+from retrieval.scored_masks import image_curves
 from retrieval.selection import Selection
 
 MASKS = Path("data/masks.zarr")
@@ -36,8 +36,8 @@ def run(masks: Path, scores: Path, iou: Path, precision_recall: Path, settings: 
     with mask_store.Store(masks) as store:
         reported = splits.test_part(store.images(), settings.calibration)
         images = mask_store.shard_order(reported)
-        scored = scored_masks(store, table, images, settings.ground_truth, settings.selection)
-        found = [each.curves() for each in cli.progress(scored, len(images), "curves")]
+        truth, selection = settings.ground_truth, settings.selection
+        found = list(image_curves(store, table, images, truth, selection, "curves"))
     files.write_file(iou, curve_tables.iou_table(found, table.classes).encode())
     files.write_file(
         precision_recall, curve_tables.precision_recall_table(found, table.classes).encode()

@@ -7,7 +7,7 @@ they are made of: the pixels counted of each image and class.
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,17 +69,9 @@ def run(predictions: Path, ceilings: Path, outputs: Outputs, settings: Params) -
         classes = store.read_predictions(images[0]).classes
         if label_maps:
             ground_truth.expect_classes(classes, truth.labels)
-
-        def result(prediction: ImagePredictions) -> ImageResult | None:
-            if prediction.classes != classes:
-                raise UserError(f"{predictions} holds predictions of several runs: run `dvc repro`")
-            path = label_maps.get(prediction.image)
-            return compare(prediction, path, truth) if path else None
-
         masks, chosen, results = 0, np.zeros(len(classes), np.int64), {}
-        found = in_order(result, map(store.read_predictions, images))
-        for prediction, future in cli.progress(found, len(images), "metrics"):
-            if own := future.result():
+        for prediction, own in compared(store, images, classes, label_maps, truth):
+            if own:
                 results[prediction.image] = own
             masks += prediction.mask_count
             chosen += prediction.chosen
@@ -91,35 +83,49 @@ def run(predictions: Path, ceilings: Path, outputs: Outputs, settings: Params) -
         for name, count in counts.items():
             tree["classes"][name] = {"masks": count, **tree["classes"][name]}
         short |= report.summary(tree, classes[0])
-    write_json(outputs.metrics, short)
-    write_json(outputs.details, tree)
+    files.write_json(outputs.metrics, short)
+    files.write_json(outputs.details, tree)
     files.write_file(outputs.images, image_table(results, classes).encode())
     return closing_line(short, tree, truth)
 
 
-def compare(
-    prediction: ImagePredictions, label_map: sources.File, truth: GroundTruth
-) -> ImageResult:
-    """Count one image's pixels, for each class of the prediction."""
-    image, height, width = prediction.image, prediction.height, prediction.width
-    true = ground_truth.true_planes(label_map, truth, prediction.classes, image, height, width)
-    return breakdown.compare(prediction.masks, true, width)
+def compared(
+    store: mask_store.Store,
+    images: Sequence[str],
+    classes: Sequence[str],
+    label_maps: Mapping[str, sources.File],
+    truth: GroundTruth,
+) -> Iterator[tuple[ImagePredictions, ImageResult | None]]:
+    """The predictions, in the order of the images, with what is counted where it has a label map.
+
+    Raises:
+        UserError: predictions are of other classes, or an input is damaged or does not fit.
+    """
+
+    def result(prediction: ImagePredictions) -> ImageResult | None:
+        if prediction.classes != classes:
+            raise UserError(f"{store.folder} holds predictions of several runs: run `dvc repro`")
+        if prediction.image not in label_maps:
+            return None
+        image, height, width = prediction.image, prediction.height, prediction.width
+        path = label_maps[image]
+        true = ground_truth.true_planes(path, truth, classes, image, height, width)
+        return breakdown.compare(prediction.masks, true, width)
+
+    found = in_order(result, map(store.read_predictions, images))
+    for prediction, future in cli.progress(found, len(images), "metrics"):
+        yield prediction, future.result()
 
 
 def read_ceilings(path: Path, classes: Sequence[str]) -> dict[str, dict[str, float]]:
     """What the stage `ceilings` found for each class."""
     try:
-        found: dict[str, dict[str, float]] = json.loads(path.read_text())["classes"]
+        found: dict[str, dict[str, float]] = json.loads(path.read_text(encoding="utf-8"))["classes"]
         if list(found) == list(classes):
             return found
     except (OSError, ValueError, KeyError, TypeError):
         pass
     raise UserError(f"{path} is missing, damaged or of other classes: run `dvc repro`")
-
-
-def write_json(path: Path, tree: Mapping[str, Any]) -> None:
-    """Write a file that git shows line by line."""
-    files.write_file(path, (json.dumps(tree, indent=2) + "\n").encode())
 
 
 def image_table(results: Mapping[str, ImageResult], classes: Sequence[str]) -> str:

@@ -28,7 +28,6 @@ from retrieval.overlays import Mask
 PREDICTIONS = Path("data/predictions.zarr")
 TABLE = Path("metrics/images.csv")
 OVERLAYS = Path("data/overlays")
-QUALITY = 88
 
 
 class Overlays(params.Section):
@@ -73,7 +72,7 @@ def run(predictions: Path, table: Path, output: Path, settings: Params) -> str:
                     f"{settings.images} has no image {prediction.image!r}: run `dvc repro`"
                 )
             panel = draw(prediction, true, paths[prediction.image], name)
-            panel.save(folder / overlays.file_name(prediction.image), quality=QUALITY)
+            panel.save(folder / overlays.file_name(prediction.image), quality=overlays.QUALITY)
             drawn += 1
     return f"overlays: {drawn} panels of {name} in {output}"
 
@@ -97,12 +96,11 @@ def candidates(
         if not label_maps:
             yield prediction, None
             continue
+        height, width = prediction.height, prediction.width
         path = label_maps[image]
-        labels = ground_truth.read_labels(path, truth.palette)
-        ground_truth.expect_shape(labels, prediction.height, prediction.width, path, image)
-        true = ground_truth.class_mask(labels, truth.labels[name])
+        (true,) = ground_truth.true_planes(path, truth, (name,), image, height, width)
         if true.any():
-            yield prediction, true
+            yield prediction, unpack(true, width)
 
 
 def worst_first(table: Path, name: str, reported: Sequence[str]) -> list[str]:

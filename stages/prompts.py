@@ -3,12 +3,11 @@
 A class's prompts (`classes`: "a chair") are compared with detailed ones (`detailed_prompts`: "a
 chair with a seat, a backrest and four legs") that are true of the whole class, so that both are
 measured against the same ground truth. What they mean for attributes of single objects ("a red
-chair") cannot be said without ground truth of such attributes. Each side has, for each class, the
-threshold that is best for it on the calibration part (without one: on the test part), and its
+chair") cannot be said without ground truth of such attributes. Each side has thresholds of its own,
+calibrated as those of thresholds.json are (without a calibration part: on the test part), and its
 figures are those of the test part. Nothing here touches the predictions.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,14 +15,15 @@ from typing import Annotated, Any
 import numpy as np
 import pydantic
 
-from retrieval import cli, curves, evaluation, files, mask_store, params, splits
+from retrieval import calibration, cli, curves, evaluation, files, mask_store, params, splits
+from retrieval.calibration import Cost, Shrinkage
 from retrieval.clip import labels, stacks
 from retrieval.clip.labels import Origin
 from retrieval.curves import ImageCurve
 from retrieval.ground_truth import GroundTruth
 from retrieval.mask_store import Store
 from retrieval.score_table import ImageScores, Scores
-from retrieval.scored_masks import scored_masks
+from retrieval.scored_masks import image_curves
 from retrieval.selection import Selection
 
 MASKS = Path("data/masks.zarr")
@@ -47,6 +47,8 @@ class Params(params.Section):
 
     ground_truth: GroundTruth
     calibration: splits.Patterns
+    false_alarm_cost: Cost
+    threshold_shrinkage: Shrinkage
     selection: Selection
     detailed_prompts: dict[params.Text, Texts]
 
@@ -70,7 +72,7 @@ def run(masks: Path, embeddings: Path, scores: Path, output: Path, settings: Par
                 for side, prompts in sides
             }
             tree = report(found, list(detailed))
-    files.write_file(output, (json.dumps(tree, indent=2) + "\n").encode())
+    files.write_json(output, tree)
     return closing_line(tree, [name for name in settings.detailed_prompts if name not in known])
 
 
@@ -94,21 +96,32 @@ def compared(store: Store, table: Scores, settings: Params) -> dict[str, dict[st
     images = mask_store.shard_order(store.images())
     reported = set(splits.test_part(images, settings.calibration))
     parts: dict[bool, list[list[ImageCurve]]] = {True: [], False: []}
-    scored = scored_masks(store, table, images, settings.ground_truth, settings.selection)
-    for image, masks in zip(images, cli.progress(scored, len(images), "prompts"), strict=False):
-        parts[image in reported].append(masks.curves())
+    truth, selection = settings.ground_truth, settings.selection
+    found = image_curves(store, table, images, truth, selection, "prompts")
+    for image, own in zip(images, found, strict=False):  # without ground truth none is found
+        parts[image in reported].append(own)
+    classes = range(len(table.classes))
+    test, other = (
+        [[each[index] for each in parts[part]] for index in classes] for part in (True, False)
+    )
+    thresholds = calibrated(other, settings) or calibrated(test, settings)
     figures = {}
-    for index, name in enumerate(table.classes):
-        test, other = ([each[index] for each in parts[part]] for part in (True, False))
-        own, chosen_on = curves.mean_image_iou(test), curves.mean_image_iou(other)
-        threshold = (own if np.isnan(chosen_on.without) else chosen_on).best()[0]
-        if not np.isnan(own.without):
+    for name, curves_of, threshold in zip(table.classes, test, thresholds, strict=False):
+        iou = curves.mean_image_iou(curves_of)
+        if not np.isnan(iou.without):
             figures[name] = {
                 "threshold": threshold,
-                "mean_image_iou": own.at(threshold),
-                "false_alarm_images": false_alarms(test, threshold),
+                "mean_image_iou": iou.at(threshold),
+                "false_alarm_images": false_alarms(curves_of, threshold),
             }
     return figures
+
+
+def calibrated(classes: Sequence[Sequence[ImageCurve]], settings: Params) -> list[float]:
+    """The threshold of each class that is best on these images; none if they show no class."""
+    worths = [calibration.worth(images, settings.false_alarm_cost) for images in classes]
+    _, own = calibration.thresholds(worths, settings.threshold_shrinkage)
+    return [threshold for threshold in own if threshold is not None]
 
 
 def false_alarms(images: Sequence[ImageCurve], threshold: float) -> int:

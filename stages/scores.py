@@ -5,14 +5,13 @@ Torch is loaded only for a prompt or a model that is new.
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import pyarrow as pa
 import pydantic
 
-from retrieval import checkpoints, cli, params, score_table, tables
-from retrieval.clip import recipe, stacks
-from retrieval.errors import UserError
+from retrieval import cli, params, score_table
+from retrieval.clip import origin, recipe, stacks
 
 EMBEDDINGS = Path("data/embeddings.parquet")
 SCORES = Path("data/scores.parquet")
@@ -34,9 +33,9 @@ def run(embeddings: Path, scores: Path, settings: Params) -> str:
         UserError: the input is missing or damaged or has other views, a prompt is too long, or a
             prompt is new and the checkpoint cannot be had.
     """
-    origin = read_origin(embeddings)
-    views = tuple(origin["clip"]["views"])
-    own = recipe.Recipe(origin["clip"]["model"], views, settings.scores, settings.classes)
+    made_with = origin.read(embeddings)
+    views = tuple(made_with["clip"]["views"])
+    own = recipe.Recipe(made_with["clip"]["model"], views, settings.scores, settings.classes)
     names = tuple(settings.classes)
 
     def rows() -> Iterator[pa.Table]:
@@ -44,22 +43,9 @@ def run(embeddings: Path, scores: Path, settings: Params) -> str:
             found = own.score(stack.embeddings, stack.predicted_iou, stack.stability_score)
             yield score_table.rows_of(stack.image, stack.ids, names, *found)
 
-    metadata = {**origin, "scores": settings.scores.model_dump(), "prompts": settings.classes}
+    metadata = {**made_with, "scores": settings.scores.model_dump(), "prompts": settings.classes}
     count = score_table.write(scores, rows(), names, metadata)
     return f"scores: {count // len(names)} masks, {len(names)} classes: {', '.join(names)}"
-
-
-def read_origin(embeddings: Path) -> dict[str, Any]:
-    """The models and settings behind the embeddings, refused if their weights are others by now."""
-    metadata = tables.read_metadata(embeddings)
-    try:
-        clip = metadata["clip"]
-        known = checkpoints.find("clip", clip["model"]).sha256 == clip["sha256"]
-    except (KeyError, TypeError):
-        known = False
-    if not known:
-        raise UserError(f"{embeddings} was made with other weights of CLIP: run `dvc repro`")
-    return metadata
 
 
 def main() -> str:

@@ -67,8 +67,3 @@ class Item:
         turn = yaw(angle)
         self.meshes = [transformed(m, turn, position) for m in self.meshes]
         return self
-
-    def tilted(self, rotation: Floats) -> "Item":
-        """The object turned by any (3, 3) rotation about its origin."""
-        self.meshes = [transformed(m, rotation, (0, 0, 0)) for m in self.meshes]
-        return self

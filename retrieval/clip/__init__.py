@@ -1,4 +1,4 @@
-"""Images and words as CLIP embeddings; `crops`, `settings` and `texts` do without torch."""
+"""Images and words as CLIP embeddings; only `encoder` and `loading` need torch to be imported."""
 
 VERSION = 3
 """Raise it when the same image, masks, settings and weights give other embeddings.

@@ -7,8 +7,7 @@ from typing import Any
 
 import pydantic
 
-from retrieval import checkpoints, tables
-from retrieval.clip import recipe, settings
+from retrieval.clip import origin, recipe, settings
 from retrieval.clip.recipe import Recipe
 from retrieval.errors import UserError
 
@@ -38,19 +37,17 @@ def read_origin(scores: Path) -> Origin:
     """The origin of scores.parquet.
 
     Raises:
-        UserError: the file is missing or damaged, or was made with other weights of CLIP.
+        UserError: the file is missing or damaged, or was made with other weights or code.
     """
-    metadata = tables.read_metadata(scores)
+    metadata = origin.read(scores)
+    clip: dict[str, Any] = metadata["clip"]
     try:
-        clip: dict[str, Any] = metadata["clip"]
-        if checkpoints.find("clip", clip["model"]).sha256 == clip["sha256"]:
-            own = {key: clip[key] for key in settings.Settings.model_fields}
-            return Origin(
-                clip["model"],
-                settings.Settings.model_validate(own, strict=False),
-                recipe.Settings.model_validate(metadata["scores"], strict=False),
-                metadata["prompts"],
-            )
+        own = {key: clip[key] for key in settings.Settings.model_fields}
+        return Origin(
+            clip["model"],
+            settings.Settings.model_validate(own, strict=False),
+            recipe.Settings.model_validate(metadata["scores"], strict=False),
+            metadata["prompts"],
+        )
     except (KeyError, TypeError, pydantic.ValidationError):
-        pass
-    raise UserError(f"{scores} was made with other weights or code: run `dvc repro`")
+        raise UserError(f"{scores} was made with other code: run `dvc repro`") from None

@@ -73,14 +73,14 @@ def objects_of(store: Store, image: str, label_map: sources.File, truth: GroundT
     Labels of no class have objects, too, which may be taken for one; specks are left out.
     """
     about = store.attributes(image)
-    values = ground_truth.read_labels(label_map, truth.palette)
-    ground_truth.expect_shape(values, about["height"], about["width"], label_map, image)
-    found = [mask for value in np.unique(values) for mask in regions.regions(values == value)]
-    stack = pack(np.array(found, np.bool_).reshape(-1, *values.shape))
+    height, width = about["height"], about["width"]
+    values = ground_truth.labels_of(label_map, truth, image, height, width)
+    found = [pack(mask) for value in np.unique(values) for mask in regions.regions(values == value)]
+    stack = np.array(found, np.uint8).reshape(-1, height, -(-width // 8))
     sure = np.ones(len(found))
     return image_masks(
         image,
-        about["width"],
+        width,
         stack,
         predicted_iou=sure,
         stability_score=sure,

@@ -40,7 +40,8 @@ class Settings(Section):
             their "average".
         scoring: "cosine" is the similarity itself; "contrast" and "relevancy" compare it with that
             of the contrast prompts, see `retrieval.clip.similarity`.
-        contrast: prompts for what is none of the classes.
+        contrast: prompts for what is none of the classes; one that is a prompt of a class is left
+            out, which would stand against itself.
         temperature: similarities are divided by it before a softmax, above 0.
         quality: exponent of what SAM says of a mask, multiplied into its score; 0 is without.
     """
@@ -70,8 +71,8 @@ class Recipe:
         classes: the prompts of each of C classes.
 
     Raises:
-        UserError: the weights are of other views, a prompt is too long, or a prompt is new and the
-            checkpoint cannot be had.
+        UserError: the weights are of other views, no prompt stands against the classes and one
+            has to, a prompt is too long, or a prompt is new and the checkpoint cannot be had.
     """
 
     def __init__(
@@ -83,9 +84,15 @@ class Recipe:
     ) -> None:
         self._settings = settings
         self._weights = in_order(settings.view_weights, views)
+        prompts = set(itertools.chain(*classes.values()))
+        others = [prompt for prompt in settings.contrast if prompt not in prompts]
+        if settings.scoring == "relevancy" and not others:
+            raise UserError(
+                "scores.contrast names prompts of classes alone: relevancy needs one that is none"
+            )
         if settings.prompts == "first":
             classes = {name: own[:1] for name, own in classes.items()}
-        needed = settings.contrast if settings.scoring != "cosine" else ()
+        needed = others if settings.scoring != "cosine" else []
         vectors = directions(
             model, [*itertools.chain(*classes.values()), *needed], settings.templates
         )

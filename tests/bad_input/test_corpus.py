@@ -1,5 +1,6 @@
 """Each case of the corpus through the stages, and the table in docs/bad-input.md."""
 
+import contextlib
 import json
 import os
 import re
@@ -157,18 +158,34 @@ def readable() -> Iterator[Path]:
     shutil.rmtree(made)
 
 
+@contextlib.contextmanager
+def not_root() -> Iterator[None]:
+    """As somebody who may not read everything."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
 def test_an_image_that_must_not_be_read_fails(readable: Path) -> None:
     path = readable / "case.png"
     path.write_bytes(PNG)
     path.chmod(0)
-    user = os.geteuid()
-    if user == 0:  # who may read everything
-        os.seteuid(65534)
-    try:
-        with pytest.raises(UserError, match=r"case\.png cannot be read \(Permission denied\)"):
-            images.read(path)
-    finally:
-        os.seteuid(user)
+    with not_root(), pytest.raises(UserError, match=r"case\.png cannot be read \(Permission"):
+        images.read(path)
+
+
+def test_a_folder_that_must_not_be_read_is_named(readable: Path) -> None:
+    (readable / "case.png").write_bytes(PNG)
+    closed = readable / "closed"
+    closed.mkdir()
+    closed.chmod(0)
+    with not_root(), pytest.raises(UserError, match=r"/closed cannot be read \(Permission denied"):
+        images.find(readable)
+    closed.chmod(0o755)
 
 
 def test_strange_names_go_through_dvc(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, expect
 from explore.server import overview
 from explore.settings import Files, Params
 from explore.workspace import Workspace
-from retrieval import curves, evaluation, params, thresholds
+from retrieval import curves, evaluation, files, params, thresholds
 from stages import metrics, predictions, scores
 from tests.explore import site
 from tests.explore.conftest import Site
@@ -61,7 +61,7 @@ def measure(folder: Path, selected: dict[str, Any], threshold: float | str = THR
     planes, settings = data / "predictions.zarr", params.load(predictions.Params, path)
     predictions.run(data / "masks.zarr", found, out / "thresholds.json", planes, settings)
     ceilings = out / "ceilings.json"
-    metrics.write_json(ceilings, {"classes": {name: {} for name in CLASSES}})
+    files.write_json(ceilings, {"classes": {name: {} for name in CLASSES}})
     outputs = metrics.Outputs(out / "metrics.json", out / "details.json", out / "images.csv")
     metrics.run(planes, ceilings, outputs, params.load(metrics.Params, path))
     with outputs.images.open(newline="") as rows:

@@ -15,7 +15,8 @@ import yaml
 from PIL import Image, ImageDraw
 from pycocotools.coco import COCO
 
-from find import ROOT, __main__, asking, changed, find, threshold_of
+from find import ROOT, __main__, find
+from find.asking import against, asking, changed, names, threshold_of
 from retrieval import cache as cache_module
 from retrieval import params
 from retrieval.errors import UserError
@@ -83,25 +84,38 @@ def test_it_gives_what_the_stages_give(folder: Path, tmp_path: Path) -> None:
     count = sum(len(image.objects) for image in found.values())
     assert 0 < count < len(similarities)
     document = changed(ROOT / "params.yaml", COARSE)
-    document = asking(document, {prompt: [prompt] for prompt in PROMPTS})
-    document |= {"images": str(folder), "threshold": threshold}
-    own = tmp_path / "own"
-    own.mkdir()
-    (own / "params.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
+    assert found.keys() == {"one", "trip/zwei ü", "blank"}
+    for number, prompt in enumerate(PROMPTS):
+        own = tmp_path / f"own{number}"
+        own.mkdir()
+        asked = asking(document, {prompt: against(document, prompt)})
+        asked |= {"images": str(folder), "threshold": threshold}
+        (own / "params.yaml").write_text(yaml.safe_dump(asked, sort_keys=False))
+        run_stages(own)
+        with Store(own / "predictions.zarr") as expected:
+            for image, own_image in found.items():
+                prediction = expected.read_predictions(image)
+                plane = unpack(prediction.masks[0], prediction.width)
+                np.testing.assert_array_equal(own_image.union(prompt), plane)
+                assert len(own_image.masks(prompt)) == prediction.chosen[0]
+
+
+def run_stages(own: Path) -> None:
+    """Into the folder of a params.yaml."""
     read: Any = lambda stage: params.load(stage.Params, own / "params.yaml")  # noqa: E731
     store, table, rows = own / "masks.zarr", own / "embeddings.parquet", own / "scores.parquet"
     masks.run(store, own / "failures.json", read(masks))
     embeddings.run(store, table, read(embeddings))
     scores.run(table, rows, read(scores))
     predictions.run(store, rows, own / "none.json", own / "predictions.zarr", read(predictions))
-    assert found.keys() == {"one", "trip/zwei ü", "blank"}
-    with Store(own / "predictions.zarr") as expected:
-        for image, own_image in found.items():
-            prediction = expected.read_predictions(image)
-            for number, prompt in enumerate(PROMPTS):
-                plane = unpack(prediction.masks[number], prediction.width)
-                np.testing.assert_array_equal(own_image.union(prompt), plane)
-                assert len(own_image.masks(prompt)) == prediction.chosen[number]
+
+
+def test_a_prompt_more_changes_nothing_of_another(folder: Path) -> None:
+    one = find(folder, "a chair", threshold=-1, settings=COARSE)
+    two = find(folder, ["a chair", "a red chair", "a box"], threshold=-1, settings=COARSE)
+    for image, own in one.items():
+        alone = [each.score for each in own.objects]
+        assert [each.score for each in two[image].objects if each.name == "a chair"] == alone
 
 
 def test_everything_is_written(folder: Path, tmp_path: Path) -> None:
@@ -175,7 +189,10 @@ def test_params_of_the_current_folder_are_used(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(document))
     find("a.png", "a chair", out="out")
     made = json.loads((tmp_path / "out/made.json").read_text())
-    assert made == {"prompts": ["a chair"], "threshold": 0.123}
+    assert made["threshold"] == 0.123
+    assert made["against"].keys() == {"a chair"}
+    assert {"things", "a table"} < set(made["against"]["a chair"])
+    assert "a chair" not in made["against"]["a chair"]
     assert yaml.safe_load((tmp_path / "out/params.yaml").read_text())["sam"] == document["sam"]
 
 
@@ -270,20 +287,64 @@ def test_a_calibrated_threshold_of_other_settings_is_not_taken(tmp_path: Path) -
         threshold_of({**document, "threshold": "calibrated"}, tmp_path)
 
 
-def test_classes_that_no_prompt_names_stand_against_the_prompts() -> None:
-    document = {
-        "scores": {"templates": ["a photo of {}"], "prompts": "average", "contrast": ["things"]},
-        "classes": {
-            "chair": ["a chair", "a seat"],
-            "sofa": ["a sofa", "a couch"],
-            "bed": ["a bed"],
-        },
-    }
-    found = asking(document, {"a red Chair": ["a red Chair"], "a couch": ["a couch"]})
+KNOWN = {
+    "scores": {"templates": ["a photo of {}"], "prompts": "average", "contrast": ["a box"]},
+    "classes": {
+        "chair": ["a chair", "a seat"],
+        "sofa": ["a sofa", "a couch"],
+        "bed": ["a bed"],
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "rivals"),
+    [
+        ("a red Chair", ["a box", "a sofa", "a bed"]),
+        ("a red couch", ["a box", "a chair", "a bed"]),
+        ("the couch of the seats", ["a box", "a bed"]),
+        ("a bedside lamp", ["a box", "a chair", "a sofa", "a bed"]),
+        ("two boxes", ["a chair", "a sofa", "a bed"]),
+        ("chairs", ["a box", "a sofa", "a bed"]),
+    ],
+)
+def test_what_a_prompt_does_not_name_stands_against_it(prompt: str, rivals: list[str]) -> None:
+    assert list(against(KNOWN, prompt)) == rivals
+
+
+def test_names_are_whole_words_whatever_they_hold() -> None:
+    assert names("a (big) box.", ["a (big) box"])
+    assert not names("a chairlift", ["a chair"])
+
+
+def test_the_settings_name_what_stands_against_any_prompt() -> None:
+    found = asking(KNOWN, {prompt: against(KNOWN, prompt) for prompt in ("a chair", "a couch")})
     assert found["scores"] == {
         "templates": ["{}"],
         "prompts": "best",
-        "contrast": ["things", "a bed"],
+        "contrast": ["a box", "a sofa", "a bed", "a chair"],
     }
-    assert list(found["classes"]) == ["a red Chair", "a couch"]
-    assert document["scores"]["contrast"] == ["things"]
+    assert found["classes"] == {"a chair": ["a chair"], "a couch": ["a couch"]}
+    assert KNOWN["scores"]["contrast"] == ["a box"]
+
+
+def test_the_run_that_a_threshold_is_from_is_that_of_the_lock(tmp_path: Path) -> None:
+    document = base_of(tmp_path, '{"common": 0.25, "classes": {}}')
+    stages = {"masks": "sam", "embeddings": "clip", "scores": "scores"}
+    lock = {
+        "stages": {
+            stage: {"params": {"params.yaml": {key: document[key]}}}
+            for stage, key in stages.items()
+        }
+    }
+    (tmp_path / "dvc.lock").write_text(yaml.safe_dump(lock))
+    asked = {**document, "threshold": "calibrated"}
+    assert threshold_of(asked, tmp_path) == 0.25
+    edited = {**document, "scores": {**document["scores"], "scoring": "cosine"}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(edited))
+    with pytest.raises(UserError, match="other settings"):
+        threshold_of({**edited, "threshold": "calibrated"}, tmp_path)
+    assert threshold_of(asked, tmp_path) == 0.25
+    (tmp_path / "dvc.lock").write_text("stages: {}")
+    with pytest.raises(UserError, match="has no whole run of the pipeline"):
+        threshold_of(asked, tmp_path)

@@ -104,9 +104,7 @@ ANNOTATION = {"id": 7, "image_id": 5, "category_id": 3, "segmentation": POLYGONS
     ("changes", "why"),
     [
         ({"annotations": None}, "annotations: Input should be"),
-        ({"annotations": [{**ANNOTATION, "segmentation": []}]}, "annotations.0.segmentation"),
         ({"annotations": [{**ANNOTATION, "segmentation": [[1, 2, 3, 4]]}]}, "segmentation"),
-        ({"annotations": [{"id": 7, "image_id": 5, "category_id": 3}]}, "segmentation"),
         ({"annotations": [{**ANNOTATION, "segmentation": {"size": [2, 2], "counts": [-1, 5]}}]},
          "counts"),
         ({"annotations": [{**ANNOTATION, "segmentation": {"size": [2, 2], "counts": []}}]},
@@ -139,3 +137,13 @@ def test_what_is_no_coco_file_is_refused_in_one_line(tmp_path: Path, content: by
         coco_file.read(path)
     with pytest.raises(UserError, match=r"b\.json cannot be read"):
         coco_file.read(tmp_path / "b.json")
+
+
+@pytest.mark.parametrize("segmentation", [{}, {"segmentation": []}])
+def test_a_box_alone_is_read_and_has_no_pixels(
+    tmp_path: Path, segmentation: dict[str, Any]
+) -> None:
+    box = {"id": 7, "image_id": 5, "category_id": 3, "bbox": [0, 0, 2, 2], **segmentation}
+    (own,) = coco_file.read(write(tmp_path / "a.json", document(annotations=[box]))).annotations
+    with pytest.raises(ValueError, match="a box without a segmentation"):
+        coco_file.pixels(own, HEIGHT, WIDTH)

@@ -36,3 +36,10 @@ def test_a_folder_among_the_images_is_refused(tmp_path: Path) -> None:
     for inside in (tmp_path, tmp_path / "out", tmp_path / "x" / ".." / "out"):
         with pytest.raises(UserError, match="would be taken for images next time"):
             folders.expect_replaceable(inside, tmp_path)
+
+
+def test_what_was_made_is_not_replaced_by_something_made_of_it(tmp_path: Path) -> None:
+    make(tmp_path / "out", "one.jpg")
+    for images in (tmp_path / "out/one.jpg", tmp_path / "out/deep/er"):
+        with pytest.raises(UserError, match="would be lost with what is in"):
+            folders.expect_replaceable(tmp_path / "out", images)

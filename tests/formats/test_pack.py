@@ -78,7 +78,7 @@ def test_the_bytes_of_archives_depend_on_the_files_alone(tmp_path: Path) -> None
     pack.run(two, tmp_path / "packed two")
     pack.run(tmp_path / "packed one", tmp_path / "again")
     made = [
-        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+        {path.name: path.read_bytes() for path in (tmp_path / name).glob("*.zip")}
         for name in ("packed one", "packed two", "again")
     ]
     assert made[0] == made[1] == made[2]
@@ -107,6 +107,20 @@ def test_a_folder_with_other_files_is_not_touched(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="holds no files"):
         pack.run(tmp_path / "empty", tmp_path / "packed")
+
+
+def test_other_files_do_not_take_the_place_of_those_that_are_packed(tmp_path: Path) -> None:
+    one, two = folder_of(tmp_path / "one", 5), folder_of(tmp_path / "two", 3)
+    pack.run(one, tmp_path / "packed")
+    there = contents(tmp_path / "packed")
+    with pytest.raises(UserError, match=r"holds what .*/one held, and would lose it to .*/two"):
+        pack.run(two, tmp_path / "packed")
+    assert contents(tmp_path / "packed") == there
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for folder in ("one", "packed"):
+        (tmp_path / folder).rename(moved / folder)
+    assert pack.run(moved / "one", moved / "packed").endswith(" 0 of them written, 0 removed")
 
 
 def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:

@@ -68,3 +68,26 @@ def test_false_alarms_that_have_no_pixel_are_none() -> None:
     )
     rate = calibration.false_alarm_rate([nothing])
     assert (rate.at(0.1), rate.at(0.9)) == (0, 0)
+
+
+def test_a_class_s_threshold_is_drawn_towards_the_common_one() -> None:
+    worths = [calibration.worth(some_images(6, seed)[0], 0.1) for seed in (1, 2)]
+    common, alone = calibration.thresholds(worths, 0.0)
+    assert common == calibration.mean(worths).best()[0]
+    assert alone == [worth.best()[0] for worth in worths]
+    assert alone != [common, common]
+    _, halfway = calibration.thresholds(worths, 0.5)
+    assert halfway == pytest.approx([(own + common) / 2 for own in alone])  # type: ignore[operator]
+    assert calibration.thresholds(worths, 1.0)[1] == pytest.approx([common, common])
+
+
+def test_a_class_that_no_image_shows_or_no_mask_may_stand_for_has_the_common_threshold() -> None:
+    images = some_images(6, 1)[0]
+    absent = [image for image in images if not image.true]
+    unmasked = curves.image_curve(
+        np.zeros((0, 8, 2), np.uint8), np.zeros(0, np.float32), pack(np.ones((8, 11), bool))
+    )
+    worths = [calibration.worth(own, 0.1) for own in (images, absent, [unmasked])]
+    common, found = calibration.thresholds(worths, 0.0)
+    assert found[1:] == [common, common]
+    assert calibration.thresholds(worths[1:], 0.0) == (None, [None, None])

@@ -71,6 +71,16 @@ def test_use_makes_a_cell_young_again() -> None:
     assert path.stat().st_mtime > time.time() - 60
 
 
+def test_an_old_cell_of_another_user_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    Cells("masks").write(NAME, b"masks")
+    os.utime(cache.cell("masks", NAME), (0, 0))
+    monkeypatch.setattr(os, "utime", refuse)
+    assert Cells("masks").read(NAME) == b"masks"
+
+
 def test_a_cell_that_cannot_be_written_is_a_fatal_error_and_leaves_nothing(root: Path) -> None:
     """A disk that is full: no file may grow beyond a limit here."""
     code = f"""

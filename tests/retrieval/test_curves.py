@@ -97,3 +97,13 @@ def test_without_masks_there_is_no_step() -> None:
     mean = curves.mean_image_iou([empty])
     assert (len(mean.scores), mean.at(-1), mean.best()) == (0, 0.0, (1.0, 0.0))
     assert np.isnan(curves.mean_image_iou([]).without)
+
+
+@pytest.mark.parametrize(("scores", "threshold"), [((0.5, 0.25), 0.125), ((0.5, -0.5), -0.75)])
+def test_below_all_scores_a_threshold_stays_where_scores_may_be(
+    scores: tuple[float, ...], threshold: float
+) -> None:
+    masks = np.zeros((2, 1, 8), bool)
+    masks[0, 0, :4], masks[1, 0, 4:] = True, True
+    curve = curves.image_curve(pack(masks), f32(*scores), pack(np.ones((1, 8), bool)))
+    assert curves.mean_image_iou([curve]).best() == (threshold, 1.0)

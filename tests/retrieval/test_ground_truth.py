@@ -1,5 +1,8 @@
 import re
+import struct
+import zlib
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -216,3 +219,30 @@ def test_the_section_refuses_what_cannot_be(
     path.write_text(SECTION.replace(old, new))
     with pytest.raises(UserError, match=re.escape(message)):
         params.load(Params, path)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_a_grey_png_of_few_bits_gives_the_labels_that_were_written(
+    tmp_path: Path, bits: int
+) -> None:
+    labels = np.arange(2 * 8).reshape(2, 8) % 2**bits
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", crc32(name + data))
+
+    shifts = np.arange(bits - 1, -1, -1)
+    rows = np.packbits((labels[..., None] >> shifts & 1).reshape(2, -1), axis=1)
+    (tmp_path / "a.png").write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 2, bits, 0, 0, 0, 0))
+        + chunk(b"IDAT", zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows)))
+        + chunk(b"IEND", b"")
+    )
+    np.testing.assert_array_equal(ground_truth.read_labels(tmp_path / "a.png", {}), labels)
+
+
+def test_a_picture_with_too_many_pixels_is_not_decoded(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((3, 4), np.uint8)).save(tmp_path / "a.png")
+    assert ground_truth.read_labels(tmp_path / "a.png", {}, most=12).shape == (3, 4)
+    with pytest.raises(UserError, match=r"a\.png is 4 x 3 pixels, more than 11"):
+        ground_truth.read_labels(tmp_path / "a.png", {}, most=11)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stages import prompts
+from stages import calibration, prompts
 from tests.builders import NEUTRAL
 from tests.stages.scored import CALIBRATION, Project, iou, union
 
@@ -15,12 +15,20 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     return Project(tmp_path, monkeypatch)
 
 
-def run(project: Project, detailed: dict[str, tuple[str, ...]], **truth: Any) -> dict[str, Any]:
+def run(
+    project: Project,
+    detailed: dict[str, tuple[str, ...]],
+    cost: float = 0.0,
+    shrinkage: float = 0.0,
+    **truth: Any,
+) -> dict[str, Any]:
     settings = prompts.Params.model_validate(
         {
             "ground_truth": project.section(**truth),
             "calibration": CALIBRATION,
             "selection": NEUTRAL,
+            "false_alarm_cost": cost,
+            "threshold_shrinkage": shrinkage,
             "detailed_prompts": detailed,
         }
     )
@@ -64,6 +72,38 @@ def test_both_sides_are_measured_at_thresholds_of_the_calibration_part(project: 
     )
     assert chair["generic"]["threshold"] != chair["detailed"]["threshold"]
     assert found["overall"]["detailed"]["mean_image_iou"] == chair["detailed"]["mean_image_iou"]
+
+
+def test_thresholds_are_calibrated_as_those_of_the_pipeline_are(project: Project) -> None:
+    settings = calibration.Params.model_validate(
+        {
+            "ground_truth": project.section(),
+            "calibration": CALIBRATION,
+            "selection": NEUTRAL,
+            "false_alarm_cost": 0.7,
+            "threshold_shrinkage": 0.5,
+        }
+    )
+    path = project.folder / "thresholds.json"
+    calibration.run(project.masks, project.scores, path, settings)
+    wanted = json.loads(path.read_text())["classes"]
+    found = run(project, {"chair": ("a chair",), "lamp": ("a lamp",)}, 0.7, 0.5)["classes"]
+    for name, own in found.items():
+        assert own["generic"]["threshold"] == pytest.approx(wanted[name], abs=1e-6)
+    plain = run(project, {"chair": ("a chair",)})["classes"]["chair"]["generic"]["threshold"]
+    assert plain != pytest.approx(wanted["chair"], abs=1e-3)
+
+
+def test_without_a_calibration_part_the_test_part_has_to_do(project: Project) -> None:
+    for image in ("cal-1", "cal-2"):
+        labels = np.zeros_like(project.labels[image])
+        np.save(project.truth_folder / f"{image}.npy", labels)
+    chair = run(project, {"chair": ("a chair",)})["classes"]["chair"]["generic"]
+    best = max(
+        np.mean([project.iou(image, "chair", t) for image in ("a", "b")])
+        for t in np.linspace(-1, 1, 2001)
+    )
+    assert chair["mean_image_iou"] == pytest.approx(best, abs=1e-6)
 
 
 def test_the_same_prompts_make_no_difference(project: Project) -> None:

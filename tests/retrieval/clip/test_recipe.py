@@ -119,3 +119,15 @@ def test_weights_of_other_views_are_refused_before_a_prompt_is_encoded(asked: li
     with pytest.raises(UserError, match=r"scores\.view_weights names crop; it must name .*masked"):
         recipe.Recipe("tiny", ["crop", "masked"], settings, CLASSES)
     assert asked == []
+
+
+@pytest.mark.parametrize("prompts", ["best", "first"])
+def test_a_class_s_prompt_does_not_stand_against_itself(prompts: str) -> None:
+    plain = {"scoring": "contrast", "prompts": prompts}
+    twice = score(**plain, contrast=("things", "a stool", "a table"))[1]
+    np.testing.assert_array_equal(twice, score(**plain, contrast=("things",))[1])
+
+
+def test_relevancy_needs_a_prompt_that_is_no_class_s() -> None:
+    with pytest.raises(UserError, match=r"scores\.contrast names prompts of classes alone"):
+        score(scoring="relevancy", contrast=("a table",))
