@@ -107,7 +107,7 @@ def _panel_lines(base: str, changed: Sequence[ImageChange], folder: Path) -> str
         return "No panels: DVC's cache does not hold the base's predictions (`dvc pull`)."
     drawn = panels.draw(selected, before, folder)
     names = ", ".join(f"`{path.name}`" for path in drawn)
-    return f"Panels, before above and now below (now alone where the size has changed): {names}"
+    return f"Panels, before above and now below: {names}"
 
 
 def main(base: str, folder: Path) -> str:
