@@ -15,7 +15,6 @@ from retrieval.params import Section, Text
 SCORINGS: tuple[str, ...] = get_args(recipe.Settings.model_fields["scoring"].annotation)
 
 Line = Annotated[Text, pydantic.StringConstraints(max_length=500)]
-Lines = Annotated[tuple[Line, ...], pydantic.Field(max_length=50)]
 
 _MEAN = "mean"
 """The one view that the views were folded into, see `Vectors.means`."""
@@ -33,8 +32,8 @@ class Settings(Section):
             weights here change nothing.
     """
 
-    classes: dict[Line, Annotated[Lines, pydantic.Field(min_length=1)]]
-    text: Lines
+    classes: dict[Text, Annotated[tuple[Text, ...], pydantic.Field(min_length=1)]]
+    text: Annotated[tuple[Line, ...], pydantic.Field(max_length=50)]
     scores: recipe.Settings
 
     @property

@@ -1,6 +1,7 @@
 """The explorer's server: the page, and what it asks for, as JSON, pictures and arrays."""
 
 import json
+import secrets
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +34,10 @@ LOOPBACK = "127.0.0.1"
 STATIC = Path(__file__).parent / "static"
 MOST = 200  # results of a search, images of one request for curves
 MAX_BODY = 1_000_000  # bytes
+_VERSION = secrets.token_hex(8)
+"""A part of the addresses of pictures, which browsers keep: another server's may be other ones."""
+
+_STALE = "the pipeline's files or params.yaml have changed: start the explorer anew"
 _NOTE = (
     "selection.exclusive: pixels is not followed here, so figures differ from the pipeline's: a "
     "pixel may be of several classes"
@@ -122,14 +127,16 @@ def serve(workspace: Workspace, host: str, port: int) -> None:
     Raises:
         UserError: the address cannot be had.
     """
+    if host in ("0.0.0.0", "::"):  # noqa: S104
+        raise UserError(f"--host {host} names no machine: give the address that browsers will call")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))
             listener.listen()  # whoever reads the address may call at once
-        except OSError as error:
-            reason = error.strerror or error
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or error
             raise UserError(
                 f"{host}:{port} cannot be listened on ({reason}): give another --port"
             ) from None
@@ -161,15 +168,18 @@ async def _body(request: Request, kind: type[B]) -> B:
 def overview(workspace: Workspace) -> dict[str, Any]:
     """What the page has to know at its start."""
     settings, test = workspace.settings, workspace.test_part()
+    notes = [_STALE] if workspace.stale() else []
+    notes += [_NOTE] if settings.selection.exclusive == "pixels" else []
     return {
+        "version": _VERSION,
         "images": [{"id": image, "test": image in test} for image in workspace.images],
         "measured": workspace.measured,
         "masks": len(workspace.vectors.ids),
-        "thresholds": workspace.thresholds(),
+        "thresholds": workspace.thresholds,
         "rule": settings.threshold if isinstance(settings.threshold, str) else None,
         "settings": workspace.start.model_dump(mode="json"),
         "scorings": scores.SCORINGS,
-        "note": _NOTE if settings.selection.exclusive == "pixels" else None,
+        "note": "; ".join(notes) or None,
     }
 
 

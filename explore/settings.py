@@ -21,6 +21,7 @@ class Files:
     masks: Path = Path("data/masks.zarr")
     embeddings: Path = Path("data/embeddings.parquet")
     thresholds: Path = Path("metrics/thresholds.json")
+    params: Path = params.PARAMS_FILE
 
 
 class Params(params.Section):

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from retrieval import cache, files
+from retrieval import cache, embedding_table, files
 from retrieval.clip import stacks
 
 Floats = npt.NDArray[np.float32]
 
-VERSION = 1  # raise it when the same embeddings give other files
+VERSION = 2  # raise it when the same embeddings give other files
 _NOTE = "made.json"
 
 
@@ -119,7 +119,7 @@ def _make(
     note: dict[str, Any],
 ) -> None:
     shares = np.array(weights, np.float32) / np.float32(sum(weights))
-    images, starts, dimensions = [], [0], 0
+    images, starts, dimensions = [], [0], embedding_table.dimensions(embeddings)
     with files.replacing_folder(folder) as temporary:
         with (
             (temporary / "ids").open("wb") as ids,
@@ -134,7 +134,6 @@ def _make(
                 lengths.write(np.linalg.norm(mean, axis=1).astype(np.float32).tobytes())
                 images.append(stack.image)
                 starts.append(starts[-1] + len(stack.ids))
-                dimensions = mean.shape[1]
         made = {**note, "images": images, "starts": starts, "shape": [starts[-1], dimensions]}
         (temporary / _NOTE).write_text(json.dumps(made), encoding="utf-8")
 

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -68,6 +69,8 @@ class Workspace:
     Attributes:
         settings: what params.yaml says.
         start: the page's settings to begin with: params.yaml's.
+        thresholds: the pipeline's threshold of each class, where it is a number that holds for all
+            images.
         vectors: all masks' embeddings.
     """
 
@@ -77,7 +80,7 @@ class Workspace:
         Raises:
             UserError: a file is missing or damaged, or they do not fit each other.
         """
-        self.settings, self._files = settings, files
+        self.settings, self._files, self._stamps = settings, files, stamps(files)
         self._paths = images.find(settings.images)
         self._store, self._lock = Store(files.masks), threading.Lock()
         missing = set(self._store.images()) - set(self._paths)
@@ -87,11 +90,12 @@ class Workspace:
         self._model, views = clip["model"], tuple(clip["views"])
         weights = recipe.in_order(settings.scores.view_weights, views)
         self.vectors = vectors.load(files.embeddings, views, weights)
+        self.thresholds = thresholds_of(settings, files.thresholds)
         self.start = Settings(classes=settings.classes, text=(), scores=settings.scores)
         truth = settings.ground_truth
         self._truth = ground_truth.pair(self.images, truth.folder, truth.pattern)
         self.pixels = lru_cache(maxsize=8)(self._pixels)
-        self.masks = lru_cache(maxsize=8)(self._masks)
+        self.masks = lru_cache(maxsize=2)(self._masks)  # hundreds of megabytes for a photo
         self._kept_spread = lru_cache(maxsize=32)(self._spread)
         self._kept_scored = lru_cache(maxsize=256)(self._scored)
 
@@ -117,17 +121,9 @@ class Workspace:
         labels = self.settings.ground_truth.labels
         return [name for name in self.settings.classes if self._truth and name in labels]
 
-    def thresholds(self) -> dict[str, float]:
-        """The pipeline's threshold of each class, where it is a number that holds for all images.
-
-        `calibrated` and `common` stand in metrics/thresholds.json; other rules look at each image.
-        """
-        rule, classes = self.settings.threshold, self.settings.classes
-        if not isinstance(rule, str):
-            return dict.fromkeys(classes, rule)
-        if rule in thresholds.ADAPTIVE:
-            return {}
-        return thresholds.known(self._files.thresholds, rule, tuple(classes))
+    def stale(self) -> bool:
+        """Whether one of the files is another than when this object was made."""
+        return stamps(self._files) != self._stamps
 
     def test_part(self) -> set[str]:
         """The images that the pipeline's metrics are of."""
@@ -166,6 +162,8 @@ class Workspace:
         """An image's masks, and as predictions are made of them: (N, H, W8) packed bits."""
         with self._lock:
             group = self._store.read(image)
+        if not self.settings.selection.min_region:
+            return group, group.masks
         everything = np.arange(len(group.ids))
         return group, selection.refined(group, everything, self.settings.selection)
 
@@ -279,3 +277,21 @@ class Workspace:
 
     def _hits(self, found: Sequence[tuple[int, float]]) -> list[Hit]:
         return [Hit(*self.vectors.name(row), similarity) for row, similarity in found]
+
+
+def thresholds_of(settings: Params, path: Path) -> dict[str, float]:
+    """The threshold of each class, where it is a number that holds for all images.
+
+    `calibrated` and `common` stand in metrics/thresholds.json; other rules look at each image.
+    """
+    rule, classes = settings.threshold, tuple(settings.classes)
+    if not isinstance(rule, str):
+        return dict.fromkeys(classes, rule)
+    return {} if rule in thresholds.ADAPTIVE else thresholds.known(path, rule, classes)
+
+
+def stamps(files: Files) -> list[tuple[int, ...] | None]:
+    """What changes with each of the files; None for one that is not there."""
+    paths = [Path(path) for path in vars(files).values()]
+    found = [path.stat() if path.exists() else None for path in paths]
+    return [own and (own.st_ino, own.st_size, own.st_mtime_ns) for own in found]

@@ -209,5 +209,5 @@ def draw(found: Iterable[AnnotatedImage], prompts: Sequence[str], folder: Path) 
         pixels = images.read(image.path)
         for prompt in prompts:
             panel = overlays.panel_of(pixels, image.union(prompt), None, prompt)
-            name = image.image if len(prompts) == 1 else f"{image.image} {prompt}"
+            name = image.image if len(prompts) == 1 else f"{image.image}\0{prompt}"
             panel.save(folder / overlays.file_name(name), quality=overlays.QUALITY)

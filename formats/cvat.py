@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 import numpy.typing as npt
 
-from formats.label_png import palette
+from formats.colours import palette
 from formats.objects import AnnotatedImage, Found, Object
 from retrieval.errors import UserError
 from retrieval.masks import unpack

@@ -1,7 +1,8 @@
-"""Label PNGs: an indexed image for each image, whose pixels are numbers of classes.
+"""Label PNGs: a grey image for each image, whose pixels are numbers of classes.
 
-0 is no class, 1 the first class of classes.json. The palette is the one of Pascal VOC's devkit, for
-people who look at them. A pixel has one number, but may be of several classes: the class whose
+0 is no class, 1 the first class of classes.json. They have no palette, though people would see more
+with one: OpenCV, and what reads with it, gives colours in place of an indexed image's numbers. A
+pixel has one number, but may be of several classes: the class whose
 region in the image is smaller lies on top, as a picture lies on its wall (of two equal ones the
 first of classes.json). How many pixels that decided is in the closing line.
 """
@@ -26,15 +27,12 @@ def write(folder: Path, found: Found) -> str:
     if len(found.classes) > MOST:
         raise UserError(f"{len(found.classes)} classes do not fit into a PNG's {MOST} numbers")
     shared = 0
-    colours = palette(len(found.classes) + 1).tobytes()
     for image in found.images:
         labels, several = label_map(image, found.classes)
         shared += several
-        picture = Image.fromarray(labels, "P")
-        picture.putpalette(colours)
         path = folder / "labels" / f"{image.image}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(path, optimize=True)
+        Image.fromarray(labels).save(path, optimize=True)
     names = {"0": "background"} | {str(n): name for n, name in enumerate(found.classes, start=1)}
     files.write_json(folder / "classes.json", names)
     return f"{shared} pixels of several classes went to the smallest region" if shared else ""
@@ -55,14 +53,3 @@ def label_map(image: AnnotatedImage, classes: tuple[str, ...]) -> tuple[npt.NDAr
         labels[pixels] = classes.index(found.name) + 1
         count += pixels
     return labels, int((count > 1).sum())
-
-
-def palette(count: int) -> npt.NDArray[np.uint8]:
-    """Pascal VOC's colours, (N, 3): three bits of the number at a time, from each colour's top."""
-    numbers = np.arange(count)
-    colours = np.zeros((count, 3), np.uint8)
-    for shift in range(8):
-        for channel in range(3):
-            bit = (numbers >> (3 * shift + channel)) & 1
-            colours[:, channel] |= (bit << (7 - shift)).astype(np.uint8)
-    return colours

@@ -19,8 +19,8 @@ from xml.etree import ElementTree
 import numpy as np
 import numpy.typing as npt
 
+from formats.colours import palette
 from formats.cvat import runs
-from formats.label_png import palette
 from formats.objects import AnnotatedImage, Found, Object
 from retrieval.masks import unpack
 

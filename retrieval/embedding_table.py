@@ -93,6 +93,16 @@ class EmbeddingRows:
     embeddings: npt.NDArray[np.float32]
 
 
+def dimensions(path: Path) -> int:
+    """D of embeddings.parquet, which has it without a row, too.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    with tables.opened(path) as reader:
+        return reader.length_of("embedding")
+
+
 def read(path: Path) -> Iterator[EmbeddingRows]:
     """The rows of embeddings.parquet, some ten thousand at a time.
 

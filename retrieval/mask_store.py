@@ -69,10 +69,6 @@ class Encoded:
         """How many rows one of its arrays has: N."""
         return int(json.loads(self.entries[f"{array}/zarr.json"])["shape"][0])
 
-    def attributes(self) -> dict[str, Any]:
-        """As `Shard.attributes`."""
-        return zarr_zip.attributes_of(self.entries)
-
 
 Group = ImageMasks | ImagePredictions | Encoded
 G = TypeVar("G", ImageMasks, ImagePredictions)

@@ -1,7 +1,9 @@
 """The review comment: gate, figures, params, curves, what changed most, as Markdown."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from retrieval.errors import UserError
 from review import changes, curves, gate, history, panels
@@ -34,9 +36,15 @@ def write(base: str, folder: Path) -> tuple[Path, list[str]]:
         f"## What this does to the results, against {base[:10]}",
         _verdict(failures),
         _section(
-            "Figures", history.difference("metrics", base), "No figure of `metrics/` changed."
+            "Figures",
+            _table(history.difference("metrics", base), ("old", "new", "diff")),
+            "No figure of `metrics/` changed.",
         ),
-        _section("Params", history.difference("params", base), "No param changed."),
+        _section(
+            "Params",
+            _table(history.difference("params", base), ("old", "new")),
+            "No param changed.",
+        ),
         _section("Curves", _curves(base), "No curve of mean image IoU over the threshold changed."),
         _section("Images that changed most", _image_table(changed), "No image's IoU changed."),
         _alarm_line(alarms),
@@ -55,6 +63,27 @@ def _verdict(failures: Sequence[str]) -> str:
 
 def _section(title: str, body: str, otherwise: str) -> str:
     return f"### {title}\n\n{body or otherwise}"
+
+
+def _table(found: Mapping[str, Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """What DVC found to differ, a row for each name; "" if nothing does."""
+    names = {"old": "before", "new": "now", "diff": "change"}
+    rows = [
+        [file, name, *(_cell(own.get(column)) for column in columns)]
+        for file, tree in sorted(found.items())
+        for name, own in sorted(tree.items())
+    ]
+    if not rows:
+        return ""
+    head = ["file", "name", *(names[column] for column in columns)]
+    body = [[escape(cell) for cell in row] for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *body])
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
 def _alarm_line(alarms: tuple[int, int]) -> str:
@@ -93,7 +122,8 @@ def _image_table(changed: Sequence[ImageChange]) -> str:
 def escape(text: str) -> str:
     """A name as Markdown shows it: no table cell, markup or mention begins in it."""
     plain = " ".join(text.split())
-    return "".join(c if c.isalnum() or c in " /.,-" else f"&#{ord(c)};" for c in plain)
+    outer = r"(?<![^\W_])_|_(?![^\W_])"  # underscores but for those within a word
+    return re.sub(rf"{outer}|[^\w /.,-]", lambda found: f"&#{ord(found[0])};", plain)
 
 
 def _panel_lines(base: str, changed: Sequence[ImageChange], folder: Path) -> str:

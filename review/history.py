@@ -1,8 +1,10 @@
 """Files and DVC's own reports of another revision of this repository."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from retrieval.errors import UserError
 
@@ -37,15 +39,14 @@ def read(commit: str, path: Path) -> str | None:
     return None if found.returncode else found.stdout
 
 
-def difference(kind: str, commit: str) -> str:
-    """`dvc KIND diff` between a commit and the workspace, as a Markdown table; "" for none.
+def difference(kind: str, commit: str) -> dict[str, dict[str, Any]]:
+    """`dvc KIND diff` between a commit and the workspace: by file and name "old", "new", "diff".
 
     Raises:
         UserError: DVC could not tell.
     """
-    found = dvc(kind, "diff", commit, "--md")
+    found = dvc(kind, "diff", commit, "--json")
     if found.returncode:
         raise UserError(f"`dvc {kind} diff` failed: {found.stderr.strip()[-300:]}")
-    short = found.stdout.replace(commit, commit[:10])
-    rows = [line for line in short.splitlines() if line.startswith("|")]
-    return "\n".join(rows) if len(rows) > 2 else ""
+    tree: dict[str, dict[str, Any]] = json.loads(found.stdout)
+    return tree

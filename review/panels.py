@@ -53,9 +53,7 @@ def draw(selected: Sequence[ImageChange], before: Path, folder: Path) -> list[Pa
             sizes = [_size(store, change.image) for store in (old, new)]
             stores = (old, new) if sizes[0] == sizes[1] else (new,)
             sheets = [_panel(store, change, settings, found[change.image]) for store in stores]
-            path = folder / f"{change.class_name}-{overlays.file_name(change.image)}".replace(
-                "/", "_"
-            )
+            path = folder / overlays.file_name(f"{change.class_name}\0{change.image}")
             _stacked(sheets).save(path, quality=overlays.QUALITY)
             drawn.append(path)
     return drawn

@@ -1,7 +1,11 @@
 // Requests to the explorer's server. What it refuses is an Error with its sentence.
 
+// The browser keeps pictures by their address, so it names the server that they are from.
+let version = "";
+export const servedAs = (name) => { version = name; };
+
 export const picture = (kind, image, mask) =>
-  `/api/${kind}?` + new URLSearchParams(mask === undefined ? { image } : { image, mask });
+  `/api/${kind}?` + new URLSearchParams({ image, ...(mask === undefined ? {} : { mask }), version });
 
 async function answer(response) {
   if (response.ok) return response;

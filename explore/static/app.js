@@ -1,6 +1,6 @@
 // The page's state, and what follows from its changes.
 
-import { get, post } from "./api.js";
+import { get, post, servedAs } from "./api.js";
 import { Chart } from "./chart.js";
 import { at, iou, mean, meanSteps, pixels, shown, steps } from "./figures.js";
 import { Gallery } from "./gallery.js";
@@ -13,12 +13,17 @@ const $ = (id) => document.getElementById(id);
 const TEXT = ""; // the class of a text that is none
 const lines = (text) => [...new Set(text.split("\n").map((line) => line.trim()).filter(Boolean))];
 
-const start = await (await get("/api/workspace")).json();
+const start = await get("/api/workspace").then((answer) => answer.json()).catch((error) => {
+  blame("page", error.message);
+  throw error;
+});
+servedAs(start.version);
 const state = {
   image: "", name: Object.keys(start.settings.classes)[0], settings: structuredClone(start.settings),
   threshold: null, show: "all", kept: -1, pointed: -1,
 };
 let regions, scored, best, truth;
+let wanted = { image: "", settings: state.settings }; // what was asked for last
 
 const viewer = new Viewer(onMask, (mask) => masks.describe(mask, scored));
 const masks = new Masks(onMask);
@@ -32,14 +37,23 @@ const column = () => (state.name === TEXT ? names().length : names().indexOf(sta
 const measured = () => start.measured.includes(state.name);
 const inputs = () => document.querySelectorAll("input[name=show]");
 
-const scores = () => scored.scores.map((row) => row[column()]);
+// A text that nobody has written yet has no scores.
+const untold = () => state.name === TEXT && !state.settings.text.length;
+const scores = () => scored.scores.map((row) => row[column()] ?? -Infinity);
+const eligible = () => scored.eligible.map((row) => row[column()] ?? true);
+const spread = () => scored.spread[column()] ?? [0, 1];
 const middle = ([low, high]) => (low + high) / 2;
 
-function guard(promise) {
-  return promise.then(() => { $("problem").hidden = true; }, (error) => {
-    $("problem").textContent = error.message;
-    $("problem").hidden = false;
-  });
+// Say what is wrong with the page or with the ranking; "" takes it back.
+function blame(what, message) {
+  const problem = $("problem");
+  problem.dataset[what] = message;
+  problem.textContent = Object.values(problem.dataset).filter(Boolean).join(" ");
+  problem.hidden = !problem.textContent;
+}
+
+function guard(promise, what = "page") {
+  return promise.then(() => blame(what, ""), (error) => blame(what, error.message));
 }
 
 function linkTo(image, mask) {
@@ -54,27 +68,63 @@ async function open() {
   const image = asked.get("image") ?? gallery.order[0];
   if (asked.has("class") && asked.get("class") !== state.name) chooseClass(asked.get("class"));
   view("images");
-  if (image !== state.image || !regions) {
-    const [buffer, answer] = await Promise.all([
-      get(`/api/image?${new URLSearchParams({ image })}`).then((found) => found.arrayBuffer()),
-      post("/api/scores", { image, settings: state.settings }),
-    ]);
-    if (image !== (new URLSearchParams(location.hash.slice(1)).get("image") ?? image)) return;
-    [state.image, regions, scored] = [image, new Regions(buffer), answer];
-    state.threshold ??= scored.adaptive?.[column()] ?? middle(scored.spread[column()]);
-    viewer.open(image, regions);
-    masks.open(image, regions);
-    gallery.choose(image);
-    $("image-title").textContent = image;
-  }
-  state.kept = regions.masks.findIndex(({ id }) => id === asked.get("mask"));
-  state.pointed = -1;
+  if (image !== wanted.image) return void (await ask({ image }));
+  if (image !== state.image) return; // its answer is on its way
+  keepAddressed();
   refresh();
+}
+
+function keepAddressed() {
+  const mask = new URLSearchParams(location.hash.slice(1)).get("mask");
+  state.kept = regions.masks.findIndex(({ id }) => id === mask);
+  state.pointed = -1;
+}
+
+// Show another image, or this one with other settings; whether that came to pass. An answer that
+// comes when something else is wanted is dropped: image, scores and settings are of one question.
+async function ask(changes) {
+  const own = (wanted = { ...wanted, ...changes }), { image, settings } = own;
+  const moved = image !== state.image;
+  try {
+    const [buffer, answer] = await Promise.all([
+      moved && get(`/api/image?${new URLSearchParams({ image })}`).then((found) => found.arrayBuffer()),
+      post("/api/scores", own),
+    ]);
+    if (own !== wanted) return false;
+    if (moved) show(image, new Regions(buffer));
+    take(settings, answer);
+    return true;
+  } catch (error) {
+    if (own !== wanted) return false;
+    wanted = { image: state.image, settings: state.settings };
+    throw error;
+  }
+}
+
+function show(image, found) {
+  [state.image, regions] = [image, found];
+  viewer.open(image, regions);
+  masks.open(image, regions);
+  gallery.choose(image);
+  $("image-title").textContent = image;
+  keepAddressed();
+}
+
+function take(settings, answer) {
+  const before = state.settings, piped = start.settings.scores.scoring;
+  scored = answer;
+  state.settings = settings;
+  if (settings.scores.scoring !== before.scores.scoring) { // the old threshold means nothing among them
+    state.threshold = (settings.scores.scoring === piped ? start.thresholds[state.name] : null) ?? middle(spread());
+  }
+  state.threshold ??= scored.adaptive?.[column()] ?? middle(spread());
+  refresh();
+  if (settings !== before) guard(measure(), "ranking");
 }
 
 // Everything of the image that follows from its scores.
 function refresh() {
-  const own = scores(), chosen = scored.eligible.map((row) => row[column()]);
+  const own = scores(), chosen = eligible();
   best = regions.best(own.map((score, mask) => (chosen[mask] ? score : -Infinity)));
   truth = measured() ? regions.truthOf(state.name) : null;
   document.body.classList.toggle("unmeasured", !truth);
@@ -95,8 +145,8 @@ function showAdaptive() {
 }
 
 function drawChart(own) {
-  let [low, high] = scored.spread[column()];
-  low = Math.min(low, ...own);
+  let [low, high] = spread();
+  low = Math.min(low, ...own.filter(Number.isFinite));
   high = Math.max(high, ...own);
   const margin = (high - low) * 0.03 || 0.01;
   [low, high] = [low - margin, high + margin];
@@ -124,10 +174,10 @@ function draw() {
 }
 
 function drawMean() {
-  const curves = gallery.known, part = $("part").value, total = gallery.part.length;
+  const curves = gallery.known, part = $("part").value;
   $("mean-name").textContent = `mean of ${part === "all" ? "all images" : `the ${part} part`}`;
   const value = mean(curves, state.threshold), shows = curves.filter((curve) => curve.true).length;
-  $("mean").textContent = !truth ? "" : curves.length < total ? "measuring the other images …"
+  $("mean").textContent = !truth ? "" : gallery.loading ? "measuring the other images …"
     : `Mean IoU ${shown(value, 3)} over the ${shows} images that show ${state.name}`;
 }
 
@@ -147,8 +197,9 @@ function onCurves(last) {
   draw();
 }
 
-function measure() {
-  return gallery.load(column(), structuredClone(state.settings), measured());
+async function measure() {
+  if (untold()) gallery.forget();
+  else await gallery.load(column(), structuredClone(state.settings), measured());
 }
 
 function onMask(mask, kept) {
@@ -172,31 +223,24 @@ function chooseClass(name) {
   if (state.settings.scores.scoring === start.settings.scores.scoring) state.threshold = start.thresholds[name] ?? state.threshold;
   $("class").value = name;
   $("prompts").value = (name === TEXT ? state.settings.text : state.settings.classes[name]).join("\n");
-  if (name !== TEXT || state.settings.text.length) guard(measure());
+  blame("page", "");
+  guard(measure(), "ranking");
 }
 
 // Take over what the fields say, if the server can.
 async function apply() {
-  const settings = structuredClone(state.settings), prompts = lines($("prompts").value);
+  const settings = structuredClone(wanted.settings), prompts = lines($("prompts").value);
   if (!prompts.length) throw new Error("prompts: write at least one, such as “a red chair”");
   if (state.name === TEXT) settings.text = prompts; else settings.classes[state.name] = prompts;
   settings.scores.scoring = $("scoring").value;
   settings.scores.contrast = lines($("contrast").value);
   settings.scores.temperature = Number($("temperature").value);
-  const rescaled = settings.scores.scoring !== state.settings.scores.scoring;
   $("apply").disabled = true;
   try {
-    scored = await post("/api/scores", { image: state.image, settings });
+    await ask({ settings });
   } finally {
     $("apply").disabled = false;
   }
-  state.settings = settings;
-  if (rescaled) { // scores of another kind: the old threshold means nothing among them
-    const own = settings.scores.scoring === start.settings.scores.scoring ? start.thresholds[state.name] : null;
-    state.threshold = own ?? middle(scored.spread[column()]);
-  }
-  refresh();
-  await measure();
 }
 
 function showSettings() {
@@ -208,18 +252,18 @@ function showSettings() {
 }
 
 async function reset() {
-  state.settings = structuredClone(start.settings);
-  if (state.name === TEXT) state.name = names()[0];
+  if (!(await ask({ settings: structuredClone(start.settings) }))) return;
   showSettings();
-  chooseClass(state.name);
-  scored = await post("/api/scores", { image: state.image, settings: state.settings });
+  chooseClass(state.name === TEXT ? names()[0] : state.name);
   refresh();
 }
 
 async function copy() {
   const threshold = Number(state.threshold.toFixed(4));
   setThreshold(threshold); // what is seen is what the line says
-  const { line } = await post("/api/experiment", { settings: state.settings, threshold });
+  const text = state.name === TEXT ? state.settings.text : []; // it concerns no class
+  const settings = { ...state.settings, text };
+  const { line } = await post("/api/experiment", { settings, threshold });
   $("line").textContent = line;
   $("line").hidden = false;
   try {
@@ -269,7 +313,8 @@ function listen() {
     chooseClass(name);
     if (!regions) return; // the first image, which is on its way, will be drawn
     history.replaceState(null, "", linkTo(state.image)); // a reload keeps it
-    if (name !== TEXT || state.settings.text.length) refresh(); else $("prompts").focus();
+    refresh();
+    if (untold()) $("prompts").focus();
   });
   on("scoring", "change", () => { $("contrasting").hidden = $("scoring").value === "cosine"; });
   on("apply", "click", () => guard(apply()));
@@ -284,7 +329,7 @@ function listen() {
   for (const id of ["order", "part"]) {
     on(id, "change", () => {
       gallery.rank(state.threshold, state.show);
-      if (id === "part") guard(measure());
+      if (id === "part") guard(measure(), "ranking");
     });
   }
   for (const input of inputs()) {
@@ -318,6 +363,10 @@ function listen() {
     else if (event.key === "Escape") { state.kept = state.pointed = -1; showMask(); }
   });
   addEventListener("hashchange", () => guard(open()));
+  addEventListener("click", (event) => { // to where one is already, which changes no hash
+    const hash = event.target.closest("a")?.hash;
+    if (hash && hash === location.hash) guard(open());
+  });
 }
 
 fill();

@@ -6,6 +6,11 @@ import { at, iou, pixels, shown } from "./figures.js";
 const $ = (id) => document.getElementById(id);
 const PAGE = 48, CHUNK = 12;
 
+function mark(card, current) {
+  if (current) card.firstChild.setAttribute("aria-current", "true");
+  else card.firstChild.removeAttribute("aria-current");
+}
+
 export class Gallery {
   constructor(images, onCurves) {
     this.images = images;
@@ -13,6 +18,7 @@ export class Gallery {
     this.curves = new Map();
     this.cards = new Map();
     this.limit = PAGE;
+    this.loading = false; // curves, of images of the part
     this.order = images.map(({ id }) => id);
     $("more").addEventListener("click", () => { this.limit += PAGE; this.render(); });
   }
@@ -29,18 +35,38 @@ export class Gallery {
 
   // Fetch the curves of one column of the scores, some images at a time.
   async load(column, settings, measured) {
-    const round = (this.round = Symbol());
-    this.curves.clear();
-    this.measured = measured;
-    for (const [id, card] of this.cards) card.firstChild.href = this.linkTo(id);
+    const round = this.begin(measured), failures = [];
+    const ask = (images) => post("/api/curves", { images, column, settings });
+    const alone = (image) => ask([image]).catch((error) => { failures.push(error); return []; });
     const wanted = this.part.map(({ id }) => id);
     for (let start = 0; start < wanted.length; start += CHUNK) {
       const images = wanted.slice(start, start + CHUNK);
-      const found = await post("/api/curves", { images, column, settings });
+      // One image that cannot be measured does not keep the others from it.
+      const found = await ask(images).catch(() => Promise.all(images.map(alone)));
       if (round !== this.round) return;
-      for (const curve of found) this.curves.set(curve.image, curve);
-      this.onCurves(start + CHUNK >= wanted.length);
+      for (const curve of found.flat()) this.curves.set(curve.image, curve);
+      this.loading = start + CHUNK < wanted.length;
+      this.onCurves(!this.loading);
     }
+    if (failures.length) {
+      const count = `${failures.length} of ${wanted.length} images`;
+      throw new Error(`${count} cannot be measured: ${failures[0].message}`);
+    }
+  }
+
+  // No curves: nothing is looked for yet.
+  forget() {
+    this.begin(false);
+    this.loading = false;
+    this.rank(this.threshold, this.show);
+  }
+
+  begin(measured) {
+    this.curves.clear();
+    this.measured = measured;
+    this.loading = true;
+    for (const [id, card] of this.cards) card.firstChild.href = this.linkTo(id);
+    return (this.round = Symbol());
   }
 
   // What is wrong in an image: the greater, the worse; null: not to be listed.
@@ -71,10 +97,10 @@ export class Gallery {
     const cards = this.listed.slice(0, this.limit).map(({ id, counts }) => this.card(id, counts));
     $("cards").replaceChildren(...cards);
     $("more").hidden = this.listed.length <= this.limit;
-    const total = this.part.length, ready = this.known.length;
     const what = { all: "", false: " with false alarms", miss: " with misses" }[this.show];
     const count = this.listed.length;
-    $("ranked").textContent = ready < total ? `measured ${ready} of ${total} images …`
+    $("ranked").textContent =
+      this.loading ? `measured ${this.known.length} of ${this.part.length} images …`
       : `${count} ${count === 1 ? "image" : "images"}${what}`;
   }
 
@@ -97,7 +123,7 @@ export class Gallery {
       this.cards.set(id, card);
     }
     card.firstChild.href = this.linkTo(id);
-    card.firstChild.toggleAttribute("aria-current", id === this.current);
+    mark(card, id === this.current);
     this.label(card, counts);
     return card;
   }
@@ -118,7 +144,7 @@ export class Gallery {
 
   choose(id) {
     this.current = id;
-    for (const [image, card] of this.cards) card.firstChild.toggleAttribute("aria-current", image === id);
+    for (const [image, card] of this.cards) mark(card, image === id);
   }
 
   // The image before or after in the ranking.

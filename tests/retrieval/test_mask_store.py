@@ -328,7 +328,6 @@ def test_what_was_encoded_alone_is_stored_as_if_it_had_not_been(tmp_path: Path) 
     for path in (tmp_path / "from groups").iterdir():
         assert path.read_bytes() == (tmp_path / "from cells" / path.name).read_bytes()
     assert [group.length("ids") for group in made] == [len(group.ids) for group in groups]
-    assert made[1].attributes()["room"] == "kitchen"
 
 
 def test_few_files_are_kept_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
