@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from explore import __main__
 from explore.server import overview
 from explore.settings import Files, Params
 from explore.workspace import Workspace
-from retrieval import curves, embedding_table, params, score_table
+from retrieval import curves, embedding_table, mask_store, params, score_table, tables
 from retrieval.errors import UserError
 from retrieval.masks import pack
 from stages import scores as stage
@@ -245,3 +246,47 @@ def test_embeddings_of_other_weights_are_refused(inside: Site, tmp_path: Path) -
     embedding_table.write(tmp_path / "other.parquet", [], 128, other)
     with pytest.raises(UserError, match="other weights of CLIP"):
         Workspace(Files(embeddings=tmp_path / "other.parquet"), params.load(Params))
+
+
+def test_that_files_have_changed_is_said(inside: Site, tmp_path: Path) -> None:
+    known = tmp_path / "thresholds.json"
+    known.write_text('{"common": 0.25, "classes": {}}')
+    settings = params.load(Params).model_copy(update={"threshold": "common"})
+    with Workspace(Files(thresholds=known), settings) as workspace:
+        assert overview(workspace)["note"] is None
+        known.write_text('{"common": 0.5, "classes": {}} ')
+        found = overview(workspace)
+    assert found["note"].endswith("have changed: start the explorer anew")
+    assert set(found["thresholds"].values()) == {0.25}
+
+
+def test_without_a_single_mask_there_is_nothing_to_find(inside: Site, tmp_path: Path) -> None:
+    files = Files(masks=tmp_path / "masks.zarr", embeddings=tmp_path / "embeddings.parquet")
+    clip = tables.read_metadata(Path("data/embeddings.parquet"))
+    embedding_table.write(files.embeddings, [], 128, clip)
+    mask_store.write(files.masks, [inside.masks[EMPTY]])
+    with Workspace(files, params.load(Params)) as workspace:
+        assert workspace.scored(EMPTY, workspace.start).score.shape == (0, 3)
+        assert len(workspace.spread(workspace.start)) == 3
+        assert workspace.curve(EMPTY, 0, workspace.start).true == 0
+        assert workspace.like_text("a chair", 5) == []
+
+
+def test_classes_may_have_many_prompts(inside: Site) -> None:
+    many = ("a chair",) * 60
+    settings = params.load(Params).model_copy(update={"classes": {"chair": many}})
+    with Workspace(Files(), settings) as workspace:
+        assert overview(workspace)["settings"]["classes"] == {"chair": list(many)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--port", "99999"], "99999 cannot be listened on"),
+        (["--host", "0.0.0.0"], "names no machine"),
+        (["--host", "::"], "names no machine"),
+    ],
+)
+def test_an_address_that_cannot_be_is_refused(inside: Site, arguments: list[str], why: str) -> None:
+    with pytest.raises(UserError, match=why):
+        __main__.main(arguments)
