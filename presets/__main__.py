@@ -20,9 +20,7 @@ def main(arguments: Sequence[str]) -> str:
     parser.add_argument("name", help=", ".join(presets.names()))
     keys = presets.read(parser.parse_args(arguments).name)
     params.load(params.Section)  # says in one line what is wrong with the file
-    yaml = YAML()  # keeps comments, and writes as DVC does
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    yaml.preserve_quotes = True
+    yaml = YAML()  # keeps comments, and writes as DVC does: a change of one value is one line
     document = yaml.load(params.PARAMS_FILE.read_text(encoding="utf-8"))
     presets.apply(document, keys)
     text = io.StringIO()

@@ -112,10 +112,14 @@ def fetch(kind: Kind, model: str) -> Path:
         return _shipped(checkpoint)
     refused = []
     for place in _places(checkpoint):
-        if place.is_file():
+        try:
+            if not place.is_file():
+                continue
             if file_hash(place) == checkpoint.sha256:
                 return place
             refused.append(f"; the bytes of {place} are others")
+        except OSError as error:
+            refused.append(f"; {place} cannot be read ({error.strerror})")
     target = folder() / checkpoint.file
     try:
         _download(checkpoint.url, target, checkpoint.sha256)
@@ -266,6 +270,9 @@ class Resuming:
             raise _InterruptionError(status)
         if answer.status_code not in (200, 206):
             raise UserError(f"cannot download it: {status}")
+        if answer.headers.get("Content-Type", "").startswith("text/html"):
+            # A network's page of its own, to log in, say: what has come so far is not for it.
+            raise UserError("cannot download it: the server answers with a web page")
         return False
 
     def _receive(self, answer: "requests.Response", start: int) -> None:

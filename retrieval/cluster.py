@@ -193,6 +193,9 @@ class _Mapping:
         self._begun.clear()
         end_others(self._ray)
         each = _resources(self._ray, int(self._environment["OMP_NUM_THREADS"]))
+        environment = self._environment
+        if "num_gpus" in each:  # where threads only draw, and change no result
+            environment = environment | {"OMP_NUM_THREADS": str(_cpus_per_gpu(self._ray))}
         actors = _actors(self._ray, each)
         size = 1 if alone else min(BLOCK, max(1, len(images) // (actors * BLOCKS_PER_ACTOR)))
         blocks = -(-len(images) // size)
@@ -212,7 +215,7 @@ class _Mapping:
                 batch_size=None,
                 batch_format="pyarrow",
                 compute=pool,
-                runtime_env={"env_vars": self._environment},
+                runtime_env={"env_vars": environment},
                 max_restarts=0,
                 max_task_retries=0,
                 **each,
@@ -323,6 +326,13 @@ def _resources(ray: Any, threads: int) -> dict[str, float]:
         return {"num_gpus": 1, "num_cpus": 1}
     most = max((node.get("CPU", 0) for node in nodes), default=1)
     return {"num_cpus": max(1, min(threads, int(most)))}
+
+
+def _cpus_per_gpu(ray: Any) -> int:
+    """Of the node that has the fewest."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    shares = [node.get("CPU", 0) / node["GPU"] for node in nodes if node.get("GPU", 0)]
+    return max(1, int(min(shares, default=1)))
 
 
 def _actors(ray: Any, each: Mapping[str, float]) -> int:

@@ -116,6 +116,9 @@ class Worker:
             except Exception as error:
                 reason = per_image.reason(error)
                 self._log(image, f"failed: {reason}")
+                if per_image.has_lost_device(error):  # as would all others in this process
+                    LOG.error("this process ends: %s", reason)
+                    os._exit(1)
                 yield self._row(FAILED, image, reason=reason)
                 continue
             self._log(image, f"{time.monotonic() - start:.3f} s" if missing else "has its cells")

@@ -4,6 +4,7 @@ An image that cannot be processed does not stop the others; it is recorded with 
 """
 
 import contextlib
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,8 +39,8 @@ class Once(Generic[T]):
             if not self._made:
                 try:
                     self._made.append(self._make())
-                except UserError as error:
-                    raise FatalError(str(error)) from error
+                except Exception as error:
+                    raise FatalError(reason(error)) from error
             return self._made[0]
 
 
@@ -136,6 +137,10 @@ def results(
         except FatalError:
             raise
         except Exception as error:
+            if has_lost_device(error):
+                raise FatalError(
+                    f"image {image!r}: {reason(error)}; what is done is kept"
+                ) from error
             tally.failures[image] = reason(error)
             continue
         yield image, parts
@@ -172,6 +177,12 @@ def _finish(
     tally.total += 1
     tally.used += looked.names.values()
     return {part: parts[part] for part in looked.names}
+
+
+def has_lost_device(error: Exception) -> bool:
+    """Whether a GPU broke down or is full, which is not its image's fault and stays so."""
+    torch = sys.modules.get("torch")  # not imported here: where no model ran, none broke down
+    return torch is not None and isinstance(error, (torch.AcceleratorError, torch.OutOfMemoryError))
 
 
 def reason(error: Exception) -> str:

@@ -2,12 +2,14 @@
 
 import ast
 import importlib
+import shutil
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
+from dvc.utils.serialize import modify_yaml
 
 from retrieval import params
 
@@ -159,3 +161,12 @@ def test_the_threshold_is_the_first_parameter() -> None:
 def test_nothing_before_predictions_depends_on_the_threshold() -> None:
     readers = {name for name, stage in STAGES.items() if "threshold" in stage["params"]}
     assert readers == {"predictions"}
+
+
+@pytest.mark.parametrize("name", ["params.yaml", "presets/report.yaml", "presets/full_size.yaml"])
+def test_what_dvc_writes_anew_keeps_its_form(tmp_path: Path, name: str) -> None:
+    """`dvc exp run -S` rewrites params.yaml: the difference is to be the value alone."""
+    copy = Path(shutil.copy(ROOT / name, tmp_path))
+    with modify_yaml(copy):
+        pass
+    assert copy.read_text() == (ROOT / name).read_text()

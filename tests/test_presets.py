@@ -32,7 +32,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_every_preset_is_taken_by_every_stage(folder: Path) -> None:
-    assert presets.names() == ["report"]
+    assert presets.names() == ["full_size", "report"]
     for name in presets.names():
         main([name])
         for stage in STAGES:
@@ -56,7 +56,7 @@ def test_other_keys_and_comments_stay(folder: Path) -> None:
 
 
 def test_an_unknown_preset_is_refused() -> None:
-    with pytest.raises(UserError, match="there is no preset 'reprot'; there are report"):
+    with pytest.raises(UserError, match="there is no preset 'reprot'; there are full_size, report"):
         presets.read("reprot")
 
 

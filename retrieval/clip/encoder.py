@@ -64,7 +64,8 @@ def prepare(model: CLIP) -> CLIP:
                 setattr(module, convolution, fused)
                 setattr(module, norm, nn.Identity())
     pooling.replace(model.visual)
-    model.visual.to(memory_format=torch.channels_last)
+    if model.logit_scale.device.type != "mps":  # whose convolutions were wrong in this layout
+        model.visual.to(memory_format=torch.channels_last)
     return model
 
 

@@ -151,10 +151,10 @@ def load(model: str, tier: str) -> Callable[[Pixels, ImageMasks, Settings], Embe
     from retrieval.clip import encoder, loading
 
     where = device.pick()
-    if tier == "fast" and where.type == "cpu" and not device.cpu_has_bfloat16():
+    if tier == "fast" and not device.has_bfloat16(where):
         cli.tell(
             "embeddings: clip.tier fast computes in bfloat16, for which this processor has no "
-            "instructions: clip.tier exact takes a fraction of the time"
+            "instructions: clip.tier exact takes less time"
         )
     clip = encoder.prepare(loading.load(model, where))
     return lambda pixels, masks, settings: encoder.encode_masks(

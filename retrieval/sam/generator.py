@@ -14,8 +14,10 @@ neither their number nor their order.
 Tier `fast` decodes a part of the points (`grid`), and is otherwise the same.
 """
 
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
 from itertools import count, groupby
 from operator import itemgetter
@@ -35,6 +37,7 @@ from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor
 from torchvision.ops import nms
 
+from retrieval.device import has_bfloat16
 from retrieval.masks import Packed, mask_boxes, pack, unpack
 from retrieval.sam.decoder import PointDecoder
 from retrieval.sam.encoder import prepared
@@ -94,7 +97,8 @@ class MaskGenerator:
         self._sam = sam
         self._settings = settings
         self._threshold = float(sam.mask_threshold)
-        bf16 = settings.tier == "fast" and sam.device.type == "cuda"
+        on_cuda = sam.device.type == "cuda"
+        bf16 = settings.tier == "fast" and on_cuda and has_bfloat16(sam.device)
         self._encode = prepared(sam.image_encoder, bf16=bf16)
         self._input_size: int = sam.image_encoder.img_size
         self._transform = ResizeLongestSide(self._input_size)
@@ -110,8 +114,10 @@ class MaskGenerator:
         self._step = min(settings.points_per_batch, fitting if on_cpu else 1 << 30)
         self._threads = torch.get_num_threads()
         self._pool = ThreadPoolExecutor(
-            self._threads if on_cpu else 2, initializer=torch.set_num_threads, initargs=(1,)
+            self._threads, initializer=torch.set_num_threads, initargs=(1,)
         )
+        # A GPU decodes one chunk at a time, while threads work on the masks of those before.
+        self._decoding = nullcontext() if on_cpu else threading.Lock()
 
     @torch.inference_mode()
     def __call__(self, image: npt.NDArray[np.uint8]) -> Found:
@@ -199,20 +205,23 @@ class MaskGenerator:
             )
 
         if self._settings.tier == "exact":
-            found = _joined([*find(np.ones(len(points), np.bool_))])
+            found = [*find(np.ones(len(points), np.bool_))]
         else:
-            found = _joined([*find(coarse(round(len(points) ** 0.5)))])
+            found = [*find(coarse(round(len(points) ** 0.5)))]
             covers = self._covers(self._best(found, box, image.shape).logits, inputs)
-            found = _joined([found, *find(uncertain(covers))])
+            found += find(uncertain(covers))
         return Crop((x0, y0, x1, y1), geometry, self._best(found, box, image.shape))
 
-    def _best(self, found: Candidates, box: tuple[int, ...], size: tuple[int, ...]) -> Candidates:
+    def _best(
+        self, found: Sequence[Candidates], box: tuple[int, ...], size: tuple[int, ...]
+    ) -> Candidates:
         """Best first, without duplicates and what an edge of the crop cuts off within the image."""
+        boxes = np.concatenate([batch.boxes for batch in found])
+        scores = torch.from_numpy(np.concatenate([batch.predicted_iou for batch in found]))
         whole = [0, 0, size[1], size[0]]
-        near = is_box_near_crop_edge(torch.from_numpy(found.boxes), list(box), whole).numpy()
-        found = found[~near]
-        scores = torch.from_numpy(found.predicted_iou)
-        return found[_nms(found.boxes, scores, self._settings.box_nms_thresh)]
+        near = is_box_near_crop_edge(torch.from_numpy(boxes), list(box), whole).numpy()
+        rows = np.flatnonzero(~near)
+        return _taken(found, rows[_nms(boxes[rows], scores[rows], self._settings.box_nms_thresh)])
 
     def _covers(self, logits: Floats, inputs: Tensor) -> npt.NDArray[np.bool_]:
         """Whether masks (M, L, L) cover points (P, 2) of the model's pixels: (M, P)."""
@@ -227,19 +236,20 @@ class MaskGenerator:
     ) -> Candidates:
         """A chunk of points, `inputs` in the model's pixels, through the filters by score."""
         settings = self._settings
-        decoded = self._decoder.decode(inputs.to(self._sam.device))
-        passed = torch.ones_like(decoded.predicted_iou, dtype=torch.bool)
-        if settings.pred_iou_thresh > 0:
-            passed = decoded.predicted_iou > settings.pred_iou_thresh
-        logits = self._decoder.masks(decoded, passed).float().cpu().numpy()
+        with self._decoding:
+            decoded = self._decoder.decode(inputs.to(self._sam.device))
+            passed = torch.ones_like(decoded.predicted_iou, dtype=torch.bool)
+            if settings.pred_iou_thresh > 0:
+                passed = decoded.predicted_iou > settings.pred_iou_thresh
+            logits = self._decoder.masks(decoded, passed).float().cpu().numpy()
+            prompts, _ = np.nonzero(passed.cpu().numpy())
+            scores = decoded.predicted_iou[passed].float().cpu().numpy()
         counts, boxes = measure(logits, geometry, self._threshold, settings.stability_score_offset)
         with np.errstate(invalid="ignore"):  # 0 / 0 is NaN, which no threshold lets pass
             stability = np.divide(counts[:, 2], counts[:, 0], dtype=np.float32)
         keep = np.ones(len(logits), np.bool_)
         if settings.stability_score_thresh > 0:
             keep = stability >= np.float32(settings.stability_score_thresh)
-        prompts, _ = np.nonzero(passed.cpu().numpy())
-        scores = decoded.predicted_iou[passed].float().cpu().numpy()
         return Candidates(logits, boxes, scores, stability, points[prompts])[keep]
 
     def _drawn(self, crops: list[Crop], size: tuple[int, ...]) -> Found:
@@ -296,9 +306,14 @@ def _nms(boxes: npt.NDArray[np.int64], scores: Tensor, limit: float) -> npt.NDAr
     return keep
 
 
-def _joined(batches: Sequence[Candidates]) -> Candidates:
-    columns = ([getattr(batch, field.name) for batch in batches] for field in fields(Candidates))
-    return Candidates(*(np.concatenate(column) for column in columns))
+def _taken(batches: Sequence[Candidates], rows: npt.NDArray[np.int64]) -> Candidates:
+    """Rows of all batches together; those that are left are not copied, as they are most."""
+    starts = np.cumsum([0, *(len(batch.boxes) for batch in batches)])
+    owners = np.searchsorted(starts, rows, side="right") - 1
+    order = np.argsort(owners, kind="stable")
+    parts = [batch[rows[owners == owner] - starts[owner]] for owner, batch in enumerate(batches)]
+    columns = ([getattr(part, field.name) for part in parts] for field in fields(Candidates))
+    return Candidates(*(np.concatenate(column) for column in columns))[np.argsort(order)]
 
 
 def _concatenated(parts: Sequence[npt.NDArray[Any]], empty: tuple[int, ...]) -> Floats:

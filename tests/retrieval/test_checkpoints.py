@@ -179,6 +179,32 @@ def test_file_with_other_bytes_in_a_cache_is_not_used(models: Path, tmp_path: Pa
     assert path.read_bytes() == CONTENT[:-1]
 
 
+def test_a_cache_that_must_not_be_read_is_passed_by(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "home/.cache/clip/model.pth"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(CONTENT)
+    honest = checkpoints.file_hash
+
+    def hashed(asked: Path) -> str:
+        if asked == path:
+            raise PermissionError(13, "Permission denied")
+        return honest(asked)
+
+    monkeypatch.setattr(checkpoints, "file_hash", hashed)
+    assert checkpoints.fetch("sam", "vit_b") == models / "model.pth"
+
+
+def test_a_web_page_does_not_take_the_place_of_what_has_come(models: Path, server: Server) -> None:
+    models.mkdir()
+    (models / "model.pth.part").write_bytes(CONTENT[:1000])
+    server.answers = [refuse(200, Content_Type="text/html; charset=utf-8")]
+    with pytest.raises(UserError, match="the server answers with a web page"):
+        checkpoints.fetch("sam", "vit_b")
+    assert (models / "model.pth.part").read_bytes() == CONTENT[:1000]
+
+
 def test_wrong_bytes_are_refused_and_not_left(models: Path, server: Server) -> None:
     server.answers = [serve(CONTENT[:-1] + b"!")]
     with pytest.raises(UserError, match="other bytes than expected") as raised:

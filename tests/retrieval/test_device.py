@@ -35,3 +35,19 @@ def test_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch, wish: str) ->
     with pytest.raises(UserError, match=f"{device.VARIABLE}={wish}: torch cannot use it") as raised:
         device.pick()
     assert "\n" not in str(raised.value)
+
+
+def test_float32_is_float32(present: dict[str, bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    present["cuda"] = True
+    device.pick()
+    assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
+
+
+@pytest.mark.parametrize(("capability", "has"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])
+def test_a_gpu_has_bfloat16_from_ampere_on(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], has: bool
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    assert device.has_bfloat16(torch.device("cuda")) == has

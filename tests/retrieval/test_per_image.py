@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+import torch
 
 from retrieval import cache, per_image
 from retrieval.cells import Cells
@@ -136,6 +137,16 @@ def test_what_concerns_all_images_ends_the_run_at_once() -> None:
     assert [image for image, _ in work.computed] == IMAGES[:3]
 
 
+@pytest.mark.parametrize("kind", [torch.AcceleratorError, torch.OutOfMemoryError])
+def test_a_gpu_that_breaks_down_is_not_an_image_s_fault(kind: type[Exception]) -> None:
+    work = Work()
+    work.broken["room_3"] = kind("CUDA error")
+    with pytest.raises(FatalError, match=r"image 'room_3': .*CUDA error; what is done is kept"):
+        work.run()
+    work.broken.clear()
+    assert work.run()[1].summary() == "4 images computed, 3 from the side cache"
+
+
 def test_a_model_is_loaded_once_and_its_failure_is_nobodys() -> None:
     made: list[int] = []
     model = Once(lambda: made.append(1))
@@ -151,6 +162,12 @@ def test_a_model_is_loaded_once_and_its_failure_is_nobodys() -> None:
 
     with pytest.raises(FatalError, match="no checkpoint"):
         Once(fail)()
+
+    def run_out() -> None:
+        raise RuntimeError("the GPU has no memory")
+
+    with pytest.raises(FatalError, match="RuntimeError: the GPU has no memory"):
+        Once(run_out)()
 
 
 def test_images_are_read_ahead_but_not_far() -> None:
