@@ -90,7 +90,8 @@ def find(
 def folder_of(image: Path, folder: Path) -> Path:
     """Make `folder` one that holds a link to the image and nothing else."""
     if not image.is_file():
-        raise UserError(f"{image} is neither an image nor a folder")
+        what = "is neither an image nor a folder" if image.exists() else "does not exist"
+        raise UserError(f"{image} {what}")
     if image.suffix.lower() not in names.SUFFIXES or image.name.startswith("."):
         raise UserError(f"{image} is not an image by its name ({', '.join(names.SUFFIXES)})")
     folder.mkdir()
@@ -208,6 +209,6 @@ def draw(found: Iterable[AnnotatedImage], prompts: Sequence[str], folder: Path) 
     for image in found:
         pixels = images.read(image.path)
         for prompt in prompts:
-            panel = overlays.panel_of(pixels, image.union(prompt), None, prompt)
+            panel = overlays.panel_of(pixels, image.union(prompt), None, prompt, image.image)
             name = image.image if len(prompts) == 1 else f"{image.image}\0{prompt}"
             panel.save(folder / overlays.file_name(name), quality=overlays.QUALITY)

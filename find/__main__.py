@@ -13,8 +13,10 @@ from typing import Any
 import yaml
 
 from find import FAILURES, find
-from retrieval import cli
+from formats import folders
+from retrieval import cli, score_table
 from retrieval.errors import UserError
+from stages import scores
 
 
 def main(arguments: Sequence[str]) -> str:
@@ -35,11 +37,21 @@ def main(arguments: Sequence[str]) -> str:
     for prompt in dict.fromkeys(chosen.prompts):
         counts = [len(image.masks(prompt)) for image in found.values()]
         shown = sum(map(bool, counts))
-        parts.append(f"{sum(counts)} masks of {prompt!r} in {shown} of {len(counts)} images")
+        what = f"{sum(counts)} masks of {prompt!r} in {shown} of {len(counts)} images"
+        parts.append(what if shown else f"{what} ({_nearest(chosen.out, prompt)})")
     failed = json.loads((chosen.out / FAILURES).read_text(encoding="utf-8"))["failed"]
     if failed:
         parts.append(f"{failed} images failed: see {chosen.out / FAILURES}")
     return f"find: {'; '.join(parts)}; look at {chosen.out / 'overlays'}"
+
+
+def _nearest(out: Path, prompt: str) -> str:
+    """How far the threshold was from letting any mask pass."""
+    table = score_table.read(out / scores.SCORES.name)
+    own = [image.score[:, table.classes.index(prompt)] for image in table.images.values()]
+    threshold = json.loads((out / folders.MARK).read_text(encoding="utf-8"))["threshold"]
+    highest = max((f"{column.max():.3f}" for column in own), default="none, as there is no mask")
+    return f"the highest score is {highest}, the threshold {threshold}"
 
 
 def setting(text: str) -> tuple[str, Any]:

@@ -71,8 +71,12 @@ def read(path: Path) -> File:
         raise UserError(f"{path} cannot be read ({error.strerror})") from None
     except pydantic.ValidationError as error:
         first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise UserError(f"{path} is not COCO JSON: {place}: {first['msg']}") from None
+        place, message = ".".join(map(str, first["loc"])), first["msg"]
+        if "segmentation" in first["loc"] and first["type"] == "model_type":
+            # Pydantic tells of what is wrong with each kind, RLE first.
+            place = place.partition(".segmentation")[0] + ".segmentation"
+            message = "must be polygons of 3 points or more (x, y, x, y, ...), or RLE"
+        raise UserError(f"{path} is not COCO JSON: {place}: {message}") from None
     for kind, ids in (
         ("images", [image.id for image in file.images]),
         ("categories", [category.id for category in file.categories]),

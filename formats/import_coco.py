@@ -100,7 +100,11 @@ def run(source: Path, out: Path, settings: Params, renamed: Mapping[str, str]) -
             annotations[annotation.image_id].append(annotation)
     paths = images.find(settings.images)
     if missing := sorted(paths.keys() - entries.keys()):
-        raise UserError(f"{len(missing)} images are not in {source}, the first is {missing[0]!r}")
+        raise UserError(
+            f"{len(missing)} of {len(paths)} images are not in {source}, the first is "
+            f"{missing[0]!r}; it has {min(entries, default='none')!r}, say: file_name must be the "
+            f"image's path in {settings.images}"
+        )
     sets, used, shared = Sets(classes), 0, 0
     with folders.replacing(out, {"from": str(source), "classes": list(classes)}) as folder:
         for image, path in cli.progress(paths.items(), len(paths), "import_coco"):

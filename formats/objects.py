@@ -5,7 +5,7 @@ metrics measure) or a single mask that was chosen for the class, with its score.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -49,7 +49,7 @@ class Object:
     """
 
     name: str
-    mask: Packed
+    mask: Packed = field(repr=False)
     box: tuple[int, int, int, int]
     area: int
     mask_id: int | None = None
@@ -66,6 +66,7 @@ class AnnotatedImage:
         name: its file's path inside the folder of images (or its archive), with "/".
         height, width: H and W, pixels, as the image is seen: turned as its EXIF says.
         objects: none where nothing was found.
+        classes: of which objects were looked for.
     """
 
     image: str
@@ -74,15 +75,22 @@ class AnnotatedImage:
     height: int
     width: int
     objects: tuple[Object, ...]
+    classes: tuple[str, ...]
 
     def masks(self, name: str) -> Bools:
-        """The objects of one class: (N, H, W) bool, N = 0 if there are none."""
+        """The objects of one class: (N, H, W) bool, N = 0 if there are none.
+
+        Raises:
+            KeyError: nobody looked for such a class.
+        """
+        if name not in self.classes:
+            raise KeyError(f"{name!r} was not looked for, but {', '.join(map(repr, self.classes))}")
         own = [found.mask for found in self.objects if found.name == name]
         shape = (len(own), self.height, -(-self.width // 8))
         return unpack(np.array(own, np.uint8).reshape(shape), self.width)
 
     def union(self, name: str) -> Bools:
-        """The pixels of any object of one class: (H, W) bool."""
+        """The pixels of any object of one class: (H, W) bool; raises as `masks`."""
         union: Bools = np.logical_or.reduce(self.masks(name), axis=0)
         return union
 
@@ -121,7 +129,8 @@ def read(files: Files, what: What) -> Found:
                 raise UserError(f"{files.images} has no image {image!r}: run `dvc repro`")
             objects = tuple(chosen.of(found) if chosen else regions(found))
             name = images.name_of(paths[image], files.images)
-            yield AnnotatedImage(image, paths[image], name, found.height, found.width, objects)
+            size = found.height, found.width
+            yield AnnotatedImage(image, paths[image], name, *size, objects, classes)
         predictions.close()
 
     return Found(classes, len(names), annotated())

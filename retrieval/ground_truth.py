@@ -156,9 +156,10 @@ def expect_shape(labels: Labels, height: int, width: int, path: File, image: str
         UserError: the label map is not of the image's size.
     """
     if labels.shape != (height, width):
+        turned = " (as its EXIF orientation turns it)" if labels.shape == (width, height) else ""
         raise UserError(
             f"{path} is {labels.shape[1]} x {labels.shape[0]} pixels and image {image!r} "
-            f"{width} x {height}: the ground truth must have the image's size"
+            f"{width} x {height}{turned}: the ground truth must have the image's size"
         )
 
 

@@ -5,8 +5,9 @@ import io
 import struct
 import warnings
 import zlib
+from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
@@ -57,8 +58,16 @@ def find(source: Path) -> dict[str, File]:
             valid UTF-8 or leads out of its archive, a link leads nowhere, a folder is a link (DVC
             does not look into those, and would miss a change), or an archive is damaged.
     """
+    return _listed(source)[0]
+
+
+def _listed(source: Path) -> tuple[dict[str, File], Counter[str]]:
+    """As `find`, and how many pictures there are of each kind that is not read, by suffix."""
     found: dict[str, File] = {}
+    others = Counter[str]()
     for name, file in sources.files_of(source):
+        if names.is_other_picture(name):
+            others[PurePosixPath(name).suffix.lower()] += 1
         if not names.is_image(name):
             continue
         image = names.image_id(name)
@@ -67,7 +76,7 @@ def find(source: Path) -> dict[str, File]:
         found[image] = file
     if not found:
         raise UserError(f"{source} holds no images ({', '.join(SUFFIXES)})")
-    return dict(sorted(found.items()))
+    return dict(sorted(found.items())), others
 
 
 class Watched:
@@ -75,6 +84,7 @@ class Watched:
 
     Attributes:
         paths: as `find` gives them.
+        others: how many pictures of kinds that are not read lie beside them, by suffix.
     """
 
     def __init__(self, source: Path) -> None:
@@ -84,7 +94,7 @@ class Watched:
             UserError: as `find`; and where the bucket holds something else by now.
         """
         self._source = source
-        self.paths = find(source)
+        self.paths, self.others = _listed(source)
         self._stamps = sources.stamps(self.paths)
         sources.expect_current(source)
 

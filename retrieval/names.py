@@ -7,6 +7,11 @@ from retrieval.errors import UserError
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
+OTHER_SUFFIXES = frozenset(
+    {".arw", ".avif", ".cr2", ".cr3", ".dng", ".gif", ".heic", ".heif", ".jp2", ".jxl", ".nef"}
+)
+"""Of pictures that somebody may think are read."""
+
 
 def inside(name: str, where: object) -> str | None:
     """A name as a path in a folder, "a/b.png"; None if it is hidden, or in a hidden folder.
@@ -41,6 +46,11 @@ def expect_text(name: str, where: object) -> None:
     except UnicodeEncodeError:
         shown = os.fsencode(f"{where}/{name}").decode(errors="backslashreplace")
         raise UserError(f"{shown}: the name is not valid UTF-8: rename the file") from None
+
+
+def is_other_picture(name: str) -> bool:
+    """Whether a file is a picture by its suffix, of a kind that is not read."""
+    return PurePosixPath(name).suffix.lower() in OTHER_SUFFIXES
 
 
 def is_image(name: str) -> bool:

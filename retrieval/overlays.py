@@ -31,7 +31,7 @@ CELL = 400
 _TITLE = 24  # pixels, the height of a line of text
 _FONT = 15
 _GAP = 8
-_PAPER, _INK = (255, 255, 255), (40, 40, 40)
+_PAPER, _INK, _FRAME = (255, 255, 255), (40, 40, 40), (170, 170, 170)
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,9 @@ class Layer:
     colour: Colour
 
 
-def panel_of(image: Picture, predicted: Mask, true: Mask | None, name: str) -> Image.Image:
+def panel_of(
+    image: Picture, predicted: Mask, true: Mask | None, name: str, title: str
+) -> Image.Image:
     """The panel of one image and one class.
 
     Args:
@@ -51,19 +53,20 @@ def panel_of(image: Picture, predicted: Mask, true: Mask | None, name: str) -> I
         predicted: (H, W) bool.
         true: (H, W) bool, the ground truth; None if there is none.
         name: of the class.
+        title: over the image itself.
     """
     # Everything is drawn at the panel's scale: a camera's 12 megapixels would take seconds.
     picture, found = shrink(image), shrink_mask(predicted)
     known = None if true is None else shrink_mask(true)
     painted = layers(found, known)
-    title = "overlay"
-    pictures = [("original", picture)]
+    over = "overlay"
+    pictures = [(title, picture)]
     if true is not None and known is not None:
         counts = evaluation.agreement(pack(predicted[None]), pack(true[None]), true.shape[1])
-        title = f"overlay: IoU {evaluation.iou(counts)[0]:.2f}"
+        over = f"overlay: IoU {evaluation.iou(counts)[0]:.2f}"
         pictures.append((f"ground truth: {name}", black_and_white(known)))
     pictures.append((f"prediction: {name}", black_and_white(found)))
-    pictures.append((title, paint(picture, painted)))
+    pictures.append((over, paint(picture, painted)))
     return panel(pictures, painted)
 
 
@@ -97,10 +100,14 @@ def layers(predicted: Mask, true: Mask | None) -> list[Layer]:
 
 
 def paint(image: Picture, painted: Sequence[Layer]) -> Picture:
-    """A copy of the (H, W, 3) uint8 image with each layer's colour laid over its pixels."""
-    result = image.copy()
+    """The (H, W, 3) uint8 image in grey, with each layer's colour laid over its pixels.
+
+    Grey, as colours of the image would mix with those of the layers and be taken for them.
+    """
+    grey = np.asarray(Image.fromarray(image).convert("L").convert("RGB"))
+    result = grey.copy()
     for layer in painted:
-        pixels = image[layer.mask] * (1 - OPACITY) + np.array(layer.colour) * OPACITY
+        pixels = grey[layer.mask] * (1 - OPACITY) + np.array(layer.colour) * OPACITY
         result[layer.mask] = np.rint(pixels).astype(np.uint8)
     return result
 
@@ -111,26 +118,39 @@ def black_and_white(mask: Mask) -> Picture:
 
 
 def panel(pictures: Sequence[tuple[str, Picture]], legend: Sequence[Layer]) -> Image.Image:
-    """Two columns of pictures, each under its title, and the legend below.
+    """Pictures, each under its title, and the legend below: four as two rows, else one row.
 
     Args:
         pictures: titles and (H, W, 3) uint8 pictures of one size, at most `CELL` pixels wide.
         legend: names and colours.
     """
-    row_height = _TITLE + pictures[0][1].shape[0] + _GAP
-    rows = -(-len(pictures) // 2)
-    sheet = Image.new("RGB", (2 * CELL + 3 * _GAP, rows * row_height + _TITLE + _GAP), _PAPER)
+    height, width = pictures[0][1].shape[:2]
+    row_height = _TITLE + height + _GAP
+    columns = 2 if len(pictures) == 4 else len(pictures)
+    rows = -(-len(pictures) // columns)
+    size = (columns * (CELL + _GAP) + _GAP, rows * row_height + _TITLE + _GAP)
+    sheet = Image.new("RGB", size, _PAPER)
     draw = ImageDraw.Draw(sheet)
     for number, (title, picture) in enumerate(pictures):
-        x = _GAP + (number % 2) * (CELL + _GAP)
-        y = (number // 2) * row_height
-        _write(draw, x, y, title)
+        x = _GAP + (number % columns) * (CELL + _GAP)
+        y = (number // columns) * row_height
+        _write(draw, x, y, _fitting(title))
+        draw.rectangle((x - 1, y + _TITLE - 1, x + width, y + _TITLE + height), outline=_FRAME)
         sheet.paste(Image.fromarray(picture), (x, y + _TITLE))
     x = _GAP
     for layer in legend:
         draw.rectangle((x, rows * row_height + 6, x + 12, rows * row_height + 18), layer.colour)
         x += 18 + _write(draw, x + 18, rows * row_height, layer.name) + 2 * _GAP
     return sheet
+
+
+def _fitting(title: str) -> str:
+    """The title, without its beginning if it is wider than a picture."""
+    if _font().getlength(title) <= CELL:
+        return title
+    while _font().getlength(f"…{title}") > CELL:
+        title = title[1:]
+    return f"…{title}"
 
 
 def _write(draw: ImageDraw.ImageDraw, x: int, y: int, text: str) -> int:

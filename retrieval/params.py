@@ -151,7 +151,10 @@ def _number_hint(value: object, kind: str) -> str:
         number = float(value)
     except ValueError:
         return ""
-    return f"; this is text, write {number!r} without quotes" if math.isfinite(number) else ""
+    if not math.isfinite(number):
+        return ""
+    whole = kind == "int_type" and number.is_integer()
+    return f"; this is text, write {int(number) if whole else number!r} without quotes"
 
 
 def _shown(value: object) -> str:

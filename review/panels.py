@@ -51,8 +51,11 @@ def draw(selected: Sequence[ImageChange], before: Path, folder: Path) -> list[Pa
             if change.image not in found:
                 raise UserError(f"{settings.images} has no image {change.image!r}: run `dvc repro`")
             sizes = [_size(store, change.image) for store in (old, new)]
-            stores = (old, new) if sizes[0] == sizes[1] else (new,)
-            sheets = [_panel(store, change, settings, found[change.image]) for store in stores]
+            stores = {"before": old, "now": new} if sizes[0] == sizes[1] else {"now": new}
+            sheets = [
+                _panel(store, change, settings, found[change.image], f"{when}: {change.image}")
+                for when, store in stores.items()
+            ]
             path = folder / overlays.file_name(f"{change.class_name}\0{change.image}")
             _stacked(sheets).save(path, quality=overlays.QUALITY)
             drawn.append(path)
@@ -60,7 +63,11 @@ def draw(selected: Sequence[ImageChange], before: Path, folder: Path) -> list[Pa
 
 
 def _panel(
-    store: mask_store.Store, change: ImageChange, settings: Params, path: sources.File
+    store: mask_store.Store,
+    change: ImageChange,
+    settings: Params,
+    path: sources.File,
+    title: str,
 ) -> Image.Image:
     prediction = store.read_predictions(change.image)
     truth = settings.ground_truth
@@ -70,7 +77,7 @@ def _panel(
     predicted, true = (
         unpack(p, width) for p in (prediction.masks[prediction.classes.index(name)], true)
     )
-    return overlays.panel_of(images.read(path), predicted, true, name)
+    return overlays.panel_of(images.read(path), predicted, true, name, title)
 
 
 def _size(store: mask_store.Store, image: str) -> tuple[int, int]:

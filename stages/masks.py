@@ -72,7 +72,11 @@ def run(masks: Path, failures: Path, settings: Params) -> str:
         mask_store.write(masks, groups())
         cells.record(masks, work.KIND, tally.used)
     without = f", {counts.count(0)} of them without any" if 0 in counts else ""
-    return f"masks: {sum(counts)} masks in {len(counts)} images{without}; {tally.summary()}"
+    line = f"masks: {sum(counts)} masks in {len(counts)} images{without}; {tally.summary()}"
+    if not (others := watched.others):
+        return line
+    kinds = ", ".join(sorted(others))
+    return f"{line}; {others.total()} pictures of kinds that are not read are left out: {kinds}"
 
 
 def main() -> str:

@@ -51,7 +51,9 @@ def run(predictions: Path, table: Path, output: Path, settings: Params) -> str:
     """Fill the folder `output` with panels; the closing line.
 
     They are of images of the test part that show the class in the ground truth: the first by id, or
-    those with the lowest IoU, of equals the first. Without ground truth simply the first.
+    those with the lowest IoU, of equals the first. An image that does not show it, and where it is
+    predicted all the same, is among the latter, with an IoU of 0. Without ground truth they are
+    simply the first.
 
     Args:
         predictions: the store.
@@ -89,7 +91,8 @@ def candidates(
         raise UserError(f"overlays.class is {name!r}; it must be one of {', '.join(classes)}")
     if label_maps and name not in truth.labels:
         raise UserError(f"overlays.class is {name!r}, which ground_truth.labels does not have")
-    if label_maps and settings.overlays.order == "worst":
+    worst = bool(label_maps) and settings.overlays.order == "worst"
+    if worst:
         reported = worst_first(table, name, reported)
     for image in reported:
         prediction = store.read_predictions(image)
@@ -99,16 +102,16 @@ def candidates(
         height, width = prediction.height, prediction.width
         path = label_maps[image]
         (true,) = ground_truth.true_planes(path, truth, (name,), image, height, width)
-        if true.any():
+        if true.any() or worst:
             yield prediction, unpack(true, width)
 
 
 def worst_first(table: Path, name: str, reported: Sequence[str]) -> list[str]:
-    """The images that show the class, the lowest IoU first."""
+    """The images that show the class or in which it is predicted, the lowest IoU first."""
     try:
         with table.open(encoding="utf-8", newline="") as file:
-            rows = [row for row in csv.DictReader(file) if row["class"] == name and row["iou"]]
-        ious = {row["image"]: float(row["iou"]) for row in rows}
+            rows = [row for row in csv.DictReader(file) if row["class"] == name]
+        ious = {row["image"]: float(row["iou"] or 0) for row in rows}
     except (OSError, ValueError, KeyError, TypeError, csv.Error):
         raise UserError(f"{table} is missing or damaged: run `dvc repro`") from None
     if unknown := ious.keys() - set(reported):
@@ -129,7 +132,7 @@ def draw(
         )
     index = prediction.classes.index(name)
     predicted = unpack(prediction.masks[index], prediction.width)
-    return overlays.panel_of(image, predicted, true, name)
+    return overlays.panel_of(image, predicted, true, name, prediction.image)
 
 
 def main() -> str:

@@ -37,7 +37,7 @@ CASES = {
     "class given twice": (scores, r"^  chair:$", "  table:", "the key 'table' is given twice"),
     "class without prompts": (
         scores,
-        r"^  chair:\n(    - .*\n)*",
+        r"^  chair:\n(  - .*\n)*",
         "  chair: []\n",
         "classes.chair is []",
     ),
@@ -55,8 +55,8 @@ CASES = {
     "list for a section": (embeddings, r"^clip:\n(  .*\n)*", "clip: []\n", "clip is []"),
     "label that is no number": (
         metrics,
-        r"^    chair:\n      - 6$",
-        "    chair:\n      - six",
+        r"^    chair:\n    - 6$",
+        "    chair:\n    - six",
         "ground_truth.labels.chair[0] is 'six'",
     ),
     "folder that is no text": (masks, r"^images: .*", "images: 7", "images is 7"),

@@ -199,7 +199,7 @@ def test_params_of_the_current_folder_are_used(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (["none.png", "a chair"], "none.png is neither an image nor a folder"),
+        (["none.png", "a chair"], "none.png does not exist"),
         (["notes.txt", "a chair"], r"notes.txt is not an image by its name \(\.bmp, "),
         (["torn.png", "a chair"], "1 of 1 images failed; .*'torn': torn.png cannot be read"),
         (["empty", "a chair"], "empty holds no images"),
@@ -348,3 +348,20 @@ def test_the_run_that_a_threshold_is_from_is_that_of_the_lock(tmp_path: Path) ->
     (tmp_path / "dvc.lock").write_text("stages: {}")
     with pytest.raises(UserError, match="has no whole run of the pipeline"):
         threshold_of(asked, tmp_path)
+
+
+def test_where_nothing_is_found_the_highest_score_is_told(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    settings = [f"--set={key}={value}" for key, value in COARSE.items()]
+    line = __main__.main(["a.png", "a chair", "--threshold", "1", "--out", "out", *settings])
+    highest = pd.read_parquet(tmp_path / "out/scores.parquet")["score"].max()
+    expected = f"0 masks of 'a chair' in 0 of 1 images (the highest score is {highest:.3f}, "
+    assert line.startswith(f"find: {expected}the threshold 1.0); look at ")
+
+
+def test_a_prompt_that_was_not_asked_for_has_no_answer(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    found = find("a.png", "a chair", threshold=-1, settings=COARSE)
+    with pytest.raises(KeyError, match="'a chiar' was not looked for, but 'a chair'"):
+        found["a"].union("a chiar")
+    assert "array" not in repr(found)

@@ -139,7 +139,10 @@ def changed(source: Path, **entry: Any) -> Path:
         ({"file_name": "../bare.png"}, "is no path in a folder"),
         ({"file_name": "/bare.png"}, "is no path in a folder"),
         ({"file_name": "low.png"}, "two entries would be image 'low'"),
-        ({"file_name": "other.png"}, "1 images are not in .* the first is 'bare'"),
+        (
+            {"file_name": "other.png"},
+            "1 of .* images are not in .* the first is 'bare'; it has '.*', say: file_name must",
+        ),
         ({"height": 8}, r"bare.png is 11 x 7 pixels, and in .* 11 x 8"),
     ],
 )

@@ -62,7 +62,7 @@ def object_of(name: str, mask: Bools) -> Object:
 def test_of_two_equal_regions_the_first_class_lies_on_top(tmp_path: Path) -> None:
     every = np.ones((2, 3), bool)
     twice = (object_of("b", every), object_of("a", every))
-    image = AnnotatedImage("x", tmp_path, "x.png", 2, 3, twice)
+    image = AnnotatedImage("x", tmp_path, "x.png", 2, 3, twice, ("a", "b"))
     labels, shared = label_png.label_map(image, ("a", "b"))
     assert (labels.tolist(), shared) == ([[1, 1, 1], [1, 1, 1]], 6)
 

@@ -283,3 +283,12 @@ def test_an_archive_that_is_cut_off_while_it_is_read(tmp_path: Path) -> None:
         path.unlink()
         with pytest.raises(UserError, match=r"a\.png cannot be read \(No such file"):
             images.read(file)
+
+
+def test_pictures_of_kinds_that_are_not_read_are_counted(tmp_path: Path) -> None:
+    for name in ("a.png", "b.HEIC", "c.gif", "d/e.heic", "notes.txt", ".hidden.gif"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (2, 2)).save(tmp_path / name, "PNG")
+    watched = images.Watched(tmp_path)
+    assert list(watched.paths) == ["a"]
+    assert watched.others == {".heic": 2, ".gif": 1}

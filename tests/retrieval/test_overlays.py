@@ -25,14 +25,14 @@ def test_without_ground_truth_there_is_only_what_was_predicted() -> None:
 
 
 def test_colours_are_laid_over_the_pixels_of_their_layer_only() -> None:
-    image = np.full((1, 4, 3), 100, np.uint8)
+    image = np.full((1, 4, 3), [200, 30, 10], np.uint8)  # whose luma is 79
     found = overlays.paint(image, overlays.layers(PREDICTED, TRUE))
     over = [
-        [round(100 * (1 - overlays.OPACITY) + part * overlays.OPACITY) for part in colour]
+        [round(79 * (1 - overlays.OPACITY) + part * overlays.OPACITY) for part in colour]
         for colour in (overlays.HIT, overlays.FALSE_ALARM, overlays.MISS)
     ]
-    assert found.tolist() == [[*over, [100, 100, 100]]]
-    assert image.tolist() == np.full((1, 4, 3), 100).tolist()
+    assert found.tolist() == [[*over, [79, 79, 79]]]
+    assert image.tolist() == np.full((1, 4, 3), [200, 30, 10]).tolist()
 
 
 def test_the_colours_differ_for_those_who_do_not_see_red_or_green() -> None:
@@ -79,9 +79,10 @@ def test_panels_hold_four_pictures_with_ground_truth_and_three_without() -> None
     predicted[:50] = True
     true = np.zeros((100, 200), bool)
     true[:, :100] = True
-    four = np.asarray(overlays.panel_of(image, predicted, true, "chair"))
-    three = np.asarray(overlays.panel_of(image, predicted, None, "chair"))
-    assert four.shape == three.shape
+    four = np.asarray(overlays.panel_of(image, predicted, true, "chair", "a"))
+    three = np.asarray(overlays.panel_of(image, predicted, None, "chair", "a"))
+    assert four.shape == (2 * 232 + 32, 824, 3)
+    assert three.shape == (232 + 32, 1232, 3)
     # The middles of the quarters of each picture: left, right, lower left, lower right.
     top, left, right, lower = 24, 8, 416, 256
     assert four[top + 50, left + 100].tolist() == [90] * 3
@@ -95,12 +96,17 @@ def test_panels_hold_four_pictures_with_ground_truth_and_three_without() -> None
         mixed = np.array([90] * 3 if colour is None else colour)
         np.testing.assert_allclose(pixel, mixed if colour is None else 36 + 0.6 * mixed, atol=1)
     assert three[top + 50, right + 300].tolist() == [255] * 3
-    assert (three[lower + 50 : lower + 150, right:-8] == 255).all()
+    np.testing.assert_allclose(
+        three[top + 50, 824 + 100], 36 + 0.6 * np.array(overlays.HIT), atol=1
+    )
+    assert three[top + 150, 824 + 100].tolist() == [90] * 3
 
 
 def test_panels_are_drawn_alike_every_time() -> None:
     image = np.random.default_rng(0).integers(0, 255, (30, 40, 3), np.uint8)
-    first, second = (overlays.panel_of(image, image[..., 0] > 99, None, "chair") for _ in range(2))
+    first, second = (
+        overlays.panel_of(image, image[..., 0] > 99, None, "chair", "a") for _ in range(2)
+    )
     assert first.tobytes() == second.tobytes()
 
 
@@ -111,3 +117,10 @@ def test_file_names_are_plain_and_of_one_image_each() -> None:
     assert names[0] == "room_0007.jpg"
     for name in names:
         assert re.fullmatch(r"[A-Za-z0-9._-]{1,120}\.jpg", name)
+
+
+def test_a_title_keeps_its_end() -> None:
+    assert overlays._fitting("room-000") == "room-000"
+    long = overlays._fitting(f"{'folder/' * 40}room-000")
+    assert long.startswith("…")
+    assert long.endswith("folder/room-000")

@@ -46,6 +46,6 @@ def test_the_base_s_panel_is_left_out_where_the_image_had_another_size(
     change = ImageChange("a", "chair", 0.5, 0.0)
     (path,) = panels.draw([change], Path("before.zarr"), Path("out"))
     nothing = np.zeros((20, 30), bool)
-    alone = overlays.panel_of(pixels, nothing, ~nothing, "chair")
+    alone = overlays.panel_of(pixels, nothing, ~nothing, "chair", "a")
     with Image.open(path) as picture:
         assert picture.size == (alone.width, sheets * alone.height)
