@@ -4,6 +4,7 @@ They lie in pytest's folder of the session, `screenshots`.
 """
 
 import base64
+import io
 import itertools
 import json
 import re
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from retrieval.clip import texts
@@ -588,3 +590,18 @@ def test_a_link_to_where_one_is_leads_back_from_the_search(page: Page) -> None:
         first.click()
         expect(page.locator("#images-view")).to_be_visible()
         page.get_by_role("button", name="Search all masks").click()
+
+
+def test_the_colours_lie_over_a_grey_picture(page: Page, workspace: Site) -> None:
+    """As they are painted on the screen, and not only on their canvas."""
+
+    def coloured() -> float:
+        shot = Image.open(io.BytesIO(page.locator("#overlay").screenshot()))
+        pixels = np.asarray(shot.convert("RGB")).astype(int)
+        return float((np.ptp(pixels, axis=-1) > 24).mean())
+
+    painted = float((pixels(page, "colours")[..., 3] > 0).mean())
+    assert painted > 0.01
+    assert coloured() == pytest.approx(painted, rel=0.2)
+    page.evaluate("document.getElementById('colours').hidden = true")
+    assert coloured() < 0.01
