@@ -328,8 +328,8 @@ function listen() {
   }
   for (const id of ["order", "part"]) {
     on(id, "change", () => {
-      gallery.rank(state.threshold, state.show);
       if (id === "part") guard(measure(), "ranking");
+      gallery.rank(state.threshold, state.show);
     });
   }
   for (const input of inputs()) {

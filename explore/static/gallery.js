@@ -20,6 +20,7 @@ export class Gallery {
     this.limit = PAGE;
     this.loading = false; // curves, of images of the part
     this.order = images.map(({ id }) => id);
+    this.listed = [];
     $("more").addEventListener("click", () => { this.limit += PAGE; this.render(); });
   }
 
@@ -66,6 +67,7 @@ export class Gallery {
     this.measured = measured;
     this.loading = true;
     for (const [id, card] of this.cards) card.firstChild.href = this.linkTo(id);
+    this.tell();
     return (this.round = Symbol());
   }
 
@@ -97,6 +99,10 @@ export class Gallery {
     const cards = this.listed.slice(0, this.limit).map(({ id, counts }) => this.card(id, counts));
     $("cards").replaceChildren(...cards);
     $("more").hidden = this.listed.length <= this.limit;
+    this.tell();
+  }
+
+  tell() {
     const what = { all: "", false: " with false alarms", miss: " with misses" }[this.show];
     const count = this.listed.length;
     $("ranked").textContent =
