@@ -1,4 +1,4 @@
-"""Measure, print a table, and keep the figures in benchmarks/results/.
+"""Measure, print tables, and keep the figures in benchmarks/results/.
 
     python -m benchmarks                        # everything: most of an hour on two cores
     python -m benchmarks masks embeddings       # only these
@@ -7,6 +7,8 @@ Seconds are medians. Both sides of a ratio are measured in turn, in one process,
 """
 
 import argparse
+import subprocess
+import sys
 from importlib import import_module
 
 from benchmarks import measuring
@@ -34,15 +36,17 @@ def main() -> None:
     names = parser.parse_args().names or NAMES
     if unknown := set(names) - set(NAMES):
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
+    if len(names) > 1:  # each in a process of its own, as they leave memory and threads behind
+        for name in names:
+            subprocess.run([sys.executable, "-m", "benchmarks", name], check=True)
+        return
+    (name,) = names
+    print(f"{name} ...", flush=True)
     rows = []
-    for name in names:
-        print(f"{name} ...", flush=True)
-        measured = []
-        for row in import_module(f"benchmarks.{name}").measure():
-            print(f"  {row.work}: {row.result}", flush=True)
-            measured.append(row)
-        measuring.save(name, measured)
-        rows += measured
+    for row in import_module(f"benchmarks.{name}").measure():
+        print(f"  {row.work}: {row.result}", flush=True)
+        rows.append(row)
+    measuring.save(name, rows)
     print(measuring.table(rows))
 
 

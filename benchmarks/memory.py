@@ -21,6 +21,14 @@ generate = SamAutomaticMaskGenerator(scenes.tiny_sam(), **scenes.sam_settings().
 generate.generate(scenes.room(int(sys.argv[1]), int(sys.argv[2])))
 """
 
+WATCH = """
+import resource, subprocess, sys
+code = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(code)
+"""
+"""A small process between: Linux counts to a new process the memory of the one that began it."""
+
 
 def measure() -> Iterator[Row]:
     sizes = {size: stage(*size) for size in ((640, 480), (2000, 1500), (4000, 3000))}
@@ -58,10 +66,14 @@ def stage(width: int, height: int) -> float:
 def peak(command: list[str], folder: Path) -> float:
     """GiB of memory that a process had at most."""
     own = {"PYTHONPATH": str(scenes.ROOT), "RETRIEVAL_CACHE": str(folder / ".cache")}
-    process = subprocess.Popen(command, cwd=folder, env=os.environ | own, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
+    done = subprocess.run(
+        [sys.executable, "-c", WATCH, *command],
+        cwd=folder,
+        env=os.environ | own,
+        stdout=subprocess.PIPE,
+        check=False,
+    )
+    if done.returncode:
         raise SystemExit(f"{' '.join(command[:3])} failed")
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kibibytes elsewhere
-    return usage.ru_maxrss * unit / 2**30
+    return int(done.stdout) * unit / 2**30

@@ -48,10 +48,12 @@ def main(arguments: Sequence[str]) -> str:
 def _nearest(out: Path, prompt: str) -> str:
     """How far the threshold was from letting any mask pass."""
     table = score_table.read(out / scores.SCORES.name)
-    own = [image.score[:, table.classes.index(prompt)] for image in table.images.values()]
+    if not table.images:
+        return "there is no mask at all"
+    column = table.classes.index(prompt)
+    highest = max(float(image.score[:, column].max()) for image in table.images.values())
     threshold = json.loads((out / folders.MARK).read_text(encoding="utf-8"))["threshold"]
-    highest = max((f"{column.max():.3f}" for column in own), default="none, as there is no mask")
-    return f"the highest score is {highest}, the threshold {threshold}"
+    return f"the highest score is {highest:.3f}, the threshold {threshold}"
 
 
 def setting(text: str) -> tuple[str, Any]:
