@@ -40,7 +40,7 @@ def main() -> None:
         for name in names:
             subprocess.run([sys.executable, "-m", "benchmarks", name], check=True)
         return
-    (name,) = names
+    name = names[0]
     print(f"{name} ...", flush=True)
     rows = []
     for row in import_module(f"benchmarks.{name}").measure():
