@@ -80,7 +80,7 @@ class Workspace:
         Raises:
             UserError: a file is missing or damaged, or they do not fit each other.
         """
-        self.settings, self._files, self._stamps = settings, files, stamps(files)
+        self.settings, self._files, self._stamps = settings, files, sources.stamps(vars(files))
         self._paths = images.find(settings.images)
         self._store, self._lock = Store(files.masks), threading.Lock()
         missing = set(self._store.images()) - set(self._paths)
@@ -123,7 +123,7 @@ class Workspace:
 
     def stale(self) -> bool:
         """Whether one of the files is another than when this object was made."""
-        return stamps(self._files) != self._stamps
+        return sources.stamps(vars(self._files)) != self._stamps
 
     def test_part(self) -> set[str]:
         """The images that the pipeline's metrics are of."""
@@ -162,10 +162,7 @@ class Workspace:
         """An image's masks, and as predictions are made of them: (N, H, W8) packed bits."""
         with self._lock:
             group = self._store.read(image)
-        if not self.settings.selection.min_region:
-            return group, group.masks
-        everything = np.arange(len(group.ids))
-        return group, selection.refined(group, everything, self.settings.selection)
+        return group, selection.refined(group, slice(None), self.settings.selection)
 
     def regions(self, image: str) -> regions.Regions:
         """The image cut up by its masks and then by the `measured` classes, in this order.
@@ -288,10 +285,3 @@ def thresholds_of(settings: Params, path: Path) -> dict[str, float]:
     if not isinstance(rule, str):
         return dict.fromkeys(classes, rule)
     return {} if rule in thresholds.ADAPTIVE else thresholds.known(path, rule, classes)
-
-
-def stamps(files: Files) -> list[tuple[int, ...] | None]:
-    """What changes with each of the files; None for one that is not there."""
-    paths = [Path(path) for path in vars(files).values()]
-    found = [path.stat() if path.exists() else None for path in paths]
-    return [own and (own.st_ino, own.st_size, own.st_mtime_ns) for own in found]

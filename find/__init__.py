@@ -16,13 +16,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
 from find.asking import against, asking, changed, prompts_of, threshold_of
 from formats import coco, folders, objects
 from formats.objects import AnnotatedImage, Files
-from retrieval import images, names, overlays, params, score_table, sources, tables
+from retrieval import images, names, overlays, params, sources
 from retrieval.errors import UserError
 from stages import embeddings, masks, predictions, scores
 
@@ -169,38 +168,10 @@ def _stages(folder: Path, rivals: Mapping[str, Sequence[str]]) -> Files:
     embedded = params.load(embeddings.Params, settings)
     masks.run(files.masks, folder / FAILURES, params.load(masks.Params, settings))
     embeddings.run(files.masks, table, embedded)
-    _scores(table, rows, scored, rivals)
+    scores.run(table, rows, scored, rivals)
     no_thresholds = folder / predictions.THRESHOLDS.name  # a number needs none
     predictions.run(files.masks, rows, no_thresholds, files.predictions, predicted)
     return files
-
-
-def _scores(
-    embeddings: Path, rows: Path, settings: scores.Params, rivals: Mapping[str, Sequence[str]]
-) -> None:
-    """Write scores.parquet: those of each prompt are as if it were the only one."""
-    found = []
-    for prompt, others in rivals.items():
-        own = settings.scores.model_copy(update={"contrast": tuple(others)})
-        alone = settings.model_copy(update={"scores": own, "classes": {prompt: (prompt,)}})
-        scores.run(embeddings, rows, alone)
-        found.append(score_table.read(rows))
-    images = (
-        score_table.rows_of(
-            image,
-            first.ids,
-            list(rivals),
-            np.concatenate([own.images[image].similarity for own in found], axis=1),
-            np.concatenate([own.images[image].score for own in found], axis=1),
-        )
-        for image, first in found[0].images.items()
-    )
-    metadata = {
-        **tables.read_metadata(rows),
-        "scores": settings.scores.model_dump(),
-        "prompts": settings.classes,
-    }
-    score_table.write(rows, images, list(rivals), metadata)
 
 
 def draw(found: Iterable[AnnotatedImage], prompts: Sequence[str], folder: Path) -> None:

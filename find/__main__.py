@@ -52,8 +52,7 @@ def _nearest(out: Path, prompt: str) -> str:
         return "there is no mask at all"
     column = table.classes.index(prompt)
     highest = max(float(image.score[:, column].max()) for image in table.images.values())
-    threshold = json.loads((out / folders.MARK).read_text(encoding="utf-8"))["threshold"]
-    return f"the highest score is {highest:.3f}, the threshold {threshold}"
+    return f"the highest score is {highest:.3f}, the threshold {folders.marked(out)['threshold']}"
 
 
 def setting(text: str) -> tuple[str, Any]:

@@ -1,6 +1,7 @@
 """Folders that are replaced as a whole, without ever replacing what somebody else put there."""
 
 import contextlib
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,15 @@ def replacing(folder: Path, contents: Mapping[str, Any]) -> Iterator[Path]:
 def mark(folder: Path, contents: Mapping[str, Any]) -> None:
     """Mark a folder, which is made if there is none, as one that may be replaced."""
     files.write_json(folder / MARK, contents)
+
+
+def marked(folder: Path) -> dict[str, Any]:
+    """What `mark` wrote there; {} if nothing of the kind is there."""
+    try:
+        found = json.loads((folder / MARK).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def expect_replaceable(folder: Path, images: Path) -> None:

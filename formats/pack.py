@@ -9,8 +9,6 @@ contents are the same are left alone. The archives' bytes depend on the files al
 """
 
 import argparse
-import contextlib
-import json
 import os
 import sys
 import zipfile
@@ -59,13 +57,12 @@ def expect_same_source(out: Path, source: Path) -> None:
     Raises:
         UserError: naming both sources.
     """
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-        packed = json.loads((out / folders.MARK).read_text(encoding="utf-8"))["source"]
-        if packed != from_there(source, out):
-            raise UserError(
-                f"{out} holds what {(out / packed).resolve()} held, and would lose it to {source}: "
-                "give another folder, or pack a folder that holds all"
-            )
+    packed = folders.marked(out).get("source")
+    if isinstance(packed, str) and packed != from_there(source, out):
+        raise UserError(
+            f"{out} holds what {(out / packed).resolve()} held, and would lose it to {source}: "
+            "give another folder, or pack a folder that holds all"
+        )
 
 
 def from_there(source: Path, out: Path) -> str:

@@ -321,24 +321,28 @@ def _torch_threads() -> int:
 def _resources(ray: Any, threads: int) -> dict[str, float]:
     """What an actor takes: a GPU, or as many CPUs as torch has threads, where a node has them."""
     device = os.environ.get(DEVICE, "")
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    nodes = _nodes(ray)
     if device.startswith("cuda") or (not device and any(node.get("GPU", 0) for node in nodes)):
         return {"num_gpus": 1, "num_cpus": 1}
     most = max((node.get("CPU", 0) for node in nodes), default=1)
     return {"num_cpus": max(1, min(threads, int(most)))}
 
 
+def _nodes(ray: Any) -> list[dict[str, float]]:
+    """What each node has that is there now."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
 def _cpus_per_gpu(ray: Any) -> int:
     """Of the node that has the fewest."""
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    shares = [node.get("CPU", 0) / node["GPU"] for node in nodes if node.get("GPU", 0)]
+    shares = [node.get("CPU", 0) / node["GPU"] for node in _nodes(ray) if node.get("GPU", 0)]
     return max(1, int(min(shares, default=1)))
 
 
 def _actors(ray: Any, each: Mapping[str, float]) -> int:
     """How many actors the cluster holds as it is now; Ray Data adds some when it grows."""
     names = {"num_gpus": "GPU", "num_cpus": "CPU"}
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    nodes = _nodes(ray)
     fitting = [
         min(int(node.get(names[key], 0) // amount) for key, amount in each.items())
         for node in nodes

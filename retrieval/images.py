@@ -66,9 +66,9 @@ def _listed(source: Path) -> tuple[dict[str, File], Counter[str]]:
     found: dict[str, File] = {}
     others = Counter[str]()
     for name, file in sources.files_of(source):
-        if names.is_other_picture(name):
-            others[PurePosixPath(name).suffix.lower()] += 1
         if not names.is_image(name):
+            suffix = PurePosixPath(name).suffix.lower()
+            others.update({suffix} & names.OTHER_SUFFIXES)
             continue
         image = names.image_id(name)
         if image in found:

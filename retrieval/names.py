@@ -48,11 +48,6 @@ def expect_text(name: str, where: object) -> None:
         raise UserError(f"{shown}: the name is not valid UTF-8: rename the file") from None
 
 
-def is_other_picture(name: str) -> bool:
-    """Whether a file is a picture by its suffix, of a kind that is not read."""
-    return PurePosixPath(name).suffix.lower() in OTHER_SUFFIXES
-
-
 def is_image(name: str) -> bool:
     """Whether a file is an image by its suffix."""
     return PurePosixPath(name).suffix.lower() in SUFFIXES

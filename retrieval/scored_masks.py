@@ -59,7 +59,7 @@ def scored_masks(
         )
         scores = table.of(image, group.ids, store.folder)
         eligible = selection.eligible(group, scores, np.ones(scores.shape, np.bool_), settings)
-        masks = selection.refined(group, np.arange(len(group.ids)), settings)
+        masks = selection.refined(group, slice(None), settings)
         yield ScoredMasks(masks, scores, eligible, true)
 
 

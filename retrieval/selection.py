@@ -130,13 +130,17 @@ def shared_pixels(group: ImageMasks, one: int, other: int) -> int:
     return int(np.bitwise_count(both).sum(dtype=np.int64))
 
 
-def refined(group: ImageMasks, rows: npt.NDArray[np.intp], settings: Selection) -> Packed:
-    """The masks at `rows` without small fragments and holes: (K, H, W8) packed bits."""
+def refined(group: ImageMasks, rows: npt.NDArray[np.intp] | slice, settings: Selection) -> Packed:
+    """The masks at `rows` without small fragments and holes: (K, H, W8) packed bits.
+
+    They are the group's own, and no copy, if nothing is to be removed and `rows` is a slice.
+    """
     masks = group.masks[rows]
     if not settings.min_region:
         return masks
-    for place, row in enumerate(rows):
-        least = settings.min_region * group.areas[row]
+    masks = masks.copy()
+    for place, area in enumerate(group.areas[rows]):
+        least = settings.min_region * area
         mask = unpack(masks[place], group.width)
         mask = ~_with_large_regions(~_with_large_regions(mask, least), least)
         masks[place] = pack(mask)

@@ -3,7 +3,7 @@
 Torch is loaded only for a prompt or a model that is new.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -26,8 +26,19 @@ class Params(params.Section):
     classes: Annotated[dict[params.Text, Prompts], pydantic.Field(min_length=1)]
 
 
-def run(embeddings: Path, scores: Path, settings: Params) -> str:
+def run(
+    embeddings: Path,
+    scores: Path,
+    settings: Params,
+    rivals: Mapping[str, Sequence[str]] | None = None,
+) -> str:
     """Write the table `scores`; the closing line.
+
+    Args:
+        embeddings: a table.
+        scores: a table, replaced.
+        settings: see there.
+        rivals: contrast prompts of each class, if classes are not to stand against each other.
 
     Raises:
         UserError: the input is missing or damaged or has other views, a prompt is too long, or a
@@ -35,7 +46,8 @@ def run(embeddings: Path, scores: Path, settings: Params) -> str:
     """
     made_with = origin.read(embeddings)
     views = tuple(made_with["clip"]["views"])
-    own = recipe.Recipe(made_with["clip"]["model"], views, settings.scores, settings.classes)
+    how = made_with["clip"]["model"], views, settings.scores, settings.classes
+    own = recipe.Apart(*how, rivals) if rivals else recipe.Recipe(*how)
     names = tuple(settings.classes)
 
     def rows() -> Iterator[pa.Table]:

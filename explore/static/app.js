@@ -43,6 +43,10 @@ const scores = () => scored.scores.map((row) => row[column()] ?? -Infinity);
 const eligible = () => scored.eligible.map((row) => row[column()] ?? true);
 const spread = () => scored.spread[column()] ?? [0, 1];
 const middle = ([low, high]) => (low + high) / 2;
+const addressed = () => new URLSearchParams(location.hash.slice(1));
+// The pipeline's threshold of the class, as long as scores are the pipeline's.
+const calibrated = () => (state.settings.scores.scoring === start.settings.scores.scoring
+  ? start.thresholds[state.name] : undefined);
 
 // Say what is wrong with the page or with the ranking; "" takes it back.
 function blame(what, message) {
@@ -64,7 +68,7 @@ function linkTo(image, mask) {
 
 // An image and its masks, from the address.
 async function open() {
-  const asked = new URLSearchParams(location.hash.slice(1));
+  const asked = addressed();
   const image = asked.get("image") ?? gallery.order[0];
   if (asked.has("class") && asked.get("class") !== state.name) chooseClass(asked.get("class"));
   view("images");
@@ -75,7 +79,7 @@ async function open() {
 }
 
 function keepAddressed() {
-  const mask = new URLSearchParams(location.hash.slice(1)).get("mask");
+  const mask = addressed().get("mask");
   state.kept = regions.masks.findIndex(({ id }) => id === mask);
   state.pointed = -1;
 }
@@ -111,11 +115,11 @@ function show(image, found) {
 }
 
 function take(settings, answer) {
-  const before = state.settings, piped = start.settings.scores.scoring;
+  const before = state.settings;
   scored = answer;
   state.settings = settings;
   if (settings.scores.scoring !== before.scores.scoring) { // the old threshold means nothing among them
-    state.threshold = (settings.scores.scoring === piped ? start.thresholds[state.name] : null) ?? middle(spread());
+    state.threshold = calibrated() ?? middle(spread());
   }
   state.threshold ??= scored.adaptive?.[column()] ?? middle(spread());
   refresh();
@@ -219,8 +223,7 @@ function showMask() {
 function chooseClass(name) {
   if (name !== TEXT && !names().includes(name)) return;
   state.name = name;
-  // The pipeline's own for the class, as long as scores are the pipeline's.
-  if (state.settings.scores.scoring === start.settings.scores.scoring) state.threshold = start.thresholds[name] ?? state.threshold;
+  state.threshold = calibrated() ?? state.threshold;
   $("class").value = name;
   $("prompts").value = (name === TEXT ? state.settings.text : state.settings.classes[name]).join("\n");
   blame("page", "");

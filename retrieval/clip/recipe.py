@@ -123,6 +123,47 @@ class Recipe:
         return cosines, score * trust[:, None]
 
 
+class Apart:
+    """Scores masks for classes that do not stand against each other, each as if it were alone.
+
+    Args:
+        model: of CLIP.
+        views: names of the V views, in their order.
+        settings: how scores come from embeddings; its contrast prompts stand against no class.
+        classes: the prompts of each of C classes.
+        rivals: the contrast prompts of each.
+
+    Raises:
+        UserError: as `Recipe`.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        views: Sequence[str],
+        settings: Settings,
+        classes: Mapping[str, Sequence[str]],
+        rivals: Mapping[str, Sequence[str]],
+    ) -> None:
+        self._each = [
+            Recipe(
+                model,
+                views,
+                settings.model_copy(update={"contrast": tuple(rivals[name])}),
+                {name: own},
+            )
+            for name, own in classes.items()
+        ]
+
+    def score(
+        self, views: Embeddings, predicted_iou: Floats, stability_score: Floats
+    ) -> tuple[Floats, Floats]:
+        """As `Recipe.score`."""
+        found = [own.score(views, predicted_iou, stability_score) for own in self._each]
+        cosines, scores = zip(*found, strict=True)
+        return np.concatenate(cosines, axis=1), np.concatenate(scores, axis=1)
+
+
 def in_order(weights: Mapping[str, float], views: Sequence[str]) -> list[float]:
     """The weights in the order of the views."""
     if set(weights) != set(views):

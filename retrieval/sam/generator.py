@@ -77,7 +77,9 @@ class Candidates:
     stability_score: Floats
     points: npt.NDArray[np.float64]  # (M, 2) in the crop
 
-    def __getitem__(self, rows: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> "Candidates":
+    def __getitem__(
+        self, rows: npt.NDArray[np.bool_] | npt.NDArray[np.int64] | slice
+    ) -> "Candidates":
         return Candidates(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
@@ -310,10 +312,10 @@ def _taken(batches: Sequence[Candidates], rows: npt.NDArray[np.int64]) -> Candid
     """Rows of all batches together; those that are left are not copied, as they are most."""
     starts = np.cumsum([0, *(len(batch.boxes) for batch in batches)])
     owners = np.searchsorted(starts, rows, side="right") - 1
-    order = np.argsort(owners, kind="stable")
-    parts = [batch[rows[owners == owner] - starts[owner]] for owner, batch in enumerate(batches)]
+    places = zip(owners.tolist(), (rows - starts[owners]).tolist(), strict=True)
+    parts = [batches[0][:0], *(batches[owner][row : row + 1] for owner, row in places)]
     columns = ([getattr(part, field.name) for part in parts] for field in fields(Candidates))
-    return Candidates(*(np.concatenate(column) for column in columns))[np.argsort(order)]
+    return Candidates(*(np.concatenate(column) for column in columns))
 
 
 def _concatenated(parts: Sequence[npt.NDArray[Any]], empty: tuple[int, ...]) -> Floats:
