@@ -40,12 +40,7 @@ repro: .venv/installed  ## run what is out of date in the pipeline, then print t
 
 .PHONY: metrics
 metrics: .venv/installed  ## print the figures of each class
-	@$(BIN)/python -c "import json, pandas; \
-		classes = json.load(open('metrics/details.json'))['classes']; \
-		classes = {name: {k: v for k, v in own.items() if not isinstance(v, dict)} \
-			for name, own in classes.items()}; \
-		table = pandas.DataFrame.from_dict(classes, orient='index', dtype=object); \
-		print(table.fillna('-').to_string())"
+	@$(BIN)/python -m maskquery metrics
 
 .PHONY: test
 test: .venv/installed-dev  ## run all tests
@@ -65,15 +60,15 @@ format: .venv/installed-dev  ## rewrite the code in the project's format
 
 .PHONY: explore
 explore: .venv/installed-explore  ## look at images, masks and scores in a browser (ARGS="--port 8765")
-	@$(BIN)/python -m explore $(ARGS)
+	@$(BIN)/python -m maskquery explore $(ARGS)
 
 .PHONY: review
 review: .venv/installed  ## what this working tree does to the results, against BASE (default main)
-	@PATH="$$(cd $(BIN) && pwd):$$PATH" python -m review $(or $(BASE),main)
+	@PATH="$$(cd $(BIN) && pwd):$$PATH" python -m maskquery review $(or $(BASE),main)
 
 .PHONY: export
 export: .venv/installed  ## predictions in another tool's format, into data/export (FORMAT=coco ARGS="--objects masks")
-	@$(BIN)/python -m formats.export $(FORMAT) $(ARGS)
+	@$(BIN)/python -m maskquery export $(FORMAT) $(ARGS)
 
 .PHONY: bench
 bench: .venv/installed-dev  ## measure what the README claims, into benchmarks/results/ (ARGS="masks memory")
@@ -81,11 +76,11 @@ bench: .venv/installed-dev  ## measure what the README claims, into benchmarks/r
 
 .PHONY: cache
 cache: .venv/installed  ## what the side cache holds, and how much of it is needed
-	@$(BIN)/python -m retrieval.cache_cleaning list
+	@$(BIN)/python -m maskquery cache list
 
 .PHONY: cache-gc
 cache-gc: .venv/installed  ## remove what nothing needs from the side cache (ARGS="--size 20GB --dry-run")
-	@$(BIN)/python -m retrieval.cache_cleaning gc $(ARGS)
+	@$(BIN)/python -m maskquery cache gc $(ARGS)
 
 .PHONY: demo-models
 demo-models: .venv/installed-dev  ## render rooms, train both tiny models (ROOMS, WORK, MINUTES), ship them

@@ -23,10 +23,13 @@ from typing import Any
 import numpy as np
 import yaml
 
-import presets
 from benchmarks import measuring
-from retrieval import cache, evaluation, files, ground_truth, mask_store, params, splits
-from retrieval.evaluation import Agreement
+from maskquery import presets
+from maskquery.core import files, params
+from maskquery.evaluation import ground_truth, splits
+from maskquery.evaluation.counts import Agreement, agreement, class_figures
+from maskquery.jobs import cache
+from maskquery.masks import mask_store
 from stages import calibration, embeddings, masks, metrics, predictions, scores
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -164,9 +167,9 @@ class Bench:
                     self._true[image] = ground_truth.true_planes(
                         maps[image], truth, own.classes, image, own.height, own.width
                     )
-                counts.append(evaluation.agreement(own.masks, self._true[image], own.width))
+                counts.append(agreement(own.masks, self._true[image], own.width))
         figures = {
-            each: evaluation.class_figures(
+            each: class_figures(
                 Agreement(*(np.array([vars(c)[key][i] for c in counts]) for key in vars(counts[0])))
             )
             for i, each in enumerate(own.classes)
@@ -319,7 +322,7 @@ def main() -> None:
         parser.error("--images and --truth belong together")
     if chosen.images and not (chosen.out or chosen.short):
         parser.error("--images needs --out: docs/ablation.md is about the demo's rooms")
-    os.environ.setdefault("RETRIEVAL_CACHE", str(cache.root().absolute()))
+    os.environ.setdefault("MASKQUERY_CACHE", str(cache.root().absolute()))
     default = yaml.safe_load(params.PARAMS_FILE.read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory() as folder:
         other = (chosen.images, chosen.truth) if chosen.images else None

@@ -13,10 +13,10 @@ from segment_anything.modeling import Sam
 
 from benchmarks import scenes
 from benchmarks.measuring import Row
-from retrieval import images
-from retrieval.masks import Packed, mask_areas, pack
-from retrieval.sam.generator import MaskGenerator
-from retrieval.sam.settings import Settings
+from maskquery.images import image_files
+from maskquery.masks.packed import Packed, mask_areas, pack
+from maskquery.sam.generator import MaskGenerator
+from maskquery.sam.settings import Settings
 
 ODD_SIZES = ((1, 1), (300, 1), (1, 300), (1999, 37), (61, 47), (4000, 3000))
 UPSTREAM = "upstream's generator"
@@ -66,7 +66,7 @@ def measure() -> Iterator[Row]:
         pair: Found() for pair in (("exact", UPSTREAM), ("fast", UPSTREAM), ("fast", "exact"))
     }
     for path in scenes.rooms():
-        image = images.read(path)
+        image = image_files.read(path)
         made = {"exact": exact(image).masks, "fast": fast(image).masks}
         made[UPSTREAM] = upstream(sam, settings, image)
         for (ours, theirs), found in compared.items():

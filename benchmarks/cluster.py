@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from benchmarks.measuring import Row
 from benchmarks.sleeping import KIND, Sleeping
-from retrieval import cluster, per_image
-from retrieval.cells import Cells
+from maskquery.jobs import cluster, per_image
+from maskquery.jobs.cells import Cells
 
 SIZE = 200_000  # bytes of a cell: 100 masks of a photograph, packed and compressed, have about that
 SECONDS = 0.5  # of a GPU, for an image: vit_h needs more
@@ -60,7 +60,7 @@ def in_process(count: int) -> float:
     """Seconds for an image that takes no time."""
     names = [f"image_{number}" for number in range(count)]
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["RETRIEVAL_CACHE"] = folder
+        os.environ["MASKQUERY_CACHE"] = folder
         work, tally = Sleeping(0.0, SIZE, {}), per_image.Tally(count)
         start = time.perf_counter()
         for _ in per_image.results(names, work.look, work.compute, Cells(KIND), tally):
@@ -104,7 +104,7 @@ def mapped(actors: int, count: int, sleep: float) -> Mapped:
             written.append((time.perf_counter(), time.process_time()))
 
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["RETRIEVAL_CACHE"] = folder
+        os.environ["MASKQUERY_CACHE"] = folder
         start, tally = time.perf_counter(), per_image.Tally(count)
         make = functools.partial(Sleeping, sleep, SIZE)
         found = list(cluster.results(names, {}, make, Timed(KIND), tally))

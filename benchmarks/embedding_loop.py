@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from retrieval.clip.openai import CLIP
+from maskquery.clip.openai import CLIP
 
 MEAN = (123, 117, 104)
 

@@ -15,10 +15,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks import embedding_loop, scenes
 from benchmarks.mask_store import blob
 from benchmarks.measuring import NOT_MEASURED, Row, in_turn, share_of_rate
-from retrieval.clip import encoder, loading
-from retrieval.clip.openai import CLIP
-from retrieval.clip.settings import Settings
-from retrieval.masks import ImageMasks, image_masks, pack, unpack
+from maskquery.clip import encoder, loading
+from maskquery.clip.openai import CLIP
+from maskquery.clip.settings import Settings
+from maskquery.masks.packed import ImageMasks, image_masks, pack, unpack
 
 COUNT = 100
 REPEATS = 5

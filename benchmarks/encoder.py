@@ -14,7 +14,7 @@ from segment_anything.modeling import ImageEncoderViT
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measuring import NOT_MEASURED, Row, in_turn, share_of_rate
-from retrieval.sam.encoder import prepared
+from maskquery.sam.encoder import prepared
 
 REPEATS = 5
 SIDE = 8192  # of the square matrices

@@ -25,9 +25,11 @@ from PIL import Image
 
 from benchmarks.mask_store import blob
 from benchmarks.measuring import Row, seconds
-from explore import vectors
-from retrieval import checkpoints, embedding_table, mask_store, masks
-from retrieval.masks import ImageMasks, MaskColumns
+from maskquery.explore import vectors
+from maskquery.masks import mask_store, packed
+from maskquery.masks.packed import ImageMasks, MaskColumns
+from maskquery.models import checkpoints
+from maskquery.tables import embedding_table
 
 MASKS, PER_IMAGE, DIMENSIONS, REPEATS = 1_000_000, 100, 512, 7
 WIDTH, HEIGHT, ON_PAGE, STEPS = 1024, 768, 100, 60
@@ -80,7 +82,7 @@ def table(path: Path) -> None:
 
 def search() -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["RETRIEVAL_CACHE"] = f"{folder}/cache"
+        os.environ["MASKQUERY_CACHE"] = f"{folder}/cache"
         path = Path(folder) / "embeddings.parquet"
         table(path)
         making = seconds(lambda: vectors.load(path, ["crop"], [1.0]))
@@ -121,9 +123,9 @@ def parts(means: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
 def workspace(folder: Path) -> ImageMasks:
     """An image with masks, label map, embeddings and params.yaml."""
     rng = np.random.default_rng(0)
-    stack = np.stack([masks.pack(blob(rng, HEIGHT, WIDTH)) for _ in range(ON_PAGE + 50)])
-    stack = stack[masks.mask_areas(stack) > 0][:ON_PAGE]
-    made = masks.image_masks(
+    stack = np.stack([packed.pack(blob(rng, HEIGHT, WIDTH)) for _ in range(ON_PAGE + 50)])
+    stack = stack[packed.mask_areas(stack) > 0][:ON_PAGE]
+    made = packed.image_masks(
         "image",
         WIDTH,
         stack,
@@ -164,7 +166,7 @@ def slider() -> Iterator[Row]:
         raise SystemExit("no chromium: install it to measure the explorer's page")
     with tempfile.TemporaryDirectory() as name:
         made = workspace(Path(name))
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "RETRIEVAL_CACHE": f"{name}/cache"}
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "MASKQUERY_CACHE": f"{name}/cache"}
         command = [sys.executable, "-m", "explore", "--port", "0"]
         with subprocess.Popen(
             command, cwd=name, env=environment, stderr=subprocess.PIPE, text=True

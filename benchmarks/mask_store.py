@@ -25,8 +25,8 @@ from pycocotools import mask as coco
 from zarr.codecs import ZstdCodec
 
 from benchmarks.measuring import Row
-from retrieval import mask_store, masks
-from retrieval.masks import ImageMasks, Packed
+from maskquery.masks import mask_store
+from maskquery.masks.packed import DTYPES, ImageMasks, Packed, image_masks, pack, unpack
 
 IMAGES, MASKS, SIZE = 16, 80, 1024  # masks of an image, on average; longest side in pixels
 
@@ -51,8 +51,8 @@ def synthetic(number: int, count: int, size: int) -> ImageMasks:
     rng = np.random.default_rng(number)
     height, width = (int(side) for side in rng.integers(size * 3 // 4, size, 2, endpoint=True))
     count = int(rng.integers(count // 2, count * 3 // 2, endpoint=True))
-    packed = np.stack([masks.pack(blob(rng, height, width)) for _ in range(count)])
-    return masks.image_masks(
+    packed = np.stack([pack(blob(rng, height, width)) for _ in range(count)])
+    return image_masks(
         f"image_{number:05d}",
         width,
         packed,
@@ -93,7 +93,7 @@ def write_sharded(folder: Path, images: list[ImageMasks]) -> None:
             start += len(image.ids)
         fields = {
             key: np.concatenate([getattr(m, key) for m in members])
-            for key in masks.DTYPES
+            for key in DTYPES
             if key != "masks"
         }
         for key, array in {"masks": padded, **fields}.items():
@@ -110,7 +110,7 @@ def read_sharded(folder: Path) -> dict[str, Packed]:
     found = {}
     for path in sorted(folder.iterdir()):
         group = zarr.open_group(path, mode="r")
-        arrays = {key: np.asarray(group[key]) for key in masks.DTYPES}
+        arrays = {key: np.asarray(group[key]) for key in DTYPES}
         sizes: Any = group.attrs["images"]
         start = 0
         for image, (count, height, width8) in sizes.items():
@@ -123,7 +123,7 @@ def write_rle(folder: Path, images: list[ImageMasks]) -> None:
     """COCO's compressed RLE, a JSON file for each image, boxes and areas included."""
     folder.mkdir()
     for image in images:
-        stack = masks.unpack(image.masks, image.width).transpose(1, 2, 0)
+        stack = unpack(image.masks, image.width).transpose(1, 2, 0)
         codes = coco.encode(np.asfortranarray(stack.view(np.uint8)))
         rows = [
             {"counts": code["counts"].decode(), "size": code["size"], "bbox": box, "area": area,

@@ -17,8 +17,8 @@ from segment_anything.modeling import Sam
 
 from benchmarks import scenes
 from benchmarks.measuring import Row, in_turn, seconds
-from retrieval.sam.generator import MaskGenerator
-from retrieval.sam.settings import Settings
+from maskquery.sam.generator import MaskGenerator
+from maskquery.sam.settings import Settings
 
 SIDE = 32  # points
 REPEATS = 5

@@ -18,9 +18,9 @@ from segment_anything.modeling import Sam
 
 from benchmarks import scenes
 from benchmarks.measuring import NOT_MEASURED, Row, Times, in_turn
-from retrieval.sam.encoder import prepared
-from retrieval.sam.generator import MaskGenerator
-from retrieval.sam.settings import Settings
+from maskquery.sam.encoder import prepared
+from maskquery.sam.generator import MaskGenerator
+from maskquery.sam.settings import Settings
 
 REPEATS = 5
 ROWS = (

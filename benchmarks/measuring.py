@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from retrieval import files
+from maskquery.core import files
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("torch", "numpy", "numba", "pillow", "segment-anything", "clip-anytorch", "dvc", "zarr")

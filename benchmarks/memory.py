@@ -65,7 +65,7 @@ def stage(width: int, height: int) -> float:
 
 def peak(command: list[str], folder: Path) -> float:
     """GiB of memory that a process had at most."""
-    own = {"PYTHONPATH": str(scenes.ROOT), "RETRIEVAL_CACHE": str(folder / ".cache")}
+    own = {"PYTHONPATH": str(scenes.ROOT), "MASKQUERY_CACHE": str(folder / ".cache")}
     done = subprocess.run(
         [sys.executable, "-c", WATCH, *command],
         cwd=folder,

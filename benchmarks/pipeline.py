@@ -123,7 +123,7 @@ class Repository:
             key: value for key, value in os.environ.items() if not re.match("(DVC|GIT)_", key)
         }
         outside["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{outside['PATH']}"
-        outside["RETRIEVAL_CACHE"] = str(self.folder / ".cache")
+        outside["MASKQUERY_CACHE"] = str(self.folder / ".cache")
         done = subprocess.run(
             command, cwd=self.folder, env=outside, capture_output=True, text=True, check=False
         )

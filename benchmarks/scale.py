@@ -2,7 +2,7 @@
 
 The stages and DVC are real, the models a few lines of numpy (see tests/robustness/standin.py), and
 the images small: what is measured is the price of their number. Loose files and the same files
-packed (`python -m formats.pack`) are measured in turn. How many: $SCALE_IMAGES, else 20,000.
+packed (`maskquery pack`) are measured in turn. How many: $SCALE_IMAGES, else 20,000.
 """
 
 import io
@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.measuring import Row
-from formats import pack
+from maskquery.formats import pack
 from tests.robustness.project import STAGES
 from tests.robustness.repository import Repository
 
@@ -63,7 +63,7 @@ class Side:
     def __init__(self, folder: Path, kind: str) -> None:
         self._kind = kind
         self._loose = folder / "images"  # outside the repository where they are packed
-        os.environ["RETRIEVAL_CACHE"] = str(folder / "cells")
+        os.environ["MASKQUERY_CACHE"] = str(folder / "cells")
         self._repository = Repository.create(folder / kind / "repository", 1)
         own = self._repository.folder
         (own / "data/images/room_0.png").unlink()
@@ -88,7 +88,7 @@ class Side:
             pack.run(self._loose, self._images)
 
     def dvc(self, *arguments: str) -> str:
-        done = self._repository.try_dvc(*arguments, RETRIEVAL_CACHE=self._cells)
+        done = self._repository.try_dvc(*arguments, MASKQUERY_CACHE=self._cells)
         if done.code:
             raise SystemExit(done.out + done.err)
         return done.out + done.err
@@ -110,7 +110,7 @@ class Side:
         command = [sys.executable, "-m", "tests.robustness.standin", name]
 
         def run() -> None:
-            done = self._repository.run(*command, RETRIEVAL_CACHE=self._cells)
+            done = self._repository.run(*command, MASKQUERY_CACHE=self._cells)
             if done.code:
                 raise SystemExit(done.err)
 
@@ -136,7 +136,7 @@ def measure() -> Iterator[Row]:
         packing = spent(sides[PACKED].pack)
         first[PACKED] = sides[PACKED].repro(0)  # the cells are there
         yield row("first dvc repro; packed finds the cells", {k: [v] for k, v in first.items()})
-        yield row("python -m formats.pack, the first time", {PACKED: [packing]})
+        yield row("maskquery pack, the first time", {PACKED: [packing]})
         yield row("dvc repro, nothing to do", in_turn(sides, lambda side: side.repro(0)))
         yield row("dvc status", in_turn(sides, lambda side: spent(lambda: side.dvc("status"))))
         yield from one_more(sides)
@@ -154,7 +154,7 @@ def one_more(sides: dict[str, Side]) -> Iterator[Row]:
             packing += [taken] * (kind == PACKED)
             times[kind].append(taken + side.repro(kind == LOOSE))
     yield row("one image more: pack, dvc repro", times)
-    yield row("  of it python -m formats.pack", {PACKED: packing})
+    yield row("  of it maskquery pack", {PACKED: packing})
     for stage in STAGES:
         yield row(f"  of it {stage}", in_turn(sides, partial(Side.stage, name=stage), LONG_REPEATS))
 

@@ -8,9 +8,10 @@ import numpy.typing as npt
 import torch
 from segment_anything.modeling import Sam
 
-from retrieval import images, params, sources
-from retrieval.sam import loading
-from retrieval.sam.settings import Settings
+from maskquery.core import params
+from maskquery.images import image_files, sources
+from maskquery.sam import loading
+from maskquery.sam.settings import Settings
 from stages.masks import Params
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,10 +38,10 @@ def tiny_sam() -> Sam:
 
 def rooms() -> list[sources.File]:
     """The demo's images."""
-    return list(images.find(ROOMS).values())
+    return list(image_files.find(ROOMS).values())
 
 
 def room(width: int, height: int, number: int = 0) -> Pixels:
     """One of the rooms at another size."""
-    pixels = images.read(rooms()[number])
+    pixels = image_files.read(rooms()[number])
     return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from retrieval import cache, per_image
+from maskquery.jobs import cache, per_image
 
 KIND = "sleeping"
 

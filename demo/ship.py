@@ -1,10 +1,10 @@
-"""Put trained weights into demo/weights, where the pipeline finds them as the model `tiny`.
+"""Put trained weights where the pipeline finds them as the model `tiny`, and their logs here.
 
     python -m demo.ship --sam DIR --clip DIR
 
 Takes the averaged weights of the trainings' last checkpoints and stores them as float16, which
-halves the files; prints the sha256 sums that `retrieval/checkpoints.py` must name. Of two models
-that were not trained together, the other stays as it is.
+halves the files; prints the sha256 sums that `maskquery/models/checkpoints.py` must name. Of two
+models that were not trained together, the other stays as it is.
 """
 
 import argparse
@@ -14,22 +14,22 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from retrieval.cache import file_hash
+from maskquery.core.files import file_hash
+from maskquery.models.checkpoints import SHIPPED
 
-WEIGHTS = Path(__file__).parent / "weights"
+LOGS = Path(__file__).parent / "logs"
 
 
 def ship(work: Path, name: str) -> Path:
-    """Write `name`.safetensors and the training's log from a training's folder."""
+    """Write `name`.safetensors and the training's log from a training's folder; its path."""
     state = torch.load(work / "checkpoint.pt", weights_only=True)["average"]
     tensors = {
         key: value.half().contiguous() if value.is_floating_point() else value
         for key, value in state.items()
     }
-    WEIGHTS.mkdir(exist_ok=True)
-    path = WEIGHTS / f"{name}.safetensors"
+    path = SHIPPED / f"{name}.safetensors"
     save_file(tensors, path)
-    shutil.copyfile(work / "log.jsonl", WEIGHTS / f"{name}-training.jsonl")
+    shutil.copyfile(work / "log.jsonl", LOGS / f"{name}-training.jsonl")
     return path
 
 

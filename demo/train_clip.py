@@ -2,7 +2,7 @@
 
     python -m demo.train_clip --rooms DIR --work DIR --minutes 60 [--masks masks.zarr]
 
-The crops are made by the pipeline's own code (`retrieval.clip.crops`), of ground-truth objects,
+The crops are made by the pipeline's own code (`maskquery.clip.crops`), of ground-truth objects,
 of parts and merged objects, and, with `--masks`, of the tiny SAM's own masks of the same rooms.
 
 Captions name a class by templates and synonyms, some with one of the object's own words (colour,
@@ -25,9 +25,9 @@ from demo.captions import CLASS_NAMES, Caption, draw_caption
 from demo.training import VALIDATION_ROOMS, Training, arguments
 from demo.training_crops import Batch, Examples, words_of
 from demo.training_data import find_rooms, read_room
-from retrieval.clip.crops import MEAN, STD
-from retrieval.clip.openai import CLIP, tokenize
-from retrieval.clip.tiny import build_tiny_clip
+from maskquery.clip.crops import MEAN, STD
+from maskquery.clip.openai import CLIP, tokenize
+from maskquery.clip.tiny import build_tiny_clip
 
 WORD_STEPS = 600
 WORD_ROOMS = 300  # whose objects' words are learnt

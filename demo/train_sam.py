@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from demo.training import VALIDATION_ROOMS, Training, arguments
 from demo.training_data import TrainingRoom, find_rooms, read_room
-from retrieval.sam.tiny import IMAGE_SIZE, PROMPT_DIM, STRIDE, build_tiny_sam
+from maskquery.sam.tiny import IMAGE_SIZE, PROMPT_DIM, STRIDE, build_tiny_sam
 
 LOW = IMAGE_SIZE // 4  # side of the low-resolution masks
 CLASS_COUNT = 17

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from demo.captions import CLASS_NAMES
 from demo.training_data import TrainingRoom, read_room
-from retrieval.clip.crops import cut
-from retrieval.clip.settings import Settings, View
-from retrieval.clip.tiny import IMAGE_SIZE
-from retrieval.mask_store import Store
-from retrieval.masks import mask_boxes, pack, unpack
+from maskquery.clip.crops import cut
+from maskquery.clip.settings import Settings, View
+from maskquery.clip.tiny import IMAGE_SIZE
+from maskquery.masks.mask_store import Store
+from maskquery.masks.packed import mask_boxes, pack, unpack
 
 VIEWS: tuple[View, ...] = ("crop", "masked", "blurred")
 SMALLEST = 50  # pixels of a mask worth a crop

@@ -7,11 +7,14 @@ null where there is none. Nothing depends on `threshold`, and the test part is n
 
 from pathlib import Path
 
-from retrieval import calibration, cli, files, mask_store, params, score_table, splits
-from retrieval.calibration import Cost, Shrinkage
-from retrieval.ground_truth import GroundTruth
-from retrieval.scored_masks import image_curves
-from retrieval.selection import Selection
+from maskquery.core import console, files, params
+from maskquery.evaluation import calibration, splits
+from maskquery.evaluation.calibration import Cost, Shrinkage
+from maskquery.evaluation.ground_truth import GroundTruth
+from maskquery.evaluation.scored_masks import image_curves
+from maskquery.masks import mask_store
+from maskquery.selection.rules import Selection
+from maskquery.tables import score_table
 
 MASKS = Path("data/masks.zarr")
 SCORES = Path("data/scores.parquet")
@@ -58,4 +61,4 @@ def main() -> str:
 
 
 if __name__ == "__main__":
-    cli.run_stage(main)
+    console.run_stage(main)

@@ -3,43 +3,39 @@
 metrics/ceilings.json has for each class the mean over the images of the test part that show it of
 the IoU that is reached
 
-- masks: by the best union of our masks, see `retrieval.ceilings`: perfect labels on our masks;
+- masks: by the best union of our masks, see `evaluation.oracles`: perfect labels on our masks;
 - labels: by our labels on perfect masks, the objects of the ground truth: each is shown to CLIP and
   scored as our masks are, and belongs to the class above the threshold that is best on the
   calibration part (without one: on the test part);
 - best_threshold: by our masks and labels at the threshold that is best on these very images.
 
 None depends on `threshold`. An object is a connected region of one label, whether or not a class
-has the label, and no speck, see `retrieval.regions`. Torch is loaded only for images or prompts
+has the label, and no speck, see `evaluation.regions`. Torch is loaded only for images or prompts
 that are new.
 """
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from retrieval import (
-    ceilings,
-    cells,
-    cli,
-    curves,
-    files,
-    ground_truth,
-    images,
-    mask_store,
-    params,
-    score_table,
-    splits,
-)
-from retrieval.clip import labels, perfect_masks, work
-from retrieval.clip.labels import Origin
-from retrieval.curves import ImageCurve
-from retrieval.ground_truth import GroundTruth
-from retrieval.mask_store import Store
-from retrieval.per_image import Tally
-from retrieval.scored_masks import scored_masks
-from retrieval.selection import Selection
+from maskquery.clip import job
+from maskquery.core import console, files, params
+from maskquery.evaluation import curves, ground_truth, oracles, perfect_masks, splits
+from maskquery.evaluation.curves import ImageCurve
+from maskquery.evaluation.ground_truth import GroundTruth
+from maskquery.evaluation.scored_masks import scored_masks
+from maskquery.images import image_files, sources
+from maskquery.jobs import cells, per_image
+from maskquery.jobs.per_image import Tally
+from maskquery.masks import mask_store
+from maskquery.masks.mask_store import Store
+from maskquery.scoring import rescoring
+from maskquery.scoring.rescoring import Origin
+from maskquery.selection.rules import Selection
+from maskquery.tables import score_table
 
 MASKS = Path("data/masks.zarr")
 SCORES = Path("data/scores.parquet")
@@ -71,9 +67,9 @@ def run(masks: Path, scores: Path, output: Path, settings: Params) -> str:
         known = bool(ground_truth.pair(everything, truth.folder, truth.pattern))
         if known:
             add(found, masks_and_threshold(store, table, reported, settings))
-            add(found, labels_ceiling(store, labels.read_origin(scores), tally, settings))
+            add(found, labels_ceiling(store, rescoring.read_origin(scores), tally, settings))
         files.write_json(output, {"classes": found})
-        cells.record(output, work.KIND, tally.used)
+        cells.record(output, job.KIND, tally.used)
     return closing_line(found) if known else f"ceilings: no ground truth in {truth.folder}, so none"
 
 
@@ -93,10 +89,10 @@ def masks_and_threshold(
     unions: list[list[float]] = [[] for _ in table.classes]
     found: list[list[ImageCurve]] = []
     scored = scored_masks(store, table, reported, settings.ground_truth, settings.selection)
-    for image in cli.progress(scored, len(reported), "ceilings"):
+    for image in console.progress(scored, len(reported), "ceilings"):
         found.append(image.curves())
         for index in np.flatnonzero(image.true.any(axis=(1, 2))):
-            unions[index].append(ceilings.best_union(image.masks, image.true[index]))
+            unions[index].append(oracles.best_union(image.masks, image.true[index]))
     return {
         name: {
             "masks": float(np.mean(unions[index])) if unions[index] else float("nan"),
@@ -109,12 +105,10 @@ def masks_and_threshold(
 def labels_ceiling(store: Store, origin: Origin, tally: Tally, settings: Params) -> Figures:
     """The figure `labels` of each class."""
     reported = set(splits.test_part(store.images(), settings.calibration))
-    paths = images.find(settings.images)
+    paths = image_files.find(settings.images)
     test: list[list[ImageCurve]] = []
     other: list[list[ImageCurve]] = []
-    for image, found in perfect_masks.object_curves(
-        store, origin, paths, settings.ground_truth, tally
-    ):
+    for image, found in object_curves(store, origin, paths, settings.ground_truth, tally):
         (test if image in reported else other).append(found)
     result = {}
     for index, name in enumerate(origin.prompts):
@@ -123,6 +117,59 @@ def labels_ceiling(store: Store, origin: Origin, tally: Tally, settings: Params)
         threshold = (own if np.isnan(chosen_on.without) else chosen_on).best()[0]
         result[name] = {"labels": own.at(threshold)}
     return result
+
+
+def object_curves(
+    store: Store,
+    origin: Origin,
+    paths: Mapping[str, sources.File],
+    truth: GroundTruth,
+    tally: Tally,
+) -> Iterator[tuple[str, list[ImageCurve]]]:
+    """For each image what every threshold makes of the ground truth's objects, for each class.
+
+    Args:
+        store: our masks, which say what images there are.
+        origin: how scores came from our masks.
+        paths: of the images.
+        truth: where the ground truth is.
+        tally: filled while this runs.
+
+    Raises:
+        UserError: an input is missing or damaged, an image failed, or the checkpoint cannot be had.
+    """
+    recipe, everything = origin.recipe(origin.prompts), mask_store.shard_order(store.images())
+    label_maps = ground_truth.pair(everything, truth.folder, truth.pattern)
+    side_cache = cells.Cells(job.KIND)
+    tally.asked = len(everything)
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()), "objects.zarr")
+        mask_store.write(
+            folder,
+            (
+                perfect_masks.objects_of(store, image, label_maps[image], truth)
+                for image in everything
+            ),
+        )
+        objects = stack.enter_context(Store(folder))
+        stack.enter_context(tally.interruptible())
+        own = job.Work(objects, paths, origin.model, origin.crops)
+        for image, parts in per_image.results(
+            everything, own.look, own.compute, side_cache, tally, threads=1
+        ):
+            group = objects.read(image)
+            _, score = recipe.score(job.stacked(parts), group.predicted_iou, group.stability_score)
+            true = ground_truth.true_planes(
+                label_maps[image], truth, tuple(origin.prompts), image, group.height, group.width
+            )
+            yield (
+                image,
+                [
+                    curves.image_curve(group.masks, column, plane)
+                    for column, plane in zip(score.T, true, strict=True)
+                ],
+            )
+        per_image.expect_success(tally, "fail", "")
 
 
 def closing_line(found: Figures) -> str:
@@ -140,4 +187,4 @@ def main() -> str:
 
 
 if __name__ == "__main__":
-    cli.run_stage(main)
+    console.run_stage(main)

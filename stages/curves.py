@@ -5,10 +5,13 @@ Exact, and independent of `threshold`. metrics/precision_recall.csv holds precis
 
 from pathlib import Path
 
-from retrieval import cli, curve_tables, files, mask_store, params, score_table, splits
-from retrieval.ground_truth import GroundTruth
-from retrieval.scored_masks import image_curves
-from retrieval.selection import Selection
+from maskquery.core import console, files, params
+from maskquery.evaluation import curve_tables, splits
+from maskquery.evaluation.ground_truth import GroundTruth
+from maskquery.evaluation.scored_masks import image_curves
+from maskquery.masks import mask_store
+from maskquery.selection.rules import Selection
+from maskquery.tables import score_table
 
 MASKS = Path("data/masks.zarr")
 SCORES = Path("data/scores.parquet")
@@ -53,4 +56,4 @@ def main() -> str:
 
 
 if __name__ == "__main__":
-    cli.run_stage(main)
+    console.run_stage(main)

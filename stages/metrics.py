@@ -13,23 +13,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from retrieval import (
-    breakdown,
-    cli,
-    evaluation,
-    files,
-    ground_truth,
-    mask_store,
-    params,
-    report,
-    sources,
-    splits,
-)
-from retrieval.breakdown import ImageResult
-from retrieval.errors import UserError
-from retrieval.ground_truth import GroundTruth
-from retrieval.masks import ImagePredictions
-from retrieval.threads import in_order
+from maskquery.core import console, files, params
+from maskquery.core.errors import UserError
+from maskquery.core.threads import in_order
+from maskquery.evaluation import breakdown, counts, ground_truth, report, splits
+from maskquery.evaluation.breakdown import ImageResult
+from maskquery.evaluation.ground_truth import GroundTruth
+from maskquery.images import sources
+from maskquery.masks import mask_store
+from maskquery.masks.packed import ImagePredictions
 
 PREDICTIONS = Path("data/predictions.zarr")
 CEILINGS = Path("metrics/ceilings.json")
@@ -113,7 +105,7 @@ def compared(
         return breakdown.compare(prediction.masks, true, width)
 
     found = in_order(result, map(store.read_predictions, images))
-    for prediction, future in cli.progress(found, len(images), "metrics"):
+    for prediction, future in console.progress(found, len(images), "metrics"):
         yield prediction, future.result()
 
 
@@ -138,11 +130,13 @@ def image_table(results: Mapping[str, ImageResult], classes: Sequence[str]) -> s
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["image", "class", "iou", "hits", "false_alarms", "misses"])
     for image, result in sorted(results.items()):
-        counts = result.counts
-        for index, iou in enumerate(evaluation.iou(counts).round(evaluation.DIGITS).tolist()):
-            pixels = [int(n[index]) for n in (counts.hits, counts.false_alarms, counts.misses)]
+        pixels_of = result.counts
+        for index, iou in enumerate(counts.iou(pixels_of).round(counts.DIGITS).tolist()):
+            pixels = [
+                int(n[index]) for n in (pixels_of.hits, pixels_of.false_alarms, pixels_of.misses)
+            ]
             if any(pixels):
-                shown = iou if counts.true[index] else ""
+                shown = iou if pixels_of.true[index] else ""
                 writer.writerow([image, classes[index], shown, *pixels])
     return text.getvalue()
 
@@ -167,4 +161,4 @@ def main() -> str:
 
 
 if __name__ == "__main__":
-    cli.run_stage(main)
+    console.run_stage(main)

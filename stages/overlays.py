@@ -9,21 +9,14 @@ from typing import Annotated, Literal
 import pydantic
 from PIL import Image
 
-from retrieval import (
-    cli,
-    files,
-    ground_truth,
-    images,
-    mask_store,
-    overlays,
-    params,
-    sources,
-    splits,
-)
-from retrieval.errors import UserError
-from retrieval.ground_truth import GroundTruth
-from retrieval.masks import ImagePredictions, unpack
-from retrieval.overlays import Mask
+from maskquery.core import console, files, params
+from maskquery.core.errors import UserError
+from maskquery.evaluation import ground_truth, panels, splits
+from maskquery.evaluation.ground_truth import GroundTruth
+from maskquery.evaluation.panels import Mask
+from maskquery.images import image_files, sources
+from maskquery.masks import mask_store
+from maskquery.masks.packed import ImagePredictions, unpack
 
 PREDICTIONS = Path("data/predictions.zarr")
 TABLE = Path("metrics/images.csv")
@@ -65,7 +58,7 @@ def run(predictions: Path, table: Path, output: Path, settings: Params) -> str:
         UserError: an input is missing or damaged, or does not fit the others.
     """
     name, count = settings.overlays.class_, settings.overlays.count
-    paths = images.find(settings.images)
+    paths = image_files.find(settings.images)
     with mask_store.Store(predictions) as store, files.replacing_folder(output) as folder:
         drawn = 0
         for prediction, true in islice(candidates(store, table, settings), count):
@@ -74,7 +67,7 @@ def run(predictions: Path, table: Path, output: Path, settings: Params) -> str:
                     f"{settings.images} has no image {prediction.image!r}: run `dvc repro`"
                 )
             panel = draw(prediction, true, paths[prediction.image], name)
-            panel.save(folder / overlays.file_name(prediction.image), quality=overlays.QUALITY)
+            panel.save(folder / panels.file_name(prediction.image), quality=panels.QUALITY)
             drawn += 1
     return f"overlays: {drawn} panels of {name} in {output}"
 
@@ -123,7 +116,7 @@ def draw(
     prediction: ImagePredictions, true: Mask | None, path: sources.File, name: str
 ) -> Image.Image:
     """The panel of one image, whose own file is `path`."""
-    image = images.read(path)
+    image = image_files.read(path)
     height, width = image.shape[:2]
     if (height, width) != (prediction.height, prediction.width):
         size = f"{prediction.width} x {prediction.height}"
@@ -132,7 +125,7 @@ def draw(
         )
     index = prediction.classes.index(name)
     predicted = unpack(prediction.masks[index], prediction.width)
-    return overlays.panel_of(image, predicted, true, name, prediction.image)
+    return panels.panel_of(image, predicted, true, name, prediction.image)
 
 
 def main() -> str:
@@ -141,4 +134,4 @@ def main() -> str:
 
 
 if __name__ == "__main__":
-    cli.run_stage(main)
+    console.run_stage(main)

@@ -15,16 +15,18 @@ from typing import Annotated, Any
 import numpy as np
 import pydantic
 
-from retrieval import calibration, cli, curves, evaluation, files, mask_store, params, splits
-from retrieval.calibration import Cost, Shrinkage
-from retrieval.clip import labels, stacks
-from retrieval.clip.labels import Origin
-from retrieval.curves import ImageCurve
-from retrieval.ground_truth import GroundTruth
-from retrieval.mask_store import Store
-from retrieval.score_table import ImageScores, Scores
-from retrieval.scored_masks import image_curves
-from retrieval.selection import Selection
+from maskquery.core import console, files, params
+from maskquery.evaluation import calibration, counts, curves, splits
+from maskquery.evaluation.calibration import Cost, Shrinkage
+from maskquery.evaluation.curves import ImageCurve
+from maskquery.evaluation.ground_truth import GroundTruth
+from maskquery.evaluation.scored_masks import image_curves
+from maskquery.masks import mask_store
+from maskquery.masks.mask_store import Store
+from maskquery.scoring import mask_embeddings, rescoring
+from maskquery.scoring.rescoring import Origin
+from maskquery.selection.rules import Selection
+from maskquery.tables.score_table import ImageScores, Scores
 
 MASKS = Path("data/masks.zarr")
 EMBEDDINGS = Path("data/embeddings.parquet")
@@ -60,7 +62,7 @@ def run(masks: Path, embeddings: Path, scores: Path, output: Path, settings: Par
         UserError: an input is missing or damaged, a prompt is too long, or a prompt is new and the
             checkpoint cannot be had.
     """
-    origin = labels.read_origin(scores)
+    origin = rescoring.read_origin(scores)
     known = origin.prompts.keys()
     detailed = {name: own for name, own in settings.detailed_prompts.items() if name in known}
     tree: dict[str, Any] = {}
@@ -86,7 +88,7 @@ def rescored(embeddings: Path, origin: Origin, prompts: Prompts) -> Scores:
                 stack.ids,
                 *recipe.score(stack.embeddings, stack.predicted_iou, stack.stability_score),
             )
-            for stack in stacks.read(embeddings, origin.crops.views)
+            for stack in mask_embeddings.read(embeddings, origin.crops.views)
         },
     )
 
@@ -144,7 +146,7 @@ def report(found: Mapping[str, Mapping[str, Any]], classes: Sequence[str]) -> di
         for side in SIDES
     }
     own = {name: {side: found[side][name] for side in SIDES} for name in shown}
-    return evaluation.tidy({"overall": overall, "classes": own})
+    return counts.tidy({"overall": overall, "classes": own})
 
 
 def closing_line(tree: Mapping[str, Any], unknown: Sequence[str]) -> str:
@@ -162,4 +164,4 @@ def main() -> str:
 
 
 if __name__ == "__main__":
-    cli.run_stage(main)
+    console.run_stage(main)

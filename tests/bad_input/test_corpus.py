@@ -13,19 +13,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from formats import pack
-from retrieval import embedding_table, images, overlays, sources
-from retrieval.clip import work as clip_work
-from retrieval.errors import UserError
-from retrieval.mask_store import Store
-from retrieval.sam import work as sam_work
+from maskquery.clip import job as clip_work
+from maskquery.core.errors import UserError
+from maskquery.evaluation import panels
+from maskquery.formats import pack
+from maskquery.images import image_files, sources
+from maskquery.masks.mask_store import Store
+from maskquery.sam import job as sam_work
+from maskquery.tables import embedding_table
 from stages import embeddings, masks
 from tests.bad_input.corpus import CASES, MAX_PIXELS, PNG, Case
 from tests.bad_input.packed import PACKED, tarred
-from tests.builders import ROOT, write_masks
 from tests.robustness import standin
 from tests.robustness.project import PARAMS
 from tests.robustness.repository import Repository
+from tests.support.builders import ROOT, write_masks
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +35,7 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sam_work, "load", standin.find_masks)
     monkeypatch.setattr(clip_work, "load", standin.encode_crops)
     monkeypatch.setenv("STANDIN_LOG", str(tmp_path / "log"))
-    monkeypatch.setenv("RETRIEVAL_CACHE", str(tmp_path / "cells"))
+    monkeypatch.setenv("MASKQUERY_CACHE", str(tmp_path / "cells"))
 
 
 @pytest.fixture
@@ -111,7 +113,7 @@ def test_in_archives_all_is_as_it_is_loose(folder: Path) -> None:
     assert len(loose[0]) > 5
     packed, tar = folder.parent / "packed", folder.parent / "all.tar"
     pack.run(folder, packed)
-    files = {f"./{name}": images.read_bytes(path) for name, path in sources.files_of(folder)}
+    files = {f"./{name}": image_files.read_bytes(path) for name, path in sources.files_of(folder)}
     tar.write_bytes(tarred(files))
     assert contents(tar) == contents(packed) == contents(folder)
     failures = run_both(packed, on_error="skip")
@@ -128,14 +130,14 @@ def test_what_is_refused_is_not_packed(folder: Path, name: str) -> None:
     if name == "two files of one stem":  # which are no matter to a folder of label maps, say
         pack.run(folder, packed)
         with pytest.raises(UserError, match=CASES[name].says):
-            images.find(packed)
+            image_files.find(packed)
         return
     with pytest.raises(UserError, match=re.escape(CASES[name].says)):
         pack.run(folder, packed)
 
 
 def contents(source: Path) -> dict[str, bytes]:
-    return {image: images.read_bytes(file) for image, file in images.find(source).items()}
+    return {image: image_files.read_bytes(file) for image, file in image_files.find(source).items()}
 
 
 def outputs(folder: Path) -> dict[str, bytes]:
@@ -175,7 +177,7 @@ def test_an_image_that_must_not_be_read_fails(readable: Path) -> None:
     path.write_bytes(PNG)
     path.chmod(0)
     with not_root(), pytest.raises(UserError, match=r"case\.png cannot be read \(Permission"):
-        images.read(path)
+        image_files.read(path)
 
 
 def test_a_folder_that_must_not_be_read_is_named(readable: Path) -> None:
@@ -184,7 +186,7 @@ def test_a_folder_that_must_not_be_read_is_named(readable: Path) -> None:
     closed.mkdir()
     closed.chmod(0)
     with not_root(), pytest.raises(UserError, match=r"/closed cannot be read \(Permission denied"):
-        images.find(readable)
+        image_files.find(readable)
     closed.chmod(0o755)
 
 
@@ -222,7 +224,7 @@ def test_the_table_of_the_docs_is_the_corpus() -> None:
 @pytest.mark.parametrize("image", ["../../x", "/etc/x", "a/../../b", "..", ".", "\0", "C:\\x", "~"])
 def test_an_image_id_is_no_path(tmp_path: Path, image: str) -> None:
     """Not even that of a store that somebody made up."""
-    name = overlays.file_name(image)
+    name = panels.file_name(image)
     assert re.fullmatch(r"[A-Za-z0-9_.-]+\.jpg", name)
     assert Path(name).name == name
     write_masks(tmp_path / "deep" / "masks.zarr", {image: np.ones((1, 3, 4), bool)})

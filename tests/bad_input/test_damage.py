@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from retrieval import checkpoints, embedding_table, mask_store, score_table, tables
-from retrieval.errors import UserError
-from tests.builders import masks_of, random_stack
+from maskquery.core.errors import UserError
+from maskquery.masks import mask_store
+from maskquery.models import checkpoints
+from maskquery.tables import embedding_table, parquet, score_table
+from tests.support.builders import masks_of, random_stack
 
 STEP = 3  # every so many bytes; each of them with another bit
 
@@ -78,7 +80,7 @@ def test_tables(tmp_path: Path, kind: str) -> None:
 
     def read() -> Any:
         own = list(embedding_table.read(path)) if kind == "embeddings" else score_table.read(path)
-        return own, tables.read_metadata(path)
+        return own, parquet.read_metadata(path)
 
     expect_no_silent_damage(path, read)
 

@@ -22,24 +22,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from retrieval import (
-    archives,
-    cache,
-    cache_cleaning,
-    embedding_table,
-    ground_truth,
-    images,
-    mask_store,
-    params,
-    score_table,
-    tables,
-)
-from retrieval.cells import Cells
-from retrieval.errors import UserError
-from retrieval.masks import check
+from maskquery.core import params
+from maskquery.core.errors import UserError
+from maskquery.evaluation import ground_truth
+from maskquery.images import archives, image_files
+from maskquery.jobs import cache, cleaning
+from maskquery.jobs.cells import Cells
+from maskquery.masks import mask_store
+from maskquery.masks.packed import check
+from maskquery.tables import embedding_table, parquet, score_table
 from stages import embeddings, masks
 from tests.bad_input import packed
-from tests.builders import ROOT, masks_of, random_stack
+from tests.support.builders import ROOT, masks_of, random_stack
 
 bounded = settings(
     max_examples=300 * int(os.environ.get("FUZZ", "1")),
@@ -114,7 +108,7 @@ def sound(read: Callable[[], Any]) -> Any:
 @bounded
 @given(damaged(PICTURES))
 def test_images(data: bytes) -> None:
-    found = sound(lambda: images.decode(data, Path("room.png"), 100_000))
+    found = sound(lambda: image_files.decode(data, Path("room.png"), 100_000))
     if found is not None:
         assert (found.dtype, found.ndim, found.shape[2]) == (np.uint8, 3, 3)
         assert found.shape[0] * found.shape[1] <= 100_000
@@ -142,7 +136,7 @@ def test_archives(folder: Path, kind: str, data: st.DataObject) -> None:
     for member in sound(lambda: list(archives.members(path))) or []:
         assert member.name == PurePosixPath(member.name).as_posix()
         assert not {"..", "/"} & set(PurePosixPath(member.name).parts)
-        found = sound(lambda member=member: images.read_bytes(member))
+        found = sound(lambda member=member: image_files.read_bytes(member))
         assert found is None or len(found) == member.size
 
 
@@ -192,7 +186,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module", autouse=True)
 def root(folder: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RETRIEVAL_CACHE", str(folder / "cells"))
+        patch.setenv("MASKQUERY_CACHE", str(folder / "cells"))
         yield
 
 
@@ -249,7 +243,7 @@ def test_stores_of_other_programs(folder: Path, data: st.DataObject) -> None:
     sound(lambda: read_store(folder / "3f.zip"))
 
 
-def parquet() -> dict[str, bytes]:
+def parquet_files() -> dict[str, bytes]:
     """Both tables, of two masks."""
     vectors = RNG.random((2, 1, 4)).astype(np.float32)
     rows = embedding_table.rows_of(STACK, ["crop"], vectors)
@@ -262,7 +256,7 @@ def parquet() -> dict[str, bytes]:
         return found | {"scores": path.read_bytes()}
 
 
-TABLES = parquet()
+TABLES = parquet_files()
 
 
 @bounded
@@ -271,12 +265,12 @@ def test_tables(folder: Path, data: bytes) -> None:
     (folder / "t.parquet").write_bytes(data)
     sound(lambda: list(embedding_table.read(folder / "t.parquet")))
     sound(lambda: score_table.read(folder / "t.parquet"))
-    sound(lambda: tables.read_metadata(folder / "t.parquet"))
+    sound(lambda: parquet.read_metadata(folder / "t.parquet"))
 
 
 TYPES = [
-    *(pa.int8(), pa.uint64(), pa.float32(), pa.string(), pa.bool_(), pa.null(), tables.NAME),
-    *(pa.list_(pa.float32()), tables.vector_type(pa.float32(), 2), pa.struct([("a", pa.int8())])),
+    *(pa.int8(), pa.uint64(), pa.float32(), pa.string(), pa.bool_(), pa.null(), parquet.NAME),
+    *(pa.list_(pa.float32()), parquet.vector_type(pa.float32(), 2), pa.struct([("a", pa.int8())])),
 ]
 
 
@@ -299,7 +293,7 @@ def test_tables_of_other_programs(
     pq.write_table(pa.Table.from_arrays(arrays, schema=schema), folder / "t.parquet")
     sound(lambda: list(embedding_table.read(folder / "t.parquet")))
     sound(lambda: score_table.read(folder / "t.parquet"))
-    sound(lambda: tables.read_metadata(folder / "t.parquet"))
+    sound(lambda: parquet.read_metadata(folder / "t.parquet"))
 
 
 PARAMS = {"params": (ROOT / "params.yaml").read_bytes()}
@@ -325,5 +319,5 @@ def test_cells(data: bytes) -> None:
 @bounded
 @given(damaged({"lock": b"stages:\n  a:\n    outs:\n    - md5: " + b"0" * 32}) | st.binary())
 def test_dvc_lock(data: bytes) -> None:
-    for output in cache_cleaning.outputs_of(data.decode(errors="replace")):
+    for output in cleaning.outputs_of(data.decode(errors="replace")):
         assert set(output.removesuffix(".dir")) <= set("0123456789abcdef")

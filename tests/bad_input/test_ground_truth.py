@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from retrieval import ground_truth
-from retrieval.errors import UserError
+from maskquery.core.errors import UserError
+from maskquery.evaluation import ground_truth
 
 PALETTE = {1: (0, 0, 0), 2: (255, 255, 255)}
 

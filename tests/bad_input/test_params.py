@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from retrieval import params
-from retrieval.errors import UserError
+from maskquery.core import params
+from maskquery.core.errors import UserError
 from stages import embeddings, masks, metrics, overlays, predictions, scores
-from tests.builders import ROOT
+from tests.support.builders import ROOT
 
 TEXT = (ROOT / "params.yaml").read_text()
 

@@ -4,11 +4,11 @@ from typing import Any
 
 import yaml
 
-import presets
 from benchmarks import ablation
-from retrieval import params
+from maskquery import presets
+from maskquery.core import params
 from stages import calibration, embeddings, masks, predictions, scores
-from tests.builders import ROOT
+from tests.support.builders import ROOT
 
 DEFAULT: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
 SECTIONS = dict(ablation.sections(DEFAULT))

@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 
 from demo import ship, train_clip, train_sam, training
 from demo.rooms.files import one
-from retrieval.clip.tiny import build_tiny_clip
-from retrieval.sam.tiny import build_tiny_sam
+from maskquery.clip.tiny import build_tiny_clip
+from maskquery.sam.tiny import build_tiny_sam
 
 VALIDATED = 2
 
@@ -39,7 +39,10 @@ def test_trained_stopped_resumed_and_shipped(
     monkeypatch: pytest.MonkeyPatch, rooms: Path, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(train_clip, "WORD_STEPS", 2)
-    monkeypatch.setattr(ship, "WEIGHTS", tmp_path / "weights")
+    monkeypatch.setattr(ship, "SHIPPED", tmp_path / "weights")
+    monkeypatch.setattr(ship, "LOGS", tmp_path / "logs")
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "logs").mkdir()
     for name, main in (("sam", train_sam.main), ("clip", train_clip.main)):
         work = tmp_path / name
         run(monkeypatch, main, rooms, work, "0.03")

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from retrieval.masks import ImageMasks
+from maskquery.masks.packed import ImageMasks
 from tests.explore import site
 from tests.explore.site import Server
 
@@ -28,7 +28,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Site:
     """Made once; the prompts' embeddings are in its side cache, as after `dvc repro`."""
     folder, cache = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RETRIEVAL_CACHE", str(cache))
+        patch.setenv("MASKQUERY_CACHE", str(cache))
         return Site(folder, cache, site.build(folder))
 
 
@@ -43,7 +43,7 @@ def server(workspace: Site) -> Iterator[Server]:
 def inside(workspace: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
     """This process in the workspace."""
     monkeypatch.chdir(workspace.folder)
-    monkeypatch.setitem(os.environ, "RETRIEVAL_CACHE", str(workspace.cache))
+    monkeypatch.setitem(os.environ, "MASKQUERY_CACHE", str(workspace.cache))
     return workspace
 
 

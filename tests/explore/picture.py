@@ -9,9 +9,9 @@ import shutil
 
 from playwright.sync_api import Page, expect, sync_playwright
 
-from tests.builders import ROOT
 from tests.explore import site
 from tests.explore.conftest import BROWSERS
+from tests.support.builders import ROOT
 
 PICTURE = ROOT / "docs/explorer.jpg"
 

@@ -16,10 +16,12 @@ import numpy.typing as npt
 import yaml
 from PIL import Image
 
-from retrieval import checkpoints, embedding_table, mask_store
-from retrieval.clip import texts
-from retrieval.masks import ImageMasks
-from tests.builders import ROOT, Bools, masks_of, random_stack
+from maskquery.clip import texts
+from maskquery.masks import mask_store
+from maskquery.masks.packed import ImageMasks
+from maskquery.models import checkpoints
+from maskquery.tables import embedding_table
+from tests.support.builders import ROOT, Bools, masks_of, random_stack
 
 VIEWS = ("crop", "masked")
 WEIGHTS = {"crop": 0.25, "masked": 0.75}
@@ -149,9 +151,9 @@ class Server:
 @contextmanager
 def serving(folder: Path, cache: Path) -> Iterator[Server]:
     """Serve a workspace on a free port."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "RETRIEVAL_CACHE": str(cache)}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "MASKQUERY_CACHE": str(cache)}
     with subprocess.Popen(
-        [sys.executable, "-m", "explore", "--port", "0"],
+        [sys.executable, "-m", "maskquery", "explore", "--port", "0"],
         cwd=folder,
         env=environment,
         stderr=subprocess.PIPE,

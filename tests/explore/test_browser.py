@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
-from retrieval.clip import texts
+from maskquery.clip import texts
 from tests.explore.conftest import Site
 from tests.explore.site import CLASSES, EMPTY, HOSTILE, SPARE, THRESHOLD, VIEWS, WIDE, Server
 from tests.explore.test_server import labels

@@ -8,10 +8,10 @@ import pytest
 import yaml
 from dvc.utils.hydra import apply_overrides
 
-from explore import experiment
-from explore.scores import Settings
-from retrieval.clip import recipe
-from retrieval.errors import UserError
+from maskquery.core.errors import UserError
+from maskquery.explore import experiment
+from maskquery.explore.scores import Settings
+from maskquery.scoring import class_embeddings
 from tests.explore.site import SCORES
 
 PARAMS: dict[str, Any] = {
@@ -35,13 +35,13 @@ NASTY = [
 
 
 def settings(scores: dict[str, Any] | None = None, **changes: Any) -> Settings:
-    section = recipe.Settings(**PARAMS["scores"] | (scores or {}))
+    section = class_embeddings.Settings(**PARAMS["scores"] | (scores or {}))
     start = Settings(classes=PARAMS["classes"], text=(), scores=section)
     return start.model_copy(update=changes)
 
 
 def line(wanted: Settings, threshold: float) -> str:
-    now = recipe.Settings(**PARAMS["scores"])
+    now = class_embeddings.Settings(**PARAMS["scores"])
     return experiment.line(PARAMS["classes"], now, wanted, threshold)
 
 

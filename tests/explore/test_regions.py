@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from explore import regions
-from retrieval.masks import pack
-from tests.builders import Bools, random_stack
+from maskquery.explore import regions
+from maskquery.masks.packed import pack
+from tests.support.builders import Bools, random_stack
 
 
 def planes_of(cut: regions.Regions, count: int, height: int, width: int) -> Bools:

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
-from explore import scores
-from explore.scores import Settings
-from retrieval.clip import recipe, texts
-from retrieval.clip.similarity import mask_similarity
+from maskquery.clip import texts
+from maskquery.explore import scores
+from maskquery.explore.scores import Settings
+from maskquery.scoring import class_embeddings
+from maskquery.scoring.similarity import mask_similarity
 from tests.explore.conftest import Site
 from tests.explore.site import SCORES
 
@@ -15,7 +16,7 @@ LISTS = ("templates", "contrast")
 def settings(text: tuple[str, ...] = (), **changes: object) -> Settings:
     section = SCORES | changes
     section |= {key: tuple(section[key]) for key in LISTS}
-    return Settings(classes=CLASSES, text=text, scores=recipe.Settings(**section))
+    return Settings(classes=CLASSES, text=text, scores=class_embeddings.Settings(**section))
 
 
 def of_masks(means: np.ndarray, wanted: Settings) -> np.ndarray:

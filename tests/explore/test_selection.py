@@ -13,10 +13,12 @@ import pytest
 import yaml
 from playwright.sync_api import Browser, expect
 
-from explore.server import overview
-from explore.settings import Files, Params
-from explore.workspace import Workspace
-from retrieval import curves, evaluation, files, params, thresholds
+from maskquery.core import files, params
+from maskquery.evaluation import counts, curves
+from maskquery.explore.server import overview
+from maskquery.explore.settings import Files, Params
+from maskquery.explore.workspace import Workspace
+from maskquery.selection import thresholds
 from stages import metrics, predictions, scores
 from tests.explore import site
 from tests.explore.conftest import Site
@@ -90,7 +92,7 @@ def test_mean_iou_is_that_of_the_metrics(opened: Path, name: str) -> None:
             seen = [found.curve(image, column, found.start) for image in sorted(found.test_part())]
             mean = curves.mean_image_iou(seen).at(THRESHOLD)
             if own in measured.means:
-                assert round(mean, evaluation.DIGITS) == measured.means[own]
+                assert round(mean, counts.DIGITS) == measured.means[own]
             else:
                 assert np.isnan(mean)
     assert set(measured.means) == {"chair", "table"}
@@ -119,7 +121,7 @@ def test_a_rule_that_looks_at_each_image_is_followed(opened: Path, rule: str) ->
             curve = found.curve(WIDE, column, found.start)
             (row,) = [r for r in measured.rows if r["image"] == WIDE and r["class"] == name]
             value = curves.mean_image_iou([curve]).at(float(limits[column]))
-            assert round(value, evaluation.DIGITS) == float(row["iou"])
+            assert round(value, counts.DIGITS) == float(row["iou"])
 
 
 def test_what_cannot_be_followed_is_said(opened: Path) -> None:

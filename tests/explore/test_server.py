@@ -11,13 +11,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from explore import __main__
-from explore.server import overview
-from explore.settings import Files, Params
-from explore.workspace import Workspace
-from retrieval import curves, embedding_table, mask_store, params, score_table, tables
-from retrieval.errors import UserError
-from retrieval.masks import pack
+from maskquery.core import params
+from maskquery.core.errors import UserError
+from maskquery.evaluation import curves
+from maskquery.explore import __main__
+from maskquery.explore.server import overview
+from maskquery.explore.settings import Files, Params
+from maskquery.explore.workspace import Workspace
+from maskquery.masks import mask_store
+from maskquery.masks.packed import pack
+from maskquery.tables import embedding_table, parquet, score_table
 from stages import scores as stage
 from tests.explore import site
 from tests.explore.conftest import Site
@@ -262,7 +265,7 @@ def test_that_files_have_changed_is_said(inside: Site, tmp_path: Path) -> None:
 
 def test_without_a_single_mask_there_is_nothing_to_find(inside: Site, tmp_path: Path) -> None:
     files = Files(masks=tmp_path / "masks.zarr", embeddings=tmp_path / "embeddings.parquet")
-    clip = tables.read_metadata(Path("data/embeddings.parquet"))
+    clip = parquet.read_metadata(Path("data/embeddings.parquet"))
     embedding_table.write(files.embeddings, [], 128, clip)
     mask_store.write(files.masks, [inside.masks[EMPTY]])
     with Workspace(files, params.load(Params)) as workspace:

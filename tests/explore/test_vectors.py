@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from explore import vectors
-from retrieval import embedding_table
+from maskquery.explore import vectors
+from maskquery.tables import embedding_table
 from tests.explore.conftest import Site
 from tests.explore.site import EMPTY, VIEWS, WEIGHTS, WIDE
 
@@ -15,7 +15,7 @@ OWN = [WEIGHTS[view] for view in VIEWS]
 
 @pytest.fixture
 def table(workspace: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setitem(os.environ, "RETRIEVAL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setitem(os.environ, "MASKQUERY_CACHE", str(tmp_path / "cache"))
     return Path(shutil.copy(workspace.folder / "data/embeddings.parquet", tmp_path))
 
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from formats.objects import Files
-from retrieval.mask_store import Store
-from retrieval.masks import unpack
+from maskquery.formats.objects import Files
+from maskquery.masks.mask_store import Store
+from maskquery.masks.packed import unpack
 from stages import predictions
-from tests.builders import NEUTRAL, Bools, random_stack, write_masks, write_scores
+from tests.support.builders import NEUTRAL, Bools, random_stack, write_masks, write_scores
 
 CLASSES = ("sofa", 'a "chair" & <rug>', "Lampe ü")
 NAMES = {  # file by image, with masks of this shape

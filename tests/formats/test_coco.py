@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from formats import coco, objects
+from maskquery.formats import coco, objects
 from tests.formats.conftest import CLASSES, NAMES, Pipeline
 
 

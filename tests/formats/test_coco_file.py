@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from formats import coco_file
-from retrieval.errors import UserError
+from maskquery.core.errors import UserError
+from maskquery.formats import coco_file
 from tests.formats.test_coco import load
 
 HEIGHT, WIDTH = 20, 31

@@ -1,4 +1,4 @@
-from formats import colours
+from maskquery.formats import colours
 
 
 def test_they_are_pascal_vocs() -> None:

@@ -5,10 +5,10 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from formats import cvat, objects
-from retrieval.errors import UserError
-from tests.builders import Bools
+from maskquery.core.errors import UserError
+from maskquery.formats import cvat, objects
 from tests.formats.conftest import CLASSES, NAMES, Pipeline
+from tests.support.builders import Bools
 
 
 def decoded(mask: ElementTree.Element, height: int, width: int) -> Bools:

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from formats import export
-from formats.export import FORMATS
-from retrieval.errors import UserError
-from tests.builders import ROOT, loaded_modules
+from maskquery.core.errors import UserError
+from maskquery.formats import export
+from maskquery.formats.export import FORMATS
 from tests.formats.conftest import CLASSES, Pipeline
+from tests.support.builders import ROOT, loaded_modules
 
 FILES = {
     "coco": {"annotations.json"},
@@ -61,7 +61,7 @@ def test_a_folder_of_somebody_else_is_left_alone(pipeline: Pipeline, tmp_path: P
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "formats.export", *arguments],
+        [sys.executable, "-m", "maskquery", "export", *arguments],
         cwd=folder,
         env={"PYTHONPATH": str(ROOT), "PATH": ""},
         capture_output=True,
@@ -89,7 +89,7 @@ def test_at_the_command_line(tmp_path: Path) -> None:
 
 
 def test_an_export_loads_no_model_and_no_pandas() -> None:
-    loaded = loaded_modules("import formats.export")
+    loaded = loaded_modules("import maskquery.formats.export")
     assert not loaded & {"torch", "pandas", "zarr", "clip", "segment_anything", "matplotlib"}
 
 

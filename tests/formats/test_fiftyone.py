@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from formats import coco, fiftyone, objects
+from maskquery.formats import coco, fiftyone, objects
 from tests.formats.conftest import NAMES, Pipeline
 from tests.formats.test_coco import load
 

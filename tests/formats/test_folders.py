@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from formats import folders
-from retrieval.errors import UserError
+from maskquery.core.errors import UserError
+from maskquery.formats import folders
 
 
 def make(folder: Path, name: str) -> None:

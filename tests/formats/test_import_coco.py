@@ -9,15 +9,16 @@ import pytest
 import yaml
 from PIL import Image
 
-from formats import coco, import_coco, objects
-from formats.import_coco import Params, Sets
-from retrieval import ground_truth, params
-from retrieval.errors import UserError
-from retrieval.ground_truth import GroundTruth
-from retrieval.masks import unpack
-from tests.builders import ROOT, Bools
+from maskquery.core import params
+from maskquery.core.errors import UserError
+from maskquery.evaluation import ground_truth
+from maskquery.evaluation.ground_truth import GroundTruth
+from maskquery.formats import coco, import_coco, objects
+from maskquery.formats.import_coco import Params, Sets
+from maskquery.masks.packed import unpack
 from tests.formats.conftest import CLASSES, NAMES, Pipeline
 from tests.formats.test_coco import load
+from tests.support.builders import ROOT, Bools
 
 
 class Truth(params.Section):
@@ -170,7 +171,7 @@ def test_at_the_command_line(pipeline: Pipeline, source: Path, tmp_path: Path) -
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "formats.import_coco", source.name, *arguments],
+            [sys.executable, "-m", "maskquery", "import", source.name, *arguments],
             cwd=tmp_path,
             env={"PYTHONPATH": str(ROOT), "PATH": ""},
             capture_output=True,

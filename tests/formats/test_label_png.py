@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from formats import label_png, objects
-from formats.objects import AnnotatedImage, Object
-from retrieval.errors import UserError
-from retrieval.masks import pack
-from tests.builders import Bools
+from maskquery.core.errors import UserError
+from maskquery.formats import label_png, objects
+from maskquery.formats.objects import AnnotatedImage, Object
+from maskquery.masks.packed import pack
 from tests.formats.conftest import CLASSES, Pipeline
+from tests.support.builders import Bools
 
 
 def test_pixels_of_one_class_have_its_number_and_the_smallest_region_lies_on_top(

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from formats import label_studio, objects
+from maskquery.formats import label_studio, objects
 from tests.formats.conftest import CLASSES, NAMES, Pipeline
 
 

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from formats import objects
-from retrieval.errors import UserError
+from maskquery.core.errors import UserError
+from maskquery.formats import objects
 from stages import predictions
-from tests.builders import NEUTRAL, random_stack, write_masks
 from tests.formats.conftest import CLASSES, NAMES, Pipeline
+from tests.support.builders import NEUTRAL, random_stack, write_masks
 
 
 def test_classes_are_the_planes_of_the_predictions(pipeline: Pipeline) -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from formats.outlines import Bools, outlines
+from maskquery.formats.outlines import Bools, outlines
 
 
 def filled(mask: Bools) -> Bools:

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from formats import export, pack
-from formats.objects import Files
-from retrieval import images, sources
-from retrieval.errors import UserError
-from tests.builders import ROOT
+from maskquery.core.errors import UserError
+from maskquery.formats import export, pack
+from maskquery.formats.objects import Files
+from maskquery.images import image_files, sources
 from tests.formats.conftest import Pipeline
+from tests.support.builders import ROOT
 
 
 def contents(source: Path) -> dict[str, bytes]:
     """By name, images or not."""
-    found = {name: images.read_bytes(file) for name, file in sources.files_of(source)}
+    found = {name: image_files.read_bytes(file) for name, file in sources.files_of(source)}
     found.pop("made.json", None)
     return found
 
@@ -39,7 +39,7 @@ def test_what_is_packed_is_there_again(tmp_path: Path) -> None:
         f"pack: 21 files in {count} archives in {packed}, {count} of them written, 0 removed"
     )
     assert contents(packed) == contents(folder)
-    assert list(images.find(packed)) == list(images.find(folder))
+    assert list(image_files.find(packed)) == list(image_files.find(folder))
     assert {path.name for path in packed.iterdir()} >= {"made.json"}
 
 
@@ -151,7 +151,7 @@ def test_exports_of_packed_images_are_those_of_loose_ones(
 def test_at_the_command_line(tmp_path: Path) -> None:
     folder_of(tmp_path / "images", 3)
     done = subprocess.run(
-        [sys.executable, "-m", "formats.pack", "images", "--out", "packed"],
+        [sys.executable, "-m", "maskquery", "pack", "images", "--out", "packed"],
         cwd=tmp_path,
         env={"PYTHONPATH": str(ROOT), "PATH": ""},
         capture_output=True,

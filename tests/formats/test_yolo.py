@@ -6,7 +6,7 @@ import numpy.typing as npt
 import pytest
 import yaml
 
-from formats import objects, yolo
+from maskquery.formats import objects, yolo
 from tests.formats.conftest import CLASSES, NAMES, Pipeline
 
 Shares = npt.NDArray[np.float32]

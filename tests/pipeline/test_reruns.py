@@ -6,7 +6,7 @@ from tests.pipeline.workspace import STAGES, Workspace
 
 
 def test_an_edit_of_the_scoring_code_runs_no_model(workspace: Workspace) -> None:
-    with workspace.path("retrieval/scoring.py").open("a") as source:
+    with workspace.path("maskquery/selection/thresholds.py").open("a") as source:
         source.write("\n# An edit that changes no result.\n")
     done = workspace.dvc("repro")
     # Predictions came out the same, so nothing after them was needed.

@@ -153,12 +153,12 @@ def tracked() -> Iterator[str]:
 
 def environment(folder: Path) -> dict[str, str]:
     """The variables of a shell in which this interpreter is the first, and no user's settings."""
-    foreign = ("DVC_", "GIT_", "RETRIEVAL_", "PYTHON")
+    foreign = ("DVC_", "GIT_", "MASKQUERY_", "PYTHON")
     variables = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
     state = folder.parent / f"{folder.name}-state"
     return variables | {
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-        "RETRIEVAL_DEVICE": "cpu",
+        "MASKQUERY_DEVICE": "cpu",
         "DVC_NO_ANALYTICS": "1",
         "DVC_GLOBAL_CONFIG_DIR": str(state),
         "DVC_SYSTEM_CONFIG_DIR": str(state),

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from review import changes
-from review.comment import escape
+from maskquery.review import changes
+from maskquery.review.comment import escape
 
 BEFORE = json.dumps({"mean": 0.5, "classes": {"chair": {"iou": 0.25, "images": 3}}, "flag": True})
 

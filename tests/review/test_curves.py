@@ -1,7 +1,7 @@
 import re
 
-from review import curves
-from review.comment import escape
+from maskquery.review import curves
+from maskquery.review.comment import escape
 
 BEFORE = "threshold,all classes,chair,a|b\n0.0,0.1,0.2,0.1\n0.25,0.4,0.5,0.1\n0.5,0.0,0.0,0.0\n"
 NOW = (

@@ -7,10 +7,11 @@ import pytest
 import yaml
 from PIL import Image
 
-from retrieval import mask_store, overlays
-from retrieval.masks import ImagePredictions
-from review import panels
-from review.changes import ImageChange
+from maskquery.evaluation import panels as panel_drawing
+from maskquery.masks import mask_store
+from maskquery.masks.packed import ImagePredictions
+from maskquery.review import panels
+from maskquery.review.changes import ImageChange
 
 
 def predict(path: Path, height: int, width: int) -> None:
@@ -46,6 +47,6 @@ def test_the_base_s_panel_is_left_out_where_the_image_had_another_size(
     change = ImageChange("a", "chair", 0.5, 0.0)
     (path,) = panels.draw([change], Path("before.zarr"), Path("out"))
     nothing = np.zeros((20, 30), bool)
-    alone = overlays.panel_of(pixels, nothing, ~nothing, "chair", "a")
+    alone = panel_drawing.panel_of(pixels, nothing, ~nothing, "chair", "a")
     with Image.open(path) as picture:
         assert picture.size == (alone.width, sheets * alone.height)

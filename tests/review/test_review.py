@@ -25,7 +25,7 @@ def changed(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 def review(workspace: Workspace, base: str) -> tuple[int, str, str]:
     """Exit code, what was printed, and the comment."""
-    done = workspace.run(sys.executable, "-m", "review", base)
+    done = workspace.run(sys.executable, "-m", "maskquery", "review", base)
     comment = workspace.path(".cache/review/comment.md")
     return done.code, done.output, comment.read_text() if comment.exists() else ""
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from retrieval import cache, per_image
+from maskquery.jobs import cache, per_image
 
 
 def payload(image: str, size: int) -> bytes:

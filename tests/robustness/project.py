@@ -13,7 +13,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from tests.builders import ROOT
+from tests.support.builders import ROOT
 
 PARAMS: dict[str, Any] = {
     "images": "data/images",
@@ -98,7 +98,7 @@ class Project:
         return content
 
     def environment(self, **more: str) -> dict[str, str]:
-        foreign = ("DVC_", "GIT_", "RAY_", "RETRIEVAL_", "PYTHON")
+        foreign = ("DVC_", "GIT_", "RAY_", "MASKQUERY_", "PYTHON")
         kept = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         return {

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from retrieval import cli
-from retrieval.clip import work as clip_work
-from retrieval.masks import ImageMasks, pack
-from retrieval.sam import work as sam_work
+from maskquery.clip import job as clip_work
+from maskquery.core import console
+from maskquery.masks.packed import ImageMasks, pack
+from maskquery.sam import job as sam_work
 from stages import embeddings, masks
 
 DIMENSIONS = 8
@@ -97,4 +97,4 @@ if __name__ == "__main__":
     if limit := os.environ.get("STANDIN_ADDRESS_SPACE"):
         resource.setrlimit(resource.RLIMIT_AS, (int(limit), int(limit)))
     stage = {"masks": masks, "embeddings": embeddings}[sys.argv[1]]
-    cli.run_stage(stage.main)
+    console.run_stage(stage.main)

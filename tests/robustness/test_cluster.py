@@ -19,12 +19,14 @@ from typing import Any
 import psutil
 import pytest
 
-from retrieval import cells, cluster, images, mask_store, per_image
+from maskquery.images import image_files
+from maskquery.jobs import cells, cluster, per_image
+from maskquery.masks import mask_store
 from stages import embeddings, masks
-from tests.builders import ROOT
 from tests.robustness import bulk
 from tests.robustness.project import OUTPUTS, STAGES, Project, kill
 from tests.robustness.standin import digest
+from tests.support.builders import ROOT
 
 # Ray's own settings warn of themselves when they are made.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context")
@@ -98,7 +100,7 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     made = Project.create(tmp_path / "project", IMAGES)
     monkeypatch.chdir(made.folder)
-    monkeypatch.setenv("RETRIEVAL_CACHE", str(made.folder / ".cache"))
+    monkeypatch.setenv("MASKQUERY_CACHE", str(made.folder / ".cache"))
     return made
 
 
@@ -268,7 +270,7 @@ def test_a_driver_that_dies_goes_on_where_it_stopped(
 def test_an_image_that_kills_its_process_is_reported_and_skipped(
     nodes: Nodes, project: Project, clean: dict[str, bytes], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    poison = images.read(project.folder / "data/images/room_7.png")
+    poison = image_files.read(project.folder / "data/images/room_7.png")
     project.set_params(project.params() | {"on_error": "skip"})
     connect(nodes, project, STANDIN_POISON=digest(poison), STANDIN_SECONDS="0.01")
     others = IMAGES - 1
@@ -358,7 +360,7 @@ def test_real_models_compute_the_same_bytes(nodes: Nodes, tmp_path: Path) -> Non
         settings["sam"] |= {"points_per_side": 8, "pred_iou_thresh": 0.2}
         settings["sam"] |= {"stability_score_thresh": 0.3}
         project.set_params(settings)
-        own = {"OMP_NUM_THREADS": "2", "RAY_ADDRESS": address, "RETRIEVAL_DEVICE": "cpu"}
+        own = {"OMP_NUM_THREADS": "2", "RAY_ADDRESS": address, "MASKQUERY_DEVICE": "cpu"}
         for stage in STAGES:
             with project.start(sys.executable, "-m", f"stages.{stage}", **own) as process:
                 out, err = process.communicate()

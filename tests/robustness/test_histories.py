@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from PIL import Image
 
-from formats import pack
-from retrieval.cells import Cells
-from retrieval.clip import work as clip_work
-from retrieval.errors import UserError
-from retrieval.sam import work as sam_work
+from maskquery.clip import job as clip_work
+from maskquery.core.errors import UserError
+from maskquery.formats import pack
+from maskquery.jobs.cells import Cells
+from maskquery.sam import job as sam_work
 from stages import embeddings, masks
 from tests.robustness import standin
 
@@ -76,7 +76,7 @@ def run_both(folder: Path, params: dict[str, Any]) -> None:
     """Both stages; what is computed stands in the file `log`."""
     log = folder / "log"
     log.write_bytes(b"")
-    os.environ |= {"STANDIN_LOG": str(log), "RETRIEVAL_CACHE": str(folder / ".cache")}
+    os.environ |= {"STANDIN_LOG": str(log), "MASKQUERY_CACHE": str(folder / ".cache")}
     images = str(folder / "images")
     if params["packed"]:
         images = str(folder / "packed")
@@ -229,7 +229,7 @@ class Histories(RuleBasedStateMachine):
 
     def cells(self, kind: str) -> list[Path]:
         folder = self.folder / ".cache" / kind
-        os.environ["RETRIEVAL_CACHE"] = str(folder.parent)
+        os.environ["MASKQUERY_CACHE"] = str(folder.parent)
         return [path for path in folder.rglob("*") if path.is_file()]
 
     @invariant()

@@ -67,16 +67,18 @@ def test_killed_at_any_moment_it_goes_on_where_it_stopped(
 def test_killed_while_writing(project: Project, clean: dict[str, bytes], moment: str) -> None:
     """The same at the moments that matter most, by a debugger's means: a process kills itself."""
     place = {
-        "write a cell": "retrieval.cells._digest",
+        "write a cell": "maskquery.jobs.cells._digest",
         "move a cell": "pathlib.Path.replace",
-        "write the output": "retrieval.zarr_zip.encode",
-        "move it": "retrieval.files._move_over",
+        "write the output": "maskquery.masks.zarr_zip.encode",
+        "move it": "maskquery.core.files._move_over",
     }[moment]
     code = f"""
 import os, signal, sys
 from unittest import mock
 from tests.robustness import standin
-from retrieval import cli, cells, files, zarr_zip
+from maskquery.core import console, files
+from maskquery.jobs import cells
+from maskquery.masks import zarr_zip
 import pathlib
 standin.install()
 calls = 0
@@ -91,7 +93,7 @@ def dying(*arguments, **options):
     return original(*arguments, **options)
 setattr(locate(module), name, dying)
 from stages import masks
-cli.run_stage(masks.main)
+console.run_stage(masks.main)
 """
     with project.start(sys.executable, "-c", code) as process:
         process.communicate()
@@ -142,7 +144,7 @@ def test_two_workspaces_at_once_share_the_cells(
     project: Project, clean: dict[str, bytes], tmp_path: Path
 ) -> None:
     other = Project.create(tmp_path / "other", IMAGES)
-    shared = {"RETRIEVAL_CACHE": str(tmp_path / "cells"), "STANDIN_LOG": str(tmp_path / "log")}
+    shared = {"MASKQUERY_CACHE": str(tmp_path / "cells"), "STANDIN_LOG": str(tmp_path / "log")}
     for stage in STAGES:
         running = [
             own.start_stage(stage, STANDIN_SECONDS="0.02", **shared) for own in (project, other)
@@ -261,10 +263,10 @@ def test_no_room_for_the_cells(project: Project, clean: dict[str, bytes], disk: 
     cells = disk.folder / "cells"
     if disk.mounted:
         disk.fill(24 * 1024)
-        done = project.run_stage("masks", RETRIEVAL_CACHE=str(cells))
+        done = project.run_stage("masks", MASKQUERY_CACHE=str(cells))
         words = ("No space left on device",)
     else:
-        done = project.run_stage("masks", RETRIEVAL_CACHE=str(cells), STANDIN_FILE_SIZE="1000")
+        done = project.run_stage("masks", MASKQUERY_CACHE=str(cells), STANDIN_FILE_SIZE="1000")
         words = ("File too large",)
     expect_one_line(done, *words, "free some space", "what is done is kept")
     assert not (project.folder / "data/masks.zarr").exists()
@@ -274,7 +276,7 @@ def test_no_room_for_the_cells(project: Project, clean: dict[str, bytes], disk: 
         assert 0 < kept < IMAGES
         disk.free()
         computed = len(project.computed())
-        assert project.run_stage("masks", RETRIEVAL_CACHE=str(cells)).code == 0
+        assert project.run_stage("masks", MASKQUERY_CACHE=str(cells)).code == 0
         assert len(project.computed()) == computed + IMAGES - kept
     project.run_all()
     assert project.files() == clean

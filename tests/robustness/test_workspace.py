@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from formats import pack
+from maskquery.formats import pack
 from tests.robustness.project import STAGES, Project
 
 WATCHED = """
@@ -25,12 +25,12 @@ def hook(event, arguments):
 
 sys.addaudithook(hook)
 from tests.robustness import standin
-from retrieval import cli
+from maskquery.core import console
 from stages import embeddings, masks
 
 standin.install()
 try:
-    cli.run_stage({"masks": masks, "embeddings": embeddings}[sys.argv[1]].main)
+    console.run_stage({"masks": masks, "embeddings": embeddings}[sys.argv[1]].main)
 finally:
     print("\\0".join(sorted(seen)))
 """

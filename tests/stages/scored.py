@@ -9,12 +9,14 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from retrieval import checkpoints, embedding_table, mask_store, score_table
-from retrieval.clip import texts, work
-from retrieval.clip.similarity import mask_similarity
-from retrieval.ground_truth import GroundTruth
-from retrieval.masks import ImageMasks
-from tests.builders import Bools, masks_of, random_stack
+from maskquery.clip import job, texts
+from maskquery.evaluation.ground_truth import GroundTruth
+from maskquery.masks import mask_store
+from maskquery.masks.packed import ImageMasks
+from maskquery.models import checkpoints
+from maskquery.scoring.similarity import mask_similarity
+from maskquery.tables import embedding_table, score_table
+from tests.support.builders import Bools, masks_of, random_stack
 
 LABELS = {"chair": (6,), "lamp": (9, 10), "never": (99,)}
 PROMPTS = {"chair": ["a chair"], "lamp": ["a lamp"], "never": ["a unicorn"]}
@@ -67,9 +69,9 @@ class Project:
             for i, found in self.similarity.items()
         ]
         score_table.write(self.scores, own, list(LABELS), metadata)
-        monkeypatch.setenv("RETRIEVAL_CACHE", str(folder / "cache"))
+        monkeypatch.setenv("MASKQUERY_CACHE", str(folder / "cache"))
         monkeypatch.setattr(texts, "_encode", lambda _, new: np.stack([eye[WORDS[p]] for p in new]))
-        monkeypatch.setattr(work, "load", lambda _model, _tier: look)
+        monkeypatch.setattr(job, "load", lambda _model, _tier: look)
 
     @property
     def truth(self) -> GroundTruth:

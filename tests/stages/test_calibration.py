@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from retrieval import mask_store
-from retrieval.errors import UserError
+from maskquery.core.errors import UserError
+from maskquery.masks import mask_store
 from stages import calibration, predictions
-from tests.builders import NEUTRAL, random_stack, write_masks, write_scores
+from tests.support.builders import NEUTRAL, random_stack, write_masks, write_scores
 
 CLASSES = ["chair", "sofa"]
 LABELS = {"chair": (1,), "sofa": (2,)}

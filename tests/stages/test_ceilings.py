@@ -5,14 +5,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from retrieval import cache
-from retrieval import ceilings as library
-from retrieval.clip import work
-from retrieval.errors import UserError
-from retrieval.masks import pack
+from maskquery.clip import job
+from maskquery.core.errors import UserError
+from maskquery.evaluation import oracles as library
+from maskquery.jobs import cache
+from maskquery.masks.packed import pack
 from stages import ceilings
-from tests.builders import NEUTRAL
 from tests.stages.scored import CALIBRATION, Project
+from tests.support.builders import NEUTRAL
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_a_confused_model_costs_labels(project: Project, monkeypatch: pytest.Mon
         vectors[..., 0] = 1.0  # everything is a chair
         return vectors
 
-    monkeypatch.setattr(work, "load", lambda _model, _tier: confused)
+    monkeypatch.setattr(job, "load", lambda _model, _tier: confused)
     found = run(project)
     shares = [
         project.true(image, "chair").sum() / project.labels[image].size for image in ("a", "b")
@@ -77,7 +77,7 @@ def test_a_confused_model_costs_labels(project: Project, monkeypatch: pytest.Mon
 
 def test_images_are_looked_at_once(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     first = run(project)
-    monkeypatch.setattr(work, "load", lambda _model, _tier: pytest.fail("the cells were not used"))
+    monkeypatch.setattr(job, "load", lambda _model, _tier: pytest.fail("the cells were not used"))
     assert run(project) == first
     assert list((cache.root() / "outputs").iterdir())
 

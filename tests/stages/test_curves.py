@@ -4,11 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retrieval.errors import UserError
-from retrieval.ground_truth import GroundTruth
+from maskquery.core.errors import UserError
+from maskquery.evaluation.ground_truth import GroundTruth
 from stages import curves
-from tests.builders import NEUTRAL, random_stack, write_masks
 from tests.stages.scored import CALIBRATION, LABELS, Project
+from tests.support.builders import NEUTRAL, random_stack, write_masks
 
 
 @pytest.fixture

@@ -13,13 +13,16 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from retrieval import checkpoints, embedding_table, mask_store, tables
-from retrieval.checkpoints import Checkpoint, file_hash
-from retrieval.clip import encoder, loading
-from retrieval.clip.crops import cut
-from retrieval.clip.tiny import build_tiny_clip
-from retrieval.errors import UserError
-from retrieval.masks import ImageMasks, image_masks, pack
+from maskquery.clip import encoder, loading
+from maskquery.clip.crops import cut
+from maskquery.clip.tiny import build_tiny_clip
+from maskquery.core.errors import UserError
+from maskquery.core.files import file_hash
+from maskquery.masks import mask_store
+from maskquery.masks.packed import ImageMasks, image_masks, pack
+from maskquery.models import checkpoints
+from maskquery.models.checkpoints import Checkpoint
+from maskquery.tables import embedding_table, parquet
 from stages import embeddings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,13 +41,13 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     entry = Checkpoint("clip", "tiny", path.name, file_hash(path), None)
     monkeypatch.setattr(checkpoints, "CHECKPOINTS", (entry,))
     monkeypatch.setattr(checkpoints, "SHIPPED", tmp_path)
-    monkeypatch.setenv("RETRIEVAL_DEVICE", "cpu")
+    monkeypatch.setenv("MASKQUERY_DEVICE", "cpu")
     return entry.sha256
 
 
 @pytest.fixture(autouse=True)
 def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RETRIEVAL_CACHE", str(tmp_path / "cells"))
+    monkeypatch.setenv("MASKQUERY_CACHE", str(tmp_path / "cells"))
 
 
 def pixels_of(image: str) -> np.ndarray:
@@ -123,7 +126,7 @@ def test_a_row_per_mask_and_view(
 def test_metadata_say_what_made_it(weights: str, inputs: Path) -> None:
     output = inputs / "embeddings.parquet"
     embeddings.run(inputs / "masks.zarr", output, settings(inputs, views=("crop",)))
-    assert tables.read_metadata(output) == {
+    assert parquet.read_metadata(output) == {
         "sam": {"model": "tiny"},
         "clip": {
             "model": "tiny",
@@ -201,7 +204,7 @@ def test_what_else_was_computed_before_changes_no_byte(
     output = inputs / "embeddings.parquet"
     embeddings.run(inputs / "masks.zarr", output, settings(inputs))
     whole = output.read_bytes()
-    monkeypatch.setenv("RETRIEVAL_CACHE", str(inputs / "other cells"))
+    monkeypatch.setenv("MASKQUERY_CACHE", str(inputs / "other cells"))
     for view in order:
         embeddings.run(inputs / "masks.zarr", output, settings(inputs, views=(view,)))
     embeddings.run(inputs / "masks.zarr", output, settings(inputs))
@@ -270,7 +273,7 @@ def test_tier_fast_says_where_it_is_slow(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: instructions)
-    monkeypatch.setenv("RETRIEVAL_DEVICE", "cpu")
+    monkeypatch.setenv("MASKQUERY_DEVICE", "cpu")
     embeddings.run(
         inputs / "masks.zarr", inputs / "embeddings.parquet", settings(inputs, tier=tier)
     )

@@ -11,14 +11,17 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from retrieval import checkpoints, images, params
-from retrieval.checkpoints import Checkpoint, file_hash
-from retrieval.errors import UserError
-from retrieval.mask_store import Store
-from retrieval.masks import image_masks
-from retrieval.sam import loading
-from retrieval.sam.generator import MaskGenerator
-from retrieval.sam.tiny import build_tiny_sam
+from maskquery.core import params
+from maskquery.core.errors import UserError
+from maskquery.core.files import file_hash
+from maskquery.images import image_files
+from maskquery.masks.mask_store import Store
+from maskquery.masks.packed import image_masks
+from maskquery.models import checkpoints
+from maskquery.models.checkpoints import Checkpoint
+from maskquery.sam import loading
+from maskquery.sam.generator import MaskGenerator
+from maskquery.sam.tiny import build_tiny_sam
 from stages import masks
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,13 +58,13 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     entry = Checkpoint("sam", "tiny", path.name, file_hash(path), None)
     monkeypatch.setattr(checkpoints, "CHECKPOINTS", (entry,))
     monkeypatch.setattr(checkpoints, "SHIPPED", tmp_path)
-    monkeypatch.setenv("RETRIEVAL_DEVICE", "cpu")
+    monkeypatch.setenv("MASKQUERY_DEVICE", "cpu")
     return entry.sha256
 
 
 @pytest.fixture(autouse=True)
 def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RETRIEVAL_CACHE", str(tmp_path / "cells"))
+    monkeypatch.setenv("MASKQUERY_CACHE", str(tmp_path / "cells"))
 
 
 @pytest.fixture
@@ -107,7 +110,7 @@ def test_store_holds_what_the_generator_finds(
     with Store(tmp_path / "masks.zarr") as store:
         assert store.images() == ["a", "c", "sub/b"]
         for image in store.images():
-            pixels = images.read(folder / f"{image}.png")
+            pixels = image_files.read(folder / f"{image}.png")
             expected = image_masks(image, pixels.shape[1], **vars(generate(pixels)))
             stored = store.read(image)
             assert len(stored.ids) > 0
@@ -126,7 +129,7 @@ def test_same_bytes_again_and_without_cells(
 ) -> None:
     for name in ("first", "second", "third"):
         if name == "third":
-            monkeypatch.setenv("RETRIEVAL_CACHE", str(tmp_path / "other cells"))
+            monkeypatch.setenv("MASKQUERY_CACHE", str(tmp_path / "other cells"))
         run(tmp_path, settings(), name)
     first, second, third = (
         {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}

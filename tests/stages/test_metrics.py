@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from formats import pack as pack_files
-from retrieval import mask_store
-from retrieval.errors import UserError
-from retrieval.ground_truth import GroundTruth
-from retrieval.masks import ImagePredictions, pack
+from maskquery.core.errors import UserError
+from maskquery.evaluation.ground_truth import GroundTruth
+from maskquery.formats import pack as pack_files
+from maskquery.masks import mask_store
+from maskquery.masks.packed import ImagePredictions, pack
 from stages import metrics
-from tests.builders import Bools
+from tests.support.builders import Bools
 
 LABELS = {"chair": (6, 7), "sofa": (3,), "lamp": (9,)}
 CEILINGS: dict[str, dict[str, float]] = {

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from formats import pack as pack_files
-from retrieval import mask_store
-from retrieval.errors import UserError
-from retrieval.masks import ImagePredictions, pack
+from maskquery.core.errors import UserError
+from maskquery.formats import pack as pack_files
+from maskquery.masks import mask_store
+from maskquery.masks.packed import ImagePredictions, pack
 from stages import overlays
 
 SHAPE = (40, 60)

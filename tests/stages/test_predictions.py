@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from retrieval import mask_store
-from retrieval.errors import UserError
-from retrieval.masks import ImageMasks, unpack
+from maskquery.core.errors import UserError
+from maskquery.masks import mask_store
+from maskquery.masks.packed import ImageMasks, unpack
 from stages import predictions
-from tests.builders import NEUTRAL, Bools, random_stack, write_masks, write_scores
+from tests.support.builders import NEUTRAL, Bools, random_stack, write_masks, write_scores
 
 ROOT = Path(__file__).parents[2]
 CLASSES = ["sofa", "chair"]

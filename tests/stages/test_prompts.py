@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from stages import calibration, prompts
-from tests.builders import NEUTRAL
 from tests.stages.scored import CALIBRATION, Project, iou, union
+from tests.support.builders import NEUTRAL
 
 
 @pytest.fixture

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from retrieval import checkpoints, embedding_table, score_table, tables
-from retrieval.clip import texts
-from retrieval.errors import UserError
-from retrieval.masks import ImageMasks, image_masks
+from maskquery.clip import texts
+from maskquery.core.errors import UserError
+from maskquery.masks.packed import ImageMasks, image_masks
+from maskquery.models import checkpoints
+from maskquery.tables import embedding_table, parquet, score_table
 from stages import scores
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,7 +48,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         prompts.extend(new)
         return np.array([WORDS[prompt] for prompt in new], np.float32)
 
-    monkeypatch.setenv("RETRIEVAL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("MASKQUERY_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(texts, "_encode", encode)
     return prompts
 
@@ -87,7 +88,7 @@ def test_similarity_of_every_mask_and_class(asked: list[str], table: Path, tmp_p
     np.testing.assert_array_equal(read.images["a"].ids, some_masks("a", 2).ids)
     np.testing.assert_allclose(read.images["a"].similarity, [[0.75, 0], [0, 0.5]])
     np.testing.assert_allclose(read.images["c"].similarity, [[0, 0]])
-    metadata = tables.read_metadata(tmp_path / "scores.parquet")
+    metadata = parquet.read_metadata(tmp_path / "scores.parquet")
     assert metadata["prompts"] == {name: list(prompts) for name, prompts in CLASSES.items()}
     assert metadata["scores"]["view_weights"] == {"crop": 3, "masked": 1}
     assert metadata["sam"] == {"model": "tiny"}
@@ -143,7 +144,7 @@ runpy.run_module("stages.scores", run_name="__main__")
     return subprocess.run(
         [sys.executable, "-c", code],
         cwd=folder,
-        env=os.environ | {"RETRIEVAL_CACHE": str(folder / "cache")},
+        env=os.environ | {"MASKQUERY_CACHE": str(folder / "cache")},
         capture_output=True,
         text=True,
         check=False,

@@ -1,0 +1,5 @@
+"""`python -m maskquery`: the command `maskquery`."""
+
+from maskquery import cli
+
+cli.run()

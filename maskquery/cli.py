@@ -1,0 +1,48 @@
+"""The command `maskquery`: one word for each thing that people do with it.
+
+A command's module is imported when it is called: `maskquery --help` loads nothing else.
+"""
+
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+
+from maskquery.core import console
+from maskquery.core.errors import UserError
+
+COMMANDS = {
+    "find": ("maskquery.finding.command", "objects in an image or a folder, by text"),
+    "explore": ("maskquery.explore.command", "images, masks and scores in a browser"),
+    "export": ("maskquery.formats.export", "predictions in another tool's format"),
+    "import": ("maskquery.formats.import_coco", "ground truth from a COCO file"),
+    "pack": ("maskquery.formats.pack", "a folder of images into a few archives"),
+    "list": ("maskquery.formats.list_images", "the images of a bucket"),
+    "review": ("maskquery.review.command", "what this working tree does to the results"),
+    "preset": ("maskquery.presets.command", "a named set of params into params.yaml"),
+    "cache": ("maskquery.jobs.cleaning", "what the cache of finished work holds; clean it"),
+    "metrics": ("maskquery.metrics_table", "the metrics of each class"),
+}
+"""The module of each command, which has a `main`, and what the command is about."""
+
+
+def main(arguments: Sequence[str]) -> str:
+    """Run the command that the first argument names; its closing line."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        return usage()
+    name, *rest = arguments
+    if name not in COMMANDS:
+        raise UserError(f"there is no command {name!r}; there are {', '.join(COMMANDS)}")
+    command: Callable[[Sequence[str]], str] = importlib.import_module(COMMANDS[name][0]).main
+    return command(rest)
+
+
+def usage() -> str:
+    """The commands, a line each."""
+    lines = [f"  {name:<9}{about}" for name, (_, about) in COMMANDS.items()]
+    more = "`maskquery COMMAND --help` says more about one."
+    return "\n".join(["usage: maskquery COMMAND ...", "", *lines, "", more])
+
+
+def run() -> None:
+    """The console script."""
+    console.run_stage(lambda: main(sys.argv[1:]))

@@ -1,0 +1,151 @@
+"""Crops of masks as CLIP takes them, without torch."""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from maskquery.clip.resizing import Taps, planes, resize, taps
+from maskquery.clip.settings import Settings, Shape, View
+from maskquery.masks.packed import Packed, unpack
+
+Pixels = npt.NDArray[np.uint8]
+
+# OpenAI's normalisation (clip.clip._transform), of RGB values from 0 to 1.
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+STD = (0.26862954, 0.26130258, 0.27577711)
+MEAN_COLOUR = (123, 117, 104)  # 255 * MEAN: what CLIP sees as zero
+BLACK = (0, 0, 0)
+
+# Standard deviation of the Gaussian outside the mask, as a share of the crop's longer side. FGVP
+# (Yang et al. 2023, arXiv:2306.04356) uses 100 pixels on images of about 640.
+BLUR = 0.15
+BLUR_SIZE = 64  # pixels of the longer side at which such a blur is computed
+
+_EVERYTHING = np.zeros((0, 0), np.uint8)  # `resize`: every pixel is to be seen
+
+
+class Window(NamedTuple):
+    """A box in whole pixels, half-open; it may reach beyond the image."""
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+
+
+class Cutter:
+    """Cuts the crops of one image's masks.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        settings: padding and shape.
+        resolution: R, the model's input, pixels.
+    """
+
+    def __init__(self, image: Pixels, settings: Settings, resolution: int) -> None:
+        self._image, self._settings, self._resolution = image, settings, resolution
+        self._planes = planes(image)
+
+    def __call__(self, box: npt.NDArray[np.int32], mask: Packed, view: View) -> Pixels:
+        """One mask's crop, resized as CLIP resizes: see `resizing`.
+
+        Args:
+            box: (4,) x0, y0, x1, y1 of the mask, half-open, at least one pixel.
+            mask: (H, W8) uint8, packed bits.
+            view: what it shows.
+
+        Returns:
+            (R, R, 3) uint8 RGB.
+        """
+        part, inside, along = self._frame(box, mask, self._padding(view))
+        seen, shown, colour = self._planes, _EVERYTHING, MEAN_COLOUR
+        if view in ("masked", "black"):
+            shown = np.asarray(cv2.transpose(inside.view(np.uint8)), np.uint8)
+            colour = BLACK if view == "black" else MEAN_COLOUR
+        elif view == "blurred":
+            x0, y0, x1, y1 = part
+            seen = planes(blurred_outside(self._image[y0:y1, x0:x1], inside))
+            part = (0, 0, x1 - x0, y1 - y0)
+        return resize(seen, part, shown, along[0], along[1], colour)
+
+    def _padding(self, view: View) -> float:
+        return 0.0 if view == "plain" else self._settings.crop_padding
+
+    def _frame(
+        self, box: npt.NDArray[np.int32], mask: Packed, padding: float
+    ) -> tuple[tuple[int, int, int, int], npt.NDArray[np.bool_], list[Taps]]:
+        """The part of the image that a crop shows, the mask in it, and the taps of both axes."""
+        shape = self._settings.crop_shape
+        window = grow(box, padding, square=shape == "square")
+        height, width = self._image.shape[:2]
+        x0, y0 = max(window.x0, 0), max(window.y0, 0)
+        x1, y1 = min(window.x1, width), min(window.y1, height)
+        inside = unpack(mask[y0:y1, x0 // 8 : -(-x1 // 8)], x1 - x0 // 8 * 8)[:, x0 % 8 :]
+        size = (x1 - x0, y1 - y0)
+        ends = (x0 - window.x0, window.x1 - x0), (y0 - window.y0, window.y1 - y0)
+        along = [_taps(shape, size, i, ends[i], self._resolution) for i in (0, 1)]
+        return (x0, y0, x1, y1), inside, along
+
+
+def cut(
+    image: Pixels, box: npt.NDArray[np.int32], mask: Packed, settings: Settings, resolution: int
+) -> Pixels:
+    """One mask's crops, (V, R, R, 3); see `Cutter`, which is faster for several of an image."""
+    cutter = Cutter(image, settings, resolution)
+    return np.stack([cutter(box, mask, view) for view in settings.views])
+
+
+def grow(box: npt.NDArray[np.int32], padding: float, *, square: bool) -> Window:
+    """The box with `padding` times its longer side added on each side, and made square if asked.
+
+    A square keeps the box's centre, to half a pixel.
+    """
+    x0, y0, x1, y1 = (int(value) for value in box)
+    margin = round(padding * max(x1 - x0, y1 - y0))
+    x0, y0, x1, y1 = x0 - margin, y0 - margin, x1 + margin, y1 + margin
+    if square:
+        side = max(x1 - x0, y1 - y0)
+        x0, y0 = x0 - (side - (x1 - x0)) // 2, y0 - (side - (y1 - y0)) // 2
+        x1, y1 = x0 + side, y0 + side
+    return Window(x0, y0, x1, y1)
+
+
+def _taps(
+    shape: Shape, size: tuple[int, int], axis: int, window: tuple[int, int], resolution: int
+) -> Taps:
+    """How the model's input is made up along one axis of a part of the image.
+
+    Args:
+        shape: how a box becomes a square.
+        size: of the part, x and y.
+        axis: 0 for x, 1 for y.
+        window: how far the box reaches before and beyond the part's first pixel.
+        resolution: the model's input, pixels.
+    """
+    if shape == "square":
+        before, beyond = window
+        return taps(before + beyond, resolution, 0, resolution).moved(before)
+    own, longer, shorter = size[axis], max(size), min(size)
+    if shape == "pad":
+        return taps(longer, resolution, 0, resolution).moved((longer - own) // 2)
+    # CLIP's own transform, with torchvision's rounding of `Resize` and of `CenterCrop`.
+    resized = int(resolution * own / shorter)
+    return taps(own, resized, round((resized - resolution) / 2), resolution)
+
+
+def blurred_outside(pixels: Pixels, inside: npt.NDArray[np.bool_]) -> Pixels:
+    """(h, w, 3) uint8, of which those `inside` (h, w) are kept and all others blurred."""
+    return np.where(inside[..., None], pixels, blurred(pixels))
+
+
+def blurred(pixels: Pixels) -> Pixels:
+    """(h, w, 3) uint8 under a Gaussian of `BLUR`, computed small: it keeps no detail."""
+    height, width = pixels.shape[:2]
+    share = min(1.0, BLUR_SIZE / max(height, width))
+    small = (max(1, round(width * share)), max(1, round(height * share)))
+    reduced = cv2.resize(pixels, small, interpolation=cv2.INTER_AREA)
+    sigma = BLUR * max(height, width) * share
+    smooth = cv2.GaussianBlur(reduced, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.resize(smooth, (width, height)), np.uint8)

@@ -1,0 +1,56 @@
+"""What CLIP is shown of a mask, and how exactly it looks: names and ranges of the parameters."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, field_validator
+
+from maskquery.core.params import Section
+from maskquery.images import clahe
+from maskquery.models import checkpoints
+
+View = Literal["plain", "crop", "masked", "black", "blurred"]
+Shape = Literal["square", "pad", "centre"]
+
+
+class Settings(Section):
+    """How crops are cut and encoded.
+
+    Attributes:
+        tier: `exact` computes in float32; `fast` in bfloat16, by torch's autocast, about twice as
+            fast on processors with instructions for it, several times slower on others.
+        views: at least one of "plain" (the box as it is), "crop" (the box, grown), and the grown
+            box with what is outside the mask in CLIP's mean colour ("masked"), in black ("black")
+            or blurred ("blurred"); none of them twice.
+        crop_padding: how far the box is grown on each side, as a share of its longer side, 0 to 1.
+        crop_shape: how the box becomes the square that CLIP takes. "square" grows it to a square
+            taken from the image, "pad" fills it up with CLIP's mean colour, "centre" loses the ends
+            of the longer side, as CLIP's own transform does.
+        mirrored: true gives each view the mean direction of its crop and the crop's mirror image.
+        clahe: clip limit of CLAHE on the image beforehand, see `images.clahe`; 0 is without.
+    """
+
+    tier: Literal["exact", "fast"]
+    views: Annotated[tuple[View, ...], Field(min_length=1)]
+    crop_padding: Annotated[float, Field(ge=0, le=1)]
+    crop_shape: Shape
+    mirrored: bool
+    clahe: clahe.Limit
+
+    @field_validator("views")
+    @classmethod
+    def _no_view_twice(cls, views: tuple[View, ...]) -> tuple[View, ...]:
+        if len(set(views)) < len(views):
+            raise ValueError("must name each view once")
+        return views
+
+
+def _known(model: str) -> str:
+    if model not in checkpoints.names("clip"):
+        raise ValueError(f"must be one of {', '.join(checkpoints.names('clip'))}")
+    return model
+
+
+class ClipParams(Settings):
+    """The section `clip` of params.yaml: which CLIP, and what it is shown of a mask."""
+
+    model: Annotated[str, AfterValidator(_known)]

@@ -1,0 +1,187 @@
+"""Read one stage's part of params.yaml into a frozen object, and refuse what does not fit.
+
+A stage declares its own `Section`, whose fields are the top-level keys it reads; nested sections
+are fields too. There are no defaults: params.yaml is the only home of values. YAML lists arrive as
+tuples, so sequences are annotated `tuple[...]`; folders are annotated `Folder`.
+"""
+
+import math
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_args
+
+import pydantic
+import yaml
+
+from maskquery.core.errors import UserError
+
+PARAMS_FILE = Path("params.yaml")
+
+S = TypeVar("S", bound="Section")
+
+
+class Section(pydantic.BaseModel):
+    """Base of every group of keys: frozen, no unknown keys, nothing converted ("3" is text)."""
+
+    model_config = pydantic.ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=()
+    )
+
+
+def _folder(value: object) -> Path:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("must be the path of a folder")
+    if "://" in value:
+        raise ValueError(
+            "must be a path: list the bucket, `maskquery list URL --out "
+            "data/images.json`, and name the list here"
+        )
+    return Path(value)
+
+
+Folder = Annotated[Path, pydantic.BeforeValidator(_folder)]
+"""A path as params.yaml writes it, relative to the repository."""
+
+Text = Annotated[str, pydantic.StringConstraints(pattern=r"\S")]
+"""A string with something in it."""
+
+
+def load(cls: type[S], path: Path = PARAMS_FILE) -> S:
+    """The keys of `path` that `cls` declares, checked; other top-level keys belong to other stages.
+
+    Raises:
+        UserError: in one line, naming the dotted key, what was found and what is allowed.
+    """
+    document = _read(path)
+    try:
+        return cls.model_validate({key: document[key] for key in keys(cls) if key in document})
+    except pydantic.ValidationError as error:
+        found = error.errors(include_url=False)
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        # A misspelt key is reported twice, as missing and as unknown: the second says more.
+        found.sort(key=lambda item: item["type"] != "extra_forbidden")
+        raise UserError(f"{path}: {_explain(found[0], cls)}{more}") from None
+
+
+def keys(cls: type[Section]) -> tuple[str, ...]:
+    """The keys of a section as params.yaml writes them."""
+    return tuple(field.alias or name for name, field in cls.model_fields.items())
+
+
+def _read(path: Path) -> dict[Any, Any]:
+    try:
+        document = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - it is a safe loader
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: run in the repository's root") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from None
+    except yaml.MarkedYAMLError as error:
+        line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise UserError(f"{path}{line}: {error.problem or error.context}") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: {' '.join(str(error).split())}") from None
+    if not isinstance(document, dict):
+        raise UserError(f"{path} must hold keys with values, such as `threshold: 0.3`")
+    try:
+        return {key: _tuples(value) for key, value in document.items()}
+    except RecursionError:
+        raise UserError(f"{path}: a value holds itself, through an alias (*)") from None
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """YAML's safe loader, except that a key given twice is an error and does not silently win."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key {key.value!r} is given twice", key.start_mark
+                    )
+                seen.add(key.value)
+        mapping: dict[Hashable, Any] = super().construct_mapping(node, deep)
+        return mapping
+
+
+def _tuples(value: Any) -> Any:
+    """Lists as tuples, all the way down: what a frozen object holds shall not change."""
+    if isinstance(value, list):
+        return tuple(_tuples(item) for item in value)
+    if isinstance(value, dict):
+        return {key: _tuples(item) for key, item in value.items()}
+    return value
+
+
+def _explain(error: Any, cls: type[Section]) -> str:
+    """One of pydantic's errors as a sentence about a key of params.yaml."""
+    kind, location, value = error["type"], error["loc"], error["input"]
+    if kind == "extra_forbidden":
+        section = _section(cls, location[:-1])
+        allowed = f"; allowed are {', '.join(keys(section))}" if section else ""
+        return f"{_dotted(location)} is not a known key{allowed}"
+    if kind == "missing":
+        return f"{_dotted(location)} is missing"
+    if location and location[-1] == "[key]":
+        hint = "" if isinstance(value, str) else f": put it in quotes, '{value}', if it is a name"
+        return f"{_dotted(location[:-2])} has the key {_shown(value)}; it {_allowed(error)}{hint}"
+    if kind == "value_error" and isinstance(value, dict):  # of a section as a whole
+        return f"{_dotted(location)}: {_allowed(error)}".removeprefix(": ")
+    hint = _number_hint(value, kind)
+    return f"{_dotted(location)} is {_shown(value)}; it {_allowed(error)}{hint}"
+
+
+def _allowed(error: Any) -> str:
+    if error["type"] in ("model_type", "dict_type", "mapping_type"):
+        return "must be keys with values"
+    if error["type"] == "tuple_type":
+        return "must be a list"
+    if error["type"] == "string_pattern_mismatch":
+        return "must not be empty"
+    message: str = error["msg"]
+    message = message.removeprefix("Value error, ").replace("Input should", "must")
+    return message.replace("valid integer", "whole number").replace("must be a valid", "must be a")
+
+
+def _number_hint(value: object, kind: str) -> str:
+    """Quoted numbers, and those like 1e-3 that YAML takes for text, are the usual slip."""
+    if not isinstance(value, str) or kind not in ("float_type", "int_type"):
+        return ""
+    try:
+        number = float(value)
+    except ValueError:
+        return ""
+    if not math.isfinite(number):
+        return ""
+    whole = kind == "int_type" and number.is_integer()
+    return f"; this is text, write {int(number) if whole else number!r} without quotes"
+
+
+def _shown(value: object) -> str:
+    """As YAML writes it, for the most part, and not too long."""
+    words = {None: "null", True: "true", False: "false"}
+    if value is None or isinstance(value, bool):
+        return words[value]
+    text = repr(list(value)) if isinstance(value, tuple) else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _dotted(location: tuple[str | int, ...]) -> str:
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def _section(cls: type[Section], location: tuple[str | int, ...]) -> type[Section] | None:
+    """The section at `location`, or None where it stands inside a mapping or a list."""
+    for part in location:
+        fields = {field.alias or name: field for name, field in cls.model_fields.items()}
+        kind = fields[part].annotation if isinstance(part, str) and part in fields else None
+        found = [
+            k for k in (kind, *get_args(kind)) if isinstance(k, type) and issubclass(k, Section)
+        ]
+        if not found:
+            return None
+        cls = found[0]
+    return cls

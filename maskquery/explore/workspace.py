@@ -1,0 +1,281 @@
+"""What the explorer shows: the pipeline's files, read only, by image and mask id.
+
+A request names an image by its id, which is looked up among those that were found: no path is ever
+made of what a request says.
+"""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from maskquery.core.errors import UserError
+from maskquery.evaluation import curves, ground_truth, splits
+from maskquery.explore import pictures, regions, scores, vectors
+from maskquery.explore.pictures import Pixels
+from maskquery.explore.scores import Settings
+from maskquery.explore.settings import Files, Params
+from maskquery.images import image_files, sources
+from maskquery.masks.mask_store import Store
+from maskquery.masks.packed import ImageMasks, Packed, unpack
+from maskquery.scoring import class_embeddings, provenance
+from maskquery.scoring.similarity import Floats
+from maskquery.selection import rules, thresholds
+from maskquery.selection.rules import Bools
+from maskquery.tables import score_table
+
+SAMPLE = 20_000
+"""Masks, of all images, that tell over which range scores spread."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """An image's N masks, in the order in which the store has them.
+
+    Attributes:
+        score: (N, C) float32, what a threshold is compared with; see `Settings.columns`.
+        eligible: (N, C) bool, which may stand for which column.
+        cosines: (N, P) float32, of `Settings.prompts`.
+    """
+
+    score: Floats
+    eligible: Bools
+    cosines: Floats
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A mask that a search found."""
+
+    image: str
+    mask_id: int
+    similarity: float
+
+
+class Workspace:
+    """The pipeline's images, masks, embeddings and ground truth.
+
+    Attributes:
+        settings: what params.yaml says.
+        start: the page's settings to begin with: params.yaml's.
+        thresholds: the pipeline's threshold of each class, where it is a number that holds for all
+            images.
+        vectors: all masks' embeddings.
+    """
+
+    def __init__(self, files: Files, settings: Params) -> None:
+        """Look up what there is, and fold the embeddings if they are new.
+
+        Raises:
+            UserError: a file is missing or damaged, or they do not fit each other.
+        """
+        self.settings, self._files, self._stamps = settings, files, sources.stamps(vars(files))
+        self._paths = image_files.find(settings.images)
+        self._store, self._lock = Store(files.masks), threading.Lock()
+        missing = set(self._store.images()) - set(self._paths)
+        if missing:
+            raise UserError(f"{settings.images} has no image {min(missing)!r}: run `dvc repro`")
+        clip = provenance.read(files.embeddings)["clip"]
+        self._model, views = clip["model"], tuple(clip["views"])
+        weights = class_embeddings.in_order(settings.scores.view_weights, views)
+        self.vectors = vectors.load(files.embeddings, views, weights)
+        self.thresholds = thresholds_of(settings, files.thresholds)
+        self.start = Settings(classes=settings.classes, text=(), scores=settings.scores)
+        truth = settings.ground_truth
+        self._truth = ground_truth.pair(self.images, truth.folder, truth.pattern)
+        self.pixels = lru_cache(maxsize=8)(self._pixels)
+        self.masks = lru_cache(maxsize=2)(self._masks)  # hundreds of megabytes for a photo
+        self._kept_spread = lru_cache(maxsize=32)(self._spread)
+        self._kept_scored = lru_cache(maxsize=256)(self._scored)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._store.close()
+
+    @property
+    def images(self) -> list[str]:
+        """The ids of all images that went through the pipeline, sorted."""
+        return self._store.images()
+
+    @property
+    def measured(self) -> list[str]:
+        """The classes that there is ground truth of; none without any."""
+        labels = self.settings.ground_truth.labels
+        return [name for name in self.settings.classes if self._truth and name in labels]
+
+    def stale(self) -> bool:
+        """Whether one of the files is another than when this object was made."""
+        return sources.stamps(vars(self._files)) != self._stamps
+
+    def test_part(self) -> set[str]:
+        """The images that the pipeline's metrics are of."""
+        return set(splits.test_part(self.images, self.settings.calibration))
+
+    def path(self, image: str) -> sources.File:
+        """An image's file.
+
+        Raises:
+            UserError: there is no such image.
+        """
+        if image not in self._paths:
+            raise UserError(f"there is no image {image!r}")
+        return self._paths[image]
+
+    def _pixels(self, image: str) -> Pixels:
+        return image_files.read(self.path(image), self.settings.max_pixels)
+
+    def crop(self, image: str, mask_id: int) -> bytes:
+        """A picture of a mask, as a JPEG file.
+
+        Raises:
+            UserError: there is no such mask.
+        """
+        with self._lock:
+            columns, width = self._store.columns(image), self._store.attributes(image)["width"]
+        (rows,) = np.nonzero(columns.ids == np.uint64(mask_id))
+        if not len(rows):
+            raise UserError(f"image {image!r} has no mask {mask_id}")
+        with self._lock:
+            mask = self._store.array(image, "masks")[rows[0]]
+        x0, y0, x1, y1 = columns.boxes[rows[0]].tolist()
+        return pictures.crop(self.pixels(image), unpack(mask, width), (x0, y0, x1, y1))
+
+    def _masks(self, image: str) -> tuple[ImageMasks, Packed]:
+        """An image's masks, and as predictions are made of them: (N, H, W8) packed bits."""
+        with self._lock:
+            group = self._store.read(image)
+        return group, rules.refined(group, slice(None), self.settings.selection)
+
+    def regions(self, image: str) -> regions.Regions:
+        """The image cut up by its masks and then by the `measured` classes, in this order.
+
+        The masks are those that `selection` refines, of which predictions are made.
+        """
+        group, masks = self.masks(image)
+        if not self.measured:
+            return regions.cut(masks, group.width)
+        true = self._true(image, self.measured, group.height, group.width)
+        return regions.cut(np.concatenate([masks, true]), group.width)
+
+    def true(self, image: str, name: str, height: int, width: int) -> Packed:
+        """The pixels of a class in the ground truth, (H, W8) packed bits."""
+        plane: Packed = self._true(image, [name], height, width)[0]
+        return plane
+
+    def _true(self, image: str, classes: Sequence[str], height: int, width: int) -> Packed:
+        truth = self.settings.ground_truth
+        return ground_truth.true_planes(self._truth[image], truth, classes, image, height, width)
+
+    def scored(self, image: str, settings: Settings) -> Scored:
+        """The scores of an image's masks.
+
+        Those of the classes are the same with and without a text.
+        """
+        return self._kept_scored(image, settings.model_dump_json())
+
+    def _scored(self, image: str, asked: str) -> Scored:
+        settings, (group, _) = Settings.model_validate_json(asked), self.masks(image)
+        rows = self.vectors.rows(image)
+        own, means = self.vectors.ids[rows], np.array(self.vectors.means[rows])
+        places, back = score_table.locate(group.ids, own), score_table.locate(own, group.ids)
+        if places is None or back is None:
+            raise UserError(f"masks and embeddings of image {image!r} differ: run `dvc repro`")
+
+        def columns(settings: Settings) -> tuple[Floats, Bools]:
+            # In the order of the embeddings, from which the stage's product comes to the bit.
+            trust = (group.predicted_iou[back], group.stability_score[back])
+            score = scores.of_masks(self._model, means, *trust, settings)[places]
+            everything = np.ones(score.shape, np.bool_)
+            chosen = rules.eligible(group, score, everything, self.settings.selection)
+            return score, chosen
+
+        score, eligible = columns(settings.model_copy(update={"text": ()}))
+        if settings.text:
+            more, also = columns(settings)
+            score = np.concatenate([score, more[:, -1:]], axis=1)
+            eligible = np.concatenate([eligible, also[:, -1:]], axis=1)
+        templates = settings.scores.templates
+        cosines = scores.cosines(self._model, means, settings.prompts, templates)[places]
+        return Scored(score, eligible, cosines)
+
+    def adaptive(self, scored: Scored) -> Floats | None:
+        """The threshold of each column in an image, if the pipeline's rule looks at each image."""
+        rule = self.settings.threshold
+        return (
+            thresholds.of_image(rule, scored.score, None) if rule in thresholds.ADAPTIVE else None
+        )
+
+    def spread(self, settings: Settings) -> list[tuple[float, float]]:
+        """The lowest and the highest score of each column, over a sample of all masks."""
+        return self._kept_spread(settings.model_dump_json())
+
+    def _spread(self, asked: str) -> list[tuple[float, float]]:
+        settings = Settings.model_validate_json(asked)
+        step = max(1, len(self.vectors.ids) // SAMPLE)
+        means = np.array(self.vectors.means[::step])
+        trusted = np.ones(len(means), np.float32)
+        score = scores.of_masks(self._model, means, trusted, trusted, settings)
+        if not len(score):
+            return [(0.0, 1.0)] * score.shape[1]
+        ends = zip(score.min(axis=0).tolist(), score.max(axis=0).tolist(), strict=True)
+        return list(ends)
+
+    def curve(self, image: str, column: int, settings: Settings) -> curves.ImageCurve:
+        """What every threshold would give in an image.
+
+        Args:
+            image: its id.
+            column: of the scores, see `Settings.columns`.
+            settings: how scores are made.
+        """
+        scored, (group, masks) = self.scored(image, settings), self.masks(image)
+        chosen = scored.eligible[:, column]
+        names = list(settings.classes)
+        name = names[column] if column < len(names) else None
+        true = np.zeros(masks.shape[1:], np.uint8)
+        if name in self.measured:
+            true = self.true(image, str(name), group.height, group.width)
+        return curves.image_curve(masks[chosen], scored.score[chosen, column], true)
+
+    def like_text(self, text: str, count: int) -> list[Hit]:
+        """The masks of all images that are most similar to a text, from the most similar on."""
+        (vector,) = scores.encoded(self._model, (text,), self.settings.scores.templates)
+        return self._hits(self.vectors.like_text(vector, count))
+
+    def like_mask(self, image: str, mask_id: int, count: int) -> list[Hit]:
+        """The masks that are most similar to a mask, which itself comes first.
+
+        Raises:
+            UserError: there is no such mask.
+        """
+        rows = self.vectors.rows(image)
+        (places,) = np.nonzero(self.vectors.ids[rows] == np.uint64(mask_id))
+        if not len(places):
+            raise UserError(f"image {image!r} has no mask {mask_id}")
+        return self._hits(self.vectors.like_mask(rows.start + int(places[0]), count))
+
+    def _hits(self, found: Sequence[tuple[int, float]]) -> list[Hit]:
+        return [Hit(*self.vectors.name(row), similarity) for row, similarity in found]
+
+
+def thresholds_of(settings: Params, path: Path) -> dict[str, float]:
+    """The threshold of each class, where it is a number that holds for all images.
+
+    `calibrated` and `common` stand in metrics/thresholds.json; other rules look at each image.
+    """
+    rule, classes = settings.threshold, tuple(settings.classes)
+    if not isinstance(rule, str):
+        return dict.fromkeys(classes, rule)
+    return {} if rule in thresholds.ADAPTIVE else thresholds.known(path, rule, classes)

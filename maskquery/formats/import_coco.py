@@ -1,0 +1,225 @@
+"""Ground truth from COCO JSON: label maps that the pipeline reads, and their part of params.yaml.
+
+    maskquery import annotations.json --out data/truth --category couch=sofa
+
+Annotations of different classes may overlap, and a label map has one label a pixel. So a label here
+stands for a set of classes: 1, 2, ... for each class alone, further ones for each set that occurs.
+`ground_truth.labels` lists for a class all labels whose set has it, and nothing is lost. Crowds are
+pixels of their class like any others; categories that are no class are left out.
+"""
+
+import argparse
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any
+
+import numpy as np
+import numpy.typing as npt
+import pydantic
+import yaml
+from PIL import Image
+
+from maskquery.core import console, params
+from maskquery.core.errors import UserError
+from maskquery.formats import coco_file, folders
+from maskquery.formats.coco_file import Annotation, File
+from maskquery.images import image_files, sources
+
+PATTERN = "{image}.png"
+MOST = 2**16 - 1
+"""The highest label of a 16-bit PNG."""
+
+Labels = npt.NDArray[np.uint16]
+Bools = npt.NDArray[np.bool_]
+
+
+class Params(params.Section):
+    """What params.yaml says about ground truth that is to be imported."""
+
+    images: params.Folder
+    classes: Annotated[dict[params.Text, Any], pydantic.Field(min_length=1)]
+
+
+class Sets:
+    """Labels of sets of classes, numbered as they come.
+
+    Args:
+        classes: C names; label 1 to C are those of each alone.
+    """
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self._classes = classes
+        self._labels = {frozenset[int](): 0}
+        for number in range(len(classes)):
+            self._label(frozenset([number]))
+
+    def _label(self, members: frozenset[int]) -> int:
+        label = self._labels.setdefault(members, len(self._labels))
+        if label > MOST:
+            raise UserError(f"more than {MOST} sets of classes overlap: import fewer classes")
+        return label
+
+    def label_map(self, planes: Mapping[str, Bools], height: int, width: int) -> Labels:
+        """Each pixel's set of classes as a label: (H, W), from (H, W) bool by class."""
+        labels = np.zeros((height, width), np.uint16)
+        for name, plane in planes.items():
+            members = list(self._labels)
+            number = self._classes.index(name)
+            before = labels.copy()
+            for label in np.unique(before[plane]).tolist():
+                labels[plane & (before == label)] = self._label(members[label] | {number})
+        return labels
+
+    def of(self, name: str) -> list[int]:
+        """The labels whose set has a class."""
+        number = self._classes.index(name)
+        return [label for members, label in self._labels.items() if number in members]
+
+
+def run(source: Path, out: Path, settings: Params, renamed: Mapping[str, str]) -> str:
+    """Make `out` the folder of label maps; the closing line.
+
+    Args:
+        source: the COCO file.
+        out: replaced as a whole if it was made so.
+        settings: the folder of images, and the classes.
+        renamed: class by category, where their names differ.
+
+    Raises:
+        UserError: the file is damaged, or does not fit the images or the classes.
+    """
+    folders.expect_replaceable(out, settings.images)
+    file = coco_file.read(source)
+    classes = tuple(settings.classes)
+    names = class_names(file, classes, renamed, source)
+    entries = images_by_id(file, source)
+    annotations: dict[int, list[Annotation]] = defaultdict(list)
+    for annotation in file.annotations:
+        if annotation.category_id in names:
+            annotations[annotation.image_id].append(annotation)
+    paths = image_files.find(settings.images)
+    if missing := sorted(paths.keys() - entries.keys()):
+        raise UserError(
+            f"{len(missing)} of {len(paths)} images are not in {source}, the first is "
+            f"{missing[0]!r}; it has {min(entries, default='none')!r}, say: file_name must be the "
+            f"image's path in {settings.images}"
+        )
+    sets, used, shared = Sets(classes), 0, 0
+    with folders.replacing(out, {"from": str(source), "classes": list(classes)}) as folder:
+        for image, path in console.progress(paths.items(), len(paths), "import_coco"):
+            entry = entries[image]
+            _expect_size(entry, path, source)
+            own = annotations[entry.id]
+            planes = _planes(own, names, entry, source)
+            labels = sets.label_map(planes, entry.height, entry.width)
+            _save(labels, folder / f"{image}.png")
+            used += len(own)
+            shared += int((labels > len(classes)).sum())
+        _write_section(folder / "ground_truth.yaml", out, {name: sets.of(name) for name in classes})
+    return (
+        f"import_coco: {len(paths)} label maps of {used} annotations in {out}, "
+        f"{shared} pixels are of several classes; "
+        f"put {out / 'ground_truth.yaml'} into params.yaml in place of its ground_truth"
+    )
+
+
+def class_names(
+    file: File, classes: Sequence[str], renamed: Mapping[str, str], source: Path
+) -> dict[int, str]:
+    """The class of each category that is one, by the category's id.
+
+    Raises:
+        UserError: a class has no category, or a renamed one does not exist.
+    """
+    known = {category.name for category in file.categories}
+    for category, name in renamed.items():
+        if category not in known or name not in classes:
+            what = "category" if category not in known else "class"
+            raise UserError(f"--category {category}={name}: there is no such {what}")
+    names = {category.id: renamed.get(category.name, category.name) for category in file.categories}
+    for name in classes:
+        if name not in names.values():
+            raise UserError(
+                f"{source} has no category {name!r} (it has {', '.join(sorted(known))}): name the "
+                f"one that is meant, --category NAME={name}, or remove the class"
+            )
+    return {number: name for number, name in names.items() if name in classes}
+
+
+def images_by_id(file: File, source: Path) -> dict[str, coco_file.Image]:
+    """The entries of images by the ids that their files have in the pipeline.
+
+    Raises:
+        UserError: a file's name is no path in a folder, or two would be one image.
+    """
+    entries: dict[str, coco_file.Image] = {}
+    for entry in file.images:
+        path = PurePosixPath(entry.file_name)
+        if path.is_absolute() or ".." in path.parts or not path.name:
+            raise UserError(f"{source}: file_name {entry.file_name!r} is no path in a folder")
+        image = path.with_suffix("").as_posix()
+        if image in entries:
+            raise UserError(f"{source}: two entries would be image {image!r}")
+        entries[image] = entry
+    return entries
+
+
+def _expect_size(entry: coco_file.Image, path: sources.File, source: Path) -> None:
+    height, width = image_files.size(path)
+    if (height, width) != (entry.height, entry.width):
+        raise UserError(
+            f"{path} is {width} x {height} pixels, and in {source} {entry.width} x {entry.height}"
+        )
+
+
+def _planes(
+    annotations: Sequence[Annotation],
+    names: Mapping[int, str],
+    entry: coco_file.Image,
+    source: Path,
+) -> dict[str, Bools]:
+    """The pixels of each class that one image shows, (H, W) bool."""
+    planes: dict[str, Bools] = {}
+    for annotation in annotations:
+        try:
+            mask = coco_file.pixels(annotation, entry.height, entry.width)
+        except ValueError as error:
+            raise UserError(f"{source}: annotation {annotation.id}: {error}") from None
+        name = names[annotation.category_id]
+        planes[name] = planes[name] | mask if name in planes else mask
+    return planes
+
+
+def _save(labels: Labels, path: Path) -> None:
+    """A PNG of one channel, of 8 bits where they suffice."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(labels.astype(np.uint8) if labels.max() < 256 else labels).save(path)
+
+
+def _write_section(path: Path, folder: Path, labels: Mapping[str, list[int]]) -> None:
+    truth = {"folder": str(folder), "pattern": PATTERN, "palette": {}, "labels": dict(labels)}
+    text = yaml.safe_dump({"ground_truth": truth}, sort_keys=False, allow_unicode=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def main(arguments: Sequence[str]) -> str:
+    """Import for the images and classes of params.yaml."""
+    parser = argparse.ArgumentParser(
+        prog="maskquery import",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("source", metavar="COCO_JSON", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("data/truth"), help="folder to make")
+    parser.add_argument("--category", action="append", default=[], metavar="CATEGORY=CLASS")
+    chosen = parser.parse_args(arguments)
+    renamed = dict(map(_renamed, chosen.category))
+    return run(chosen.source, chosen.out, params.load(Params), renamed)
+
+
+def _renamed(text: str) -> tuple[str, str]:
+    category, equals, name = text.partition("=")
+    if not equals:
+        raise UserError(f"--category {text}: it must be CATEGORY=CLASS, such as couch=sofa")
+    return category, name

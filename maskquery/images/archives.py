@@ -1,0 +1,199 @@
+"""Files in .zip and .tar archives, of which each is read by itself.
+
+An archive's list of files is read once. It says where each file's bytes are, so that a file is read
+later, by any thread, process or machine that sees the archive, without reading the list again.
+"""
+
+import os
+import stat
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from maskquery.core.errors import UserError
+from maskquery.images import names
+
+SUFFIXES = (".tar", ".zip")
+COMPRESSED = (".tar.bz2", ".tar.gz", ".tar.xz", ".tar.zst", ".tbz2", ".tgz", ".txz")
+"""A file in the midst of such an archive cannot be read by itself."""
+
+_LOCAL = struct.Struct("<4s22xHH")  # of a zip entry's own header: mark, lengths of name and extra
+_LOCAL_MARK = b"PK\x03\x04"
+_ENCRYPTED = 0x1
+_BLOCK = 512  # bytes of a tar's header
+
+
+@dataclass(frozen=True)
+class TarMember:
+    """A file in a .tar archive.
+
+    Attributes:
+        archive: the archive.
+        name: the file's path in it, with "/".
+        offset: of its first byte.
+        size: bytes.
+    """
+
+    archive: Path
+    name: str
+    offset: int
+    size: int
+
+    def __str__(self) -> str:
+        return f"{self.archive}/{self.name}"
+
+    def read_bytes(self) -> bytes:
+        """The file's bytes.
+
+        Raises:
+            UserError: the archive is damaged.
+            OSError: it cannot be read.
+        """
+        with self.archive.open("rb") as archive:
+            return _read(archive.fileno(), self.offset, self.size, self)
+
+
+@dataclass(frozen=True)
+class ZipMember:
+    """A file in a .zip archive.
+
+    Attributes:
+        archive, name, size: as those of `TarMember`.
+        offset: of the header before its bytes.
+        stored: bytes that it takes in the archive.
+        method: how it is compressed.
+        crc: CRC-32.
+        encrypted: whether it is.
+    """
+
+    archive: Path
+    name: str
+    offset: int
+    size: int
+    stored: int
+    method: int
+    crc: int
+    encrypted: bool
+
+    __str__ = TarMember.__str__
+
+    def read_bytes(self) -> bytes:
+        """As `TarMember.read_bytes`; no more memory is taken than the list of files says."""
+        if self.encrypted or self.method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            how = "encrypted" if self.encrypted else "compressed in a way that is not read here"
+            raise UserError(f"{self} is {how}: pack it with `maskquery pack`")
+        with self.archive.open("rb") as archive:
+            header = _read(archive.fileno(), self.offset, _LOCAL.size, self)
+            mark, name, extra = _LOCAL.unpack(header)
+            start = self.offset + _LOCAL.size + name + extra
+            data = _read(archive.fileno(), start, self.stored, self)
+        if self.method == zipfile.ZIP_DEFLATED:
+            try:
+                data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, self.size + 1)
+            except zlib.error as error:
+                raise _damaged(self, error) from None
+        if mark != _LOCAL_MARK or len(data) != self.size or zlib.crc32(data) != self.crc:
+            raise _damaged(self, "its checksum is wrong")
+        return data
+
+
+Member = TarMember | ZipMember
+
+
+def _read(descriptor: int, offset: int, size: int, member: Member) -> bytes:
+    """So many bytes; memory is taken for those that there are, whatever the list says."""
+    size = min(size, max(0, os.fstat(descriptor).st_size - offset) + 1)
+    parts, missing = [], size
+    while missing and (part := os.pread(descriptor, missing, offset + size - missing)):
+        parts.append(part)
+        missing -= len(part)
+    if missing:
+        raise _damaged(member, "the archive ends in its midst")
+    return b"".join(parts)
+
+
+def _damaged(member: Member, why: object) -> UserError:
+    return UserError(f"{member} cannot be read ({why}): replace {member.archive}")
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file is an archive by its suffix.
+
+    Raises:
+        UserError: it is one whose files cannot be read one by one.
+    """
+    if path.name.lower().endswith(COMPRESSED):
+        raise UserError(
+            f"{path} is compressed as a whole, so that no image can be read by itself: unpack it, "
+            "and pack the folder with `maskquery pack`"
+        )
+    return path.suffix.lower() in SUFFIXES
+
+
+def members(path: Path) -> Iterator[Member]:
+    """The files in an archive, hidden ones excepted, in its order.
+
+    Raises:
+        UserError: the archive is damaged or not whole, a name leads out of it, or it holds a link
+            or another thing that is no file.
+    """
+    try:
+        yield from _zip(path) if path.suffix.lower() == ".zip" else _tar(path)
+    except UnicodeDecodeError:
+        raise UserError(f"{path} holds a name that is not valid UTF-8: pack it anew") from None
+    except (OSError, EOFError, ValueError, tarfile.TarError, zipfile.BadZipFile,
+            NotImplementedError, struct.error, OverflowError, RecursionError) as error:  # fmt: skip
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{path} cannot be read as an archive ({reason}): replace it") from None
+
+
+def _zip(path: Path) -> Iterator[Member]:
+    # Names that are not marked as UTF-8 are so all the same, or are refused.
+    with zipfile.ZipFile(path, metadata_encoding="utf-8") as archive:
+        for entry in archive.infolist():
+            name = names.inside(entry.filename, path)
+            if name is None or entry.is_dir():
+                continue
+            kind = stat.S_IFMT(entry.external_attr >> 16)
+            _expect_file(path, name, kind in (0, stat.S_IFREG))
+            yield ZipMember(
+                path,
+                name,
+                entry.header_offset,
+                entry.file_size,
+                entry.compress_size,
+                entry.compress_type,
+                entry.CRC,
+                bool(entry.flag_bits & _ENCRYPTED),
+            )
+
+
+def _tar(path: Path) -> Iterator[Member]:
+    with tarfile.open(path, "r:", encoding="utf-8", errors="surrogateescape") as archive:
+        for entry in archive:
+            name = names.inside(entry.name, path)
+            if name is None or entry.isdir():
+                continue
+            _expect_file(path, name, entry.isreg() and not entry.issparse())
+            yield TarMember(path, name, entry.offset_data, entry.size)
+        _expect_end(path, archive.offset)
+
+
+def _expect_end(path: Path, offset: int) -> None:
+    """What tarfile takes for the end may be a damaged header, or where the archive was cut off."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        if file.read(_BLOCK) != bytes(_BLOCK):
+            raise tarfile.ReadError("it is damaged, or cut off")
+
+
+def _expect_file(path: Path, name: str, is_file: bool) -> None:
+    if not is_file:
+        raise UserError(
+            f"{path} holds {name!r}, which is a link, or no file: pack the files themselves, with "
+            "`maskquery pack` or tar's --dereference and --hard-dereference"
+        )

@@ -1,0 +1,122 @@
+"""Where files come from: loose in a folder, packed in archives, or in a bucket that was listed."""
+
+import os
+from collections.abc import Hashable, Iterator, Mapping
+from pathlib import Path
+
+from maskquery.core.errors import UserError
+from maskquery.images import archives, buckets, names
+
+File = Path | archives.Member | buckets.Object
+"""Where a file's bytes are. Its text names it in messages; it can be sent to other processes."""
+
+
+def files_of(source: Path) -> Iterator[tuple[str, File]]:
+    """All files of a source but hidden ones, images or not, each with its path in the source.
+
+    Args:
+        source: a folder, in which loose files and archives may stand side by side; or an archive;
+            or a listing of a bucket. What stands in an archive has its path in the archive.
+
+    Raises:
+        UserError: there is no such source, or what `images.find` refuses.
+    """
+    if source.is_dir():
+        for path in _walk(source):
+            if archives.is_archive(path):
+                _expect_file(path)
+                yield from ((member.name, member) for member in archives.members(path))
+            elif names.is_image(path.name):
+                _expect_file(path)
+                names.expect_text(path.relative_to(source).as_posix(), source)
+                yield path.relative_to(source).as_posix(), path
+            elif path.is_file():
+                yield path.relative_to(source).as_posix(), path
+    elif _is_listing(source):
+        yield from ((found.name, found) for found in buckets.read(source).files())
+    elif source.is_file() and archives.is_archive(source):
+        yield from ((member.name, member) for member in archives.members(source))
+    else:
+        raise UserError(
+            f"{source} is not a folder: put images there, or set `images` in params.yaml"
+        )
+
+
+def by_name(source: Path) -> dict[str, File]:
+    """The files of a source, images or not, by their paths in it.
+
+    Raises:
+        UserError: as `files_of`; or two have one path, in different archives, say.
+    """
+    found: dict[str, File] = {}
+    for name, file in files_of(source):
+        if name in found:
+            raise UserError(f"{found[name]} and {file} have one name, {name!r}: rename one")
+        found[name] = file
+    return found
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for parent, folders, found in os.walk(folder, onerror=_refuse):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in folders:
+            if (link := Path(parent, name)).is_symlink():
+                raise UserError(
+                    f"{_shown(link)} is a link to a folder: DVC does not see changes in it"
+                )
+        yield from (Path(parent, name) for name in sorted(found) if not name.startswith("."))
+
+
+def _refuse(error: OSError) -> None:
+    raise UserError(f"{_shown(Path(error.filename))} cannot be read ({error.strerror})")
+
+
+def _expect_file(path: Path) -> None:
+    if not path.is_file():
+        raise UserError(f"{_shown(path)} is not a file: remove the link or put the file there")
+
+
+def _shown(path: Path) -> str:
+    return os.fsencode(path).decode(errors="backslashreplace")
+
+
+def is_source(path: Path) -> bool:
+    """Whether `files_of` takes what stands there: a folder, an archive or a listing."""
+    return path.is_dir() or _is_listing(path) or (path.is_file() and archives.is_archive(path))
+
+
+def _is_listing(source: Path) -> bool:
+    return source.is_file() and source.suffix.lower() == buckets.SUFFIX
+
+
+def expect_current(source: Path) -> None:
+    """Refuse a listing that says something else than its bucket holds; other sources are current.
+
+    Raises:
+        UserError: naming the first object that has changed or gone.
+    """
+    if _is_listing(source):
+        buckets.expect_current(source)
+
+
+def stamps(files: Mapping[str, File]) -> dict[str, Hashable]:
+    """For each file, what changes with its contents; None if it has gone."""
+    kept: dict[Path, Hashable] = {}  # an archive is asked once
+    found: dict[str, Hashable] = {}
+    for key, file in files.items():
+        if isinstance(file, buckets.Object):
+            found[key] = file
+            continue
+        path = file if isinstance(file, Path) else file.archive
+        if path not in kept:
+            kept[path] = _stamp(path)
+        found[key] = kept[path] if isinstance(file, Path) else (kept[path], file)
+    return found
+
+
+def _stamp(path: Path) -> tuple[int, ...] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns

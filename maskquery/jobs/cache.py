@@ -1,0 +1,44 @@
+"""The side cache: work on one image, kept outside DVC's outputs so that no experiment repeats it.
+
+A cell is a file named after everything that decides its contents. Cells are written with
+`files.write_file`, whole or not at all, so a stage that was killed goes on where it stopped.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def root() -> Path:
+    """The cache's folder: $MASKQUERY_CACHE, else .cache in the repository.
+
+    DVC_ROOT is the main repository even while `dvc exp run --temp` works in a copy of it: that is
+    what lets all experiments share one cache.
+    """
+    if chosen := os.environ.get("MASKQUERY_CACHE"):
+        return Path(chosen).expanduser()
+    return Path(os.environ.get("DVC_ROOT") or Path.cwd()) / ".cache"
+
+
+def key(*parts: Any) -> str:
+    """sha256, in hex, of `parts`, which are JSON values; the order of dict keys does not count."""
+    text = json.dumps(parts, sort_keys=True, allow_nan=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def cell(kind: str, name: str) -> Path:
+    """Where the cell named `name`, a `key`, of `kind` ("masks") stands, once it exists."""
+    return root() / kind / name[:2] / name[2:]
+
+
+def without_neutral(settings: Mapping[str, Any], **neutral: Any) -> dict[str, Any]:
+    """The settings but for those with their neutral value, which change no byte of a result.
+
+    So that cells keep the names they had before there was such a setting.
+    """
+    return {
+        key: value for key, value in settings.items() if key not in neutral or value != neutral[key]
+    }

@@ -1,0 +1,226 @@
+"""Masks as packed bits, and what one image's masks are.
+
+Letters of shapes: N masks, C classes, H x W pixels, W8 = ceil(W / 8) bytes. A packed
+mask is uint8 (..., H, W8): `numpy.packbits` along the width, the padding bits of the last byte 0.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Packed = npt.NDArray[np.uint8]
+
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+
+DTYPES: dict[str, np.dtype[Any]] = {
+    "masks": np.dtype(np.uint8),
+    "ids": np.dtype(np.uint64),
+    "boxes": np.dtype(np.int32),
+    "areas": np.dtype(np.int64),
+    "predicted_iou": np.dtype(np.float32),
+    "stability_score": np.dtype(np.float32),
+    "points": np.dtype(np.float32),
+    "scores": np.dtype(np.float32),
+}
+PREDICTION_ARRAYS = ("masks", "ids", "scores")
+MASK_ARRAYS = tuple(name for name in DTYPES if name != "scores")
+_COLUMNS = {"boxes": (4,), "points": (2,)}
+
+
+@dataclass(frozen=True)
+class ImageMasks:
+    """The masks of one image, N of them, in the order in which they were found.
+
+    Attributes:
+        image: the image's id.
+        height, width: H and W, pixels.
+        masks: (N, H, W8) uint8, packed bits.
+        ids: (N,) uint64, see `mask_ids`; no two masks of an image are equal.
+        boxes: (N, 4) int32, x0, y0, x1, y1 in pixels, half-open, tight.
+        areas: (N,) int64, pixels, at least 1.
+        predicted_iou: (N,) float32, SAM's own estimate.
+        stability_score: (N,) float32, IoU of the mask cut at a higher and at a lower logit.
+        points: (N, 2) float32, x, y in pixels, of the point that prompted the mask.
+        attributes: what else shall stand in the group's Zarr attributes.
+    """
+
+    image: str
+    height: int
+    width: int
+    masks: Packed
+    ids: npt.NDArray[np.uint64]
+    boxes: npt.NDArray[np.int32]
+    areas: npt.NDArray[np.int64]
+    predicted_iou: npt.NDArray[np.float32]
+    stability_score: npt.NDArray[np.float32]
+    points: npt.NDArray[np.float32]
+    attributes: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MaskColumns:
+    """What is known of one image's masks besides their pixels; the fields of `ImageMasks`."""
+
+    image: str
+    ids: npt.NDArray[np.uint64]
+    boxes: npt.NDArray[np.int32]
+    areas: npt.NDArray[np.int64]
+    predicted_iou: npt.NDArray[np.float32]
+    stability_score: npt.NDArray[np.float32]
+    points: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class ImagePredictions:
+    """What was found in one image, a plane for each class.
+
+    Attributes:
+        image: the image's id.
+        height, width: H and W, pixels.
+        classes: names of the C classes.
+        masks: (C, H, W8) uint8, packed bits: for each class the pixels of its masks.
+        mask_count: how many masks the image has.
+        chosen: how many of them were chosen, for each class.
+        ids: (K,) uint64, which they are: those of the first class, then those of the next; within a
+            class those of the highest score first.
+        scores: (K,) float32, their scores for the class.
+    """
+
+    image: str
+    height: int
+    width: int
+    classes: tuple[str, ...]
+    masks: Packed
+    mask_count: int
+    chosen: tuple[int, ...]
+    ids: npt.NDArray[np.uint64]
+    scores: npt.NDArray[np.float32]
+
+
+Group = ImageMasks | ImagePredictions
+
+
+def pack(masks: npt.NDArray[np.bool_]) -> Packed:
+    """(..., H, W) bool to (..., H, W8) uint8."""
+    return np.packbits(masks, axis=-1)
+
+
+def unpack(masks: Packed, width: int) -> npt.NDArray[np.bool_]:
+    """(..., H, W8) uint8 to (..., H, W) bool."""
+    return np.unpackbits(masks, axis=-1, count=width).view(np.bool_)
+
+
+def image_masks(
+    image: str,
+    width: int,
+    masks: Packed,
+    *,
+    predicted_iou: npt.ArrayLike,
+    stability_score: npt.ArrayLike,
+    points: npt.ArrayLike,
+    attributes: Mapping[str, Json] | None = None,
+) -> ImageMasks:
+    """Everything the store keeps of one image's masks; ids, boxes and areas are computed here.
+
+    Args:
+        image: the image's id.
+        width: W, pixels.
+        masks: (N, H, W8) uint8, packed bits. Of equal masks the first is kept; a mask without
+            a single pixel is dropped.
+        predicted_iou: (N,).
+        stability_score: (N,).
+        points: (N, 2), x, y in pixels.
+        attributes: extra Zarr attributes of the image's group.
+    """
+    count = len(masks)
+    areas = mask_areas(masks)
+    ids = mask_ids(masks)
+    first = np.unique(ids, return_index=True)[1]
+    keep = np.sort(first[areas[first] > 0])
+    kept = np.ascontiguousarray(masks[keep])
+    return ImageMasks(
+        image=image,
+        height=masks.shape[1],
+        width=width,
+        masks=kept,
+        ids=ids[keep],
+        boxes=mask_boxes(kept, width),
+        areas=areas[keep],
+        predicted_iou=np.asarray(predicted_iou, np.float32).reshape(count)[keep],
+        stability_score=np.asarray(stability_score, np.float32).reshape(count)[keep],
+        points=np.asarray(points, np.float32).reshape(count, 2)[keep],
+        attributes=dict(attributes or {}),
+    )
+
+
+def mask_ids(masks: Packed) -> npt.NDArray[np.uint64]:
+    """(N, H, W8) packed bits to (N,) uint64: the first 8 bytes of sha256 of a mask's packed bytes.
+
+    So a mask keeps its id when masks before it come or go.
+    """
+    digests = (hashlib.sha256(mask.tobytes()).digest()[:8] for mask in masks)
+    return np.frombuffer(b"".join(digests), dtype=">u8").astype(np.uint64)
+
+
+def mask_areas(masks: Packed) -> npt.NDArray[np.int64]:
+    """(..., H, W8) packed bits to (...) int64: the number of pixels set."""
+    areas: npt.NDArray[np.int64] = np.bitwise_count(masks).sum(axis=(-2, -1), dtype=np.int64)
+    return areas
+
+
+def mask_boxes(masks: Packed, width: int) -> npt.NDArray[np.int32]:
+    """(N, H, W8) packed bits, none empty, to (N, 4) int32: x0, y0, x1, y1, half-open, tight."""
+    x0, x1 = _ends(unpack(np.bitwise_or.reduce(masks, axis=1), width))
+    y0, y1 = _ends(np.bitwise_or.reduce(masks, axis=2) > 0)
+    return np.stack([x0, y0, x1, y1], axis=1).astype(np.int32)
+
+
+def _ends(hit: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """First True and one past the last True of each row of (N, L) bool, every row having one."""
+    return hit.argmax(axis=1), hit.shape[1] - hit[:, ::-1].argmax(axis=1)
+
+
+def check(group: Group) -> None:
+    """Refuse a group that the store could not give back.
+
+    Raises:
+        ValueError: shapes, dtypes or bits are not what the class promises.
+    """
+    w8 = -(-group.width // 8)
+    count = len(group.masks)
+    if min(group.height, group.width) < 1 or group.masks.shape != (count, group.height, w8):
+        size = f"{group.width} x {group.height} pixels"
+        raise ValueError(f"{group.image}: masks of shape {group.masks.shape} for {size}")
+    if group.width % 8 and np.any(group.masks[..., -1] & (0xFF >> group.width % 8)):
+        raise ValueError(f"{group.image}: bits beyond the width of {group.width} pixels are set")
+    expected: dict[str, tuple[int, ...]] = {"masks": group.masks.shape}
+    if isinstance(group, ImageMasks):
+        expected |= {
+            name: (count, *_COLUMNS.get(name, ())) for name in MASK_ARRAYS if name != "masks"
+        }
+        if len(np.unique(group.ids)) != count:
+            raise ValueError(f"{group.image}: two masks have one id; make them with image_masks")
+    else:
+        for what, found in (("planes", count), ("counts", len(group.chosen))):
+            if found != len(group.classes):
+                raise ValueError(f"{group.image}: {found} {what} for {len(group.classes)} classes")
+        expected |= {"ids": (sum(group.chosen),), "scores": (sum(group.chosen),)}
+    for name, shape in expected.items():
+        array = getattr(group, name)
+        if array.shape != shape or array.dtype != DTYPES[name]:
+            raise ValueError(
+                f"{group.image}: {name} is {array.dtype} {array.shape}, not {DTYPES[name]} {shape}"
+            )
+
+
+def union(masks: Packed, chosen: npt.NDArray[np.bool_]) -> Packed:
+    """The pixels of any chosen mask: (N, H, W8) packed bits and (N,) bool to (H, W8) packed bits.
+
+    Without a chosen mask no pixel is set.
+    """
+    together: Packed = np.bitwise_or.reduce(masks[chosen], axis=0)
+    return together

@@ -1,0 +1,302 @@
+"""Known checkpoints: where they are published, what their bytes must be, and how they get here.
+
+A checkpoint is found in the cache folders that torch and clip use, or downloaded into this
+project's own. Its sha256 is taken every time before it is handed on (1.5 s for the largest, SAM's
+vit_h), so that nothing but the published bytes is ever loaded. Torch is not needed here: which
+models exist is known before any model is loaded.
+"""
+
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from maskquery.core import locks
+from maskquery.core.errors import UserError
+from maskquery.core.files import file_hash
+
+if TYPE_CHECKING:
+    import requests
+
+Kind = Literal["sam", "clip"]
+
+SHIPPED = Path(__file__).resolve().parent / "weights"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One model's weights; `url` is None where they are a part of this repository."""
+
+    kind: Kind
+    model: str
+    file: str
+    sha256: str
+    url: str | None
+
+
+def _tiny(kind: Kind, sha256: str) -> Checkpoint:
+    return Checkpoint(kind, "tiny", f"{kind}.safetensors", sha256, None)
+
+
+def _sam(model: str, release: str, sha256: str) -> Checkpoint:
+    file = f"sam_{model}_{release}.pth"
+    url = f"https://dl.fbaipublicfiles.com/segment_anything/{file}"
+    return Checkpoint("sam", model, file, sha256, url)
+
+
+def _clip(model: str, sha256: str) -> Checkpoint:
+    file = model.replace("/", "-").replace("@", "-") + ".pt"
+    url = f"https://openaipublic.azureedge.net/clip/models/{sha256}/{file}"
+    return Checkpoint("clip", model, file, sha256, url)
+
+
+# SAM: each hash was read in several unrelated public sources. CLIP: `clip.clip._MODELS`, where the
+# hash is a part of the address; written out here because importing clip loads torch.
+CHECKPOINTS = (
+    _tiny("sam", "b9c69f4cbb373287d8ca9a3b9b41c4758a026fc4991e6568ecf5d0c4a3d4f4a3"),
+    _sam("vit_b", "01ec64", "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912"),
+    _sam("vit_l", "0b3195", "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622"),
+    _sam("vit_h", "4b8939", "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e"),
+    _tiny("clip", "f2717944a396d1fdaa80003814ed653ce2c8c33e66b31a47b57812b11b3ec3f4"),
+    _clip("RN50", "afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762"),
+    _clip("RN101", "8fa8567bab74a42d41c5915025a8e4538c3bdbe8804a470a72f30b0d94fab599"),
+    _clip("RN50x4", "7e526bd135e493cef0776de27d5f42653e6b4c8bf9e0f653bb11773263205fdd"),
+    _clip("RN50x16", "52378b407f34354e150460fe41077663dd5b39c54cd0bfd2b27167a4a06ec9aa"),
+    _clip("RN50x64", "be1cfb55d75a9666199fb2206c106743da0f6468c9d327f3e0d0a543a9919d9c"),
+    _clip("ViT-B/32", "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"),
+    _clip("ViT-B/16", "5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f"),
+    _clip("ViT-L/14", "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836"),
+    _clip("ViT-L/14@336px", "3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02"),
+)
+
+TIMEOUTS = (10, 60)  # seconds to connect, and between two reads
+WAITS = (1, 2, 4, 8)  # seconds before each new try that follows one without progress
+LONGEST_WAIT = 60  # seconds, whatever the server's Retry-After says
+TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})  # HTTP answers that may pass
+CHUNK = 1 << 16  # bytes; a cut connection loses at most one chunk
+
+
+def names(kind: Kind) -> tuple[str, ...]:
+    """The models of a kind, in the table's order."""
+    return tuple(c.model for c in CHECKPOINTS if c.kind == kind)
+
+
+def find(kind: Kind, model: str) -> Checkpoint:
+    """The table's entry.
+
+    Raises:
+        UserError: there is no such model.
+    """
+    for checkpoint in CHECKPOINTS:
+        if (checkpoint.kind, checkpoint.model) == (kind, model):
+            return checkpoint
+    raise UserError(f"{kind}.model: {model!r} is unknown: use one of {', '.join(names(kind))}")
+
+
+def fetch(kind: Kind, model: str) -> Path:
+    """A local file with exactly the model's published bytes, downloaded if need be.
+
+    Looked at in this order: torch's and clip's cache folders, then `folder()`, into which a
+    download goes. A file with other bytes is left alone in the former and replaced in the latter.
+
+    Raises:
+        UserError: the shipped file is missing or changed, or the download failed; the message
+            says which file with which sha256 to put where.
+    """
+    checkpoint = find(kind, model)
+    if checkpoint.url is None:
+        return _shipped(checkpoint)
+    refused = []
+    for place in _places(checkpoint):
+        try:
+            if not place.is_file():
+                continue
+            if file_hash(place) == checkpoint.sha256:
+                return place
+            refused.append(f"; the bytes of {place} are others")
+        except OSError as error:
+            refused.append(f"; {place} cannot be read ({error.strerror})")
+    target = folder() / checkpoint.file
+    try:
+        _download(checkpoint.url, target, checkpoint.sha256)
+    except UserError as error:
+        raise UserError(
+            f"{kind} model {model}: {error}; fetch {checkpoint.url} (sha256 {checkpoint.sha256}) "
+            f"by hand and put it at {target}{''.join(refused)}"
+        ) from error
+    return target
+
+
+def folder() -> Path:
+    """Where downloads are kept: $MASKQUERY_MODELS, or ~/.cache/maskquery/models."""
+    own = os.environ.get("MASKQUERY_MODELS")
+    return Path(own).expanduser() if own else _user_cache() / "maskquery" / "models"
+
+
+def _user_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
+def _places(checkpoint: Checkpoint) -> Iterator[Path]:
+    torch_home = os.environ.get("TORCH_HOME")
+    if torch_home:
+        yield Path(torch_home) / "hub" / "checkpoints" / checkpoint.file
+    yield _user_cache() / "torch" / "hub" / "checkpoints" / checkpoint.file
+    yield Path.home() / ".cache" / "clip" / checkpoint.file
+    yield folder() / checkpoint.file
+
+
+def _shipped(checkpoint: Checkpoint) -> Path:
+    path = SHIPPED / checkpoint.file
+    if not path.is_file():
+        raise UserError(f"{path} is missing: it is a part of this package: install it again")
+    if file_hash(path) != checkpoint.sha256:
+        raise UserError(
+            f"{path} is not the file that this code knows (sha256 {checkpoint.sha256}): "
+            "check it out again, or enter the new file's hash in maskquery/models/checkpoints.py"
+        )
+    return path
+
+
+def _download(url: str, target: Path, sha256: str) -> None:
+    """Download to `target` through pooch, which moves the file there once its sha256 is right.
+
+    One process downloads a file at a time; one that waited finds the file in place.
+
+    Raises:
+        UserError: the file could not be downloaded, written, or has other bytes.
+    """
+    import pooch
+
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        lock = Path(f"{target}.lock")
+        with locks.exclusive(lock, f"waiting for another process that holds {lock}"):
+            while True:
+                downloader = Resuming(Path(f"{target}.part"))
+                try:
+                    pooch.retrieve(
+                        url,
+                        known_hash=f"sha256:{sha256}",
+                        fname=target.name,
+                        path=target.parent,
+                        downloader=downloader,
+                    )
+                    return
+                except ValueError as error:  # pooch found another sha256 and deleted the file
+                    if not downloader.resumed:
+                        raise UserError("the server sent other bytes than expected") from error
+    except OSError as error:  # a full disk, a folder that may not be written
+        raise UserError(f"cannot write {target}: {error.strerror or error}") from error
+
+
+class _InterruptionError(Exception):
+    """A try failed in a way that may pass; `wait` is the server's wish in seconds."""
+
+    def __init__(self, why: str, wait: int = 0) -> None:
+        super().__init__(why)
+        self.wait = wait
+
+
+class Resuming:
+    """A downloader for pooch that continues where an earlier one was cut off.
+
+    What has come so far is kept in `part` between tries, and between processes. A try that brought
+    the file further does not count as failed, so that a long download survives many cuts.
+    """
+
+    def __init__(self, part: Path) -> None:
+        self.part = part
+        self.resumed = self._size() > 0
+
+    def __call__(self, url: str, output_file: str, _pooch: object) -> None:
+        """Download `url` to the path `output_file`.
+
+        Raises:
+            UserError: the server refused, or the last try failed.
+        """
+        from tqdm import tqdm
+
+        failures, longest = 0, self._size()
+        while True:
+            try:
+                self._attempt(url)
+                break
+            except _InterruptionError as interruption:
+                failures = 0 if self._size() > longest else failures + 1
+                longest = max(longest, self._size())
+                if failures > len(WAITS):
+                    raise UserError(f"cannot download it: {interruption}") from interruption
+                wait = min(max(WAITS[max(failures, 1) - 1], interruption.wait), LONGEST_WAIT)
+                tqdm.write(f"{interruption}: trying again in {wait} s", file=sys.stderr)
+                time.sleep(wait)
+        self.part.replace(output_file)
+
+    def _attempt(self, url: str) -> None:
+        import requests
+
+        have = self._size()
+        headers = {"Accept-Encoding": "identity"}  # so that bytes received are bytes of the file
+        if have:
+            headers["Range"] = f"bytes={have}-"
+        try:
+            with requests.get(url, headers=headers, stream=True, timeout=TIMEOUTS) as answer:
+                if self._is_complete(answer, have):
+                    return
+                self._receive(answer, have if answer.status_code == 206 else 0)
+        except requests.exceptions.ChunkedEncodingError as error:
+            raise _InterruptionError("the connection was cut") from error
+        except (requests.ConnectionError, requests.Timeout) as error:
+            raise _InterruptionError(f"no connection ({type(error).__name__})") from error
+        except requests.RequestException as error:
+            raise UserError(f"cannot download it: {error}") from error
+
+    def _is_complete(self, answer: "requests.Response", have: int) -> bool:
+        """Whether `part` is the whole file already; raises unless bytes will follow."""
+        status = f"the server answers {answer.status_code} {answer.reason}"
+        content_range = answer.headers.get("Content-Range", "")
+        if answer.status_code == 416 and content_range == f"bytes */{have}":
+            return True
+        if answer.status_code in TRANSIENT:
+            wish = answer.headers.get("Retry-After", "")
+            raise _InterruptionError(status, int(wish) if wish.isdecimal() else 0)
+        wrong_part = answer.status_code == 206 and not re.match(rf"bytes {have}-", content_range)
+        if answer.status_code == 416 or wrong_part:
+            self.part.unlink()
+            raise _InterruptionError(status)
+        if answer.status_code not in (200, 206):
+            raise UserError(f"cannot download it: {status}")
+        if answer.headers.get("Content-Type", "").startswith("text/html"):
+            # A network's page of its own, to log in, say: what has come so far is not for it.
+            raise UserError("cannot download it: the server answers with a web page")
+        return False
+
+    def _receive(self, answer: "requests.Response", start: int) -> None:
+        from tqdm import tqdm
+
+        length = answer.headers.get("Content-Length")
+        total = start + int(length) if length else None
+        often = 0.1 if sys.stderr.isatty() else 30.0  # seconds between two lines
+        bar = tqdm(
+            initial=start,
+            total=total,
+            unit="B",
+            unit_scale=True,
+            desc=self.part.stem,
+            mininterval=often,
+        )
+        with self.part.open("r+b" if self.part.exists() else "wb") as file, bar:
+            file.truncate(start)
+            file.seek(start)
+            for chunk in answer.iter_content(CHUNK):
+                file.write(chunk)
+                bar.update(len(chunk))
+        if total is not None and self._size() != total:
+            raise _InterruptionError("the connection was cut")
+
+    def _size(self) -> int:
+        return self.part.stat().st_size if self.part.exists() else 0

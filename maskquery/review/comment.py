@@ -1,0 +1,152 @@
+"""The review comment: gate, figures, params, curves, what changed most, as Markdown."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from maskquery.core.errors import UserError
+from maskquery.review import changes, curves, gate, history, panels
+from maskquery.review.changes import ImageChange
+
+IMAGES = Path("metrics/images.csv")
+CURVES = Path("metrics/curves.csv")
+TABLE_ROWS = 10  # of changed images
+PANELS = 6
+
+
+def write(base: str, folder: Path) -> tuple[Path, list[str]]:
+    """Write `comment.md` and panels into `folder`; the comment, and what forbids the merge.
+
+    Args:
+        base: a commit.
+        folder: is created.
+
+    Raises:
+        UserError: a file that is compared cannot be used.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    failures = gate.failures(base)
+    before = history.read(base, IMAGES)
+    now = IMAGES.read_text(encoding="utf-8") if IMAGES.exists() else None
+    known = before is not None and now is not None
+    changed = changes.image_changes(before or "", now or "") if known else []
+    alarms = changes.alarm_changes(before or "", now or "") if known else (0, 0)
+    parts = [
+        f"## What this does to the results, against {base[:10]}",
+        _verdict(failures),
+        _section(
+            "Figures",
+            _table(history.difference("metrics", base), ("old", "new", "diff")),
+            "No figure of `metrics/` changed.",
+        ),
+        _section(
+            "Params",
+            _table(history.difference("params", base), ("old", "new")),
+            "No param changed.",
+        ),
+        _section("Curves", _curves(base), "No curve of mean image IoU over the threshold changed."),
+        _section("Images that changed most", _image_table(changed), "No image's IoU changed."),
+        _alarm_line(alarms),
+        _panel_lines(base, changed, folder),
+    ]
+    path = folder / "comment.md"
+    path.write_text("\n\n".join(part for part in parts if part) + "\n")
+    return path, failures
+
+
+def _verdict(failures: Sequence[str]) -> str:
+    if not failures:
+        return "Results are up to date, and no figure dropped by more than its tolerance."
+    return "**Not to be merged as it is:**\n\n" + "\n".join(f"- {line}" for line in failures)
+
+
+def _section(title: str, body: str, otherwise: str) -> str:
+    return f"### {title}\n\n{body or otherwise}"
+
+
+def _table(found: Mapping[str, Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """What DVC found to differ, a row for each name; "" if nothing does."""
+    names = {"old": "before", "new": "now", "diff": "change"}
+    rows = [
+        [file, name, *(_cell(own.get(column)) for column in columns)]
+        for file, tree in sorted(found.items())
+        for name, own in sorted(tree.items())
+    ]
+    if not rows:
+        return ""
+    head = ["file", "name", *(names[column] for column in columns)]
+    body = [[escape(cell) for cell in row] for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *body])
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def _alarm_line(alarms: tuple[int, int]) -> str:
+    new, gone = alarms
+    if not new and not gone:
+        return ""
+    return f"False alarms on images without the class: {new} new, {gone} gone."
+
+
+def _curves(base: str) -> str:
+    before = history.read(base, CURVES)
+    if before is None or not CURVES.exists():
+        return ""
+    return curves.section(before, CURVES.read_text(encoding="utf-8"), escape)
+
+
+def _image_table(changed: Sequence[ImageChange]) -> str:
+    if not changed:
+        return ""
+    better = sum(change.now > change.before for change in changed)
+    lines = [
+        f"{better} better, {len(changed) - better} worse (an image and class each).",
+        "",
+        "| image | class | IoU before | IoU now | change |",
+        "|---|---|---|---|---|",
+    ]
+    for change in changed[:TABLE_ROWS]:
+        name = escape(change.image)
+        lines.append(
+            f"| {name} | {escape(change.class_name)} | {change.before:.3f} | {change.now:.3f} "
+            f"| {change.now - change.before:+.3f} |"
+        )
+    return "\n".join(lines)
+
+
+def escape(text: str) -> str:
+    """A name as Markdown shows it: no table cell, markup or mention begins in it."""
+    plain = " ".join(text.split())
+    outer = r"(?<![^\W_])_|_(?![^\W_])"  # underscores but for those within a word
+    return re.sub(rf"{outer}|[^\w /.,-]", lambda found: f"&#{ord(found[0])};", plain)
+
+
+def _panel_lines(base: str, changed: Sequence[ImageChange], folder: Path) -> str:
+    selected = changed[:PANELS]
+    if not selected:
+        return ""
+    if not panels.PREDICTIONS.exists():
+        return f"No panels: {panels.PREDICTIONS} is not here (`dvc pull` or `dvc repro`)."
+    before = panels.fetch_predictions(base, folder)
+    if before is None:
+        return "No panels: DVC's cache does not hold the base's predictions (`dvc pull`)."
+    drawn = panels.draw(selected, before, folder)
+    names = ", ".join(f"`{path.name}`" for path in drawn)
+    return f"Panels, before above and now below: {names}"
+
+
+def main(base: str, folder: Path) -> str:
+    """Write the comment; the closing line.
+
+    Raises:
+        UserError: something forbids the merge, or cannot be compared.
+    """
+    path, failures = write(history.resolve(base), folder)
+    if failures:
+        raise UserError(f"{path} is written; not to be merged: {'; '.join(failures)}")
+    return f"review: {path}"

@@ -1,0 +1,98 @@
+"""Pictures of the images that a change made better or worse, before and after."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from maskquery.core import params
+from maskquery.core.errors import UserError
+from maskquery.evaluation import ground_truth, panels
+from maskquery.evaluation.ground_truth import GroundTruth
+from maskquery.images import image_files, sources
+from maskquery.masks import mask_store
+from maskquery.masks.packed import unpack
+from maskquery.review import history
+from maskquery.review.changes import ImageChange
+
+PREDICTIONS = Path("data/predictions.zarr")
+
+
+class Params(params.Section):
+    """Where the images and their ground truth are."""
+
+    images: params.Folder
+    ground_truth: GroundTruth
+
+
+def fetch_predictions(base: str, folder: Path) -> Path | None:
+    """The predictions of the commit `base`, from DVC's cache; None if it does not hold them."""
+    target = folder / "base-predictions.zarr"
+    done = history.dvc("get", ".", PREDICTIONS.as_posix(), "--rev", base, "--out", str(target),
+                       "--force")  # fmt: skip
+    return None if done.returncode else target
+
+
+def draw(selected: Sequence[ImageChange], before: Path, folder: Path) -> list[Path]:
+    """One picture for each change: the base's panel above, today's below.
+
+    Where the image had another size, its base is gone, and today's stands alone.
+
+    Args:
+        selected: what to show.
+        before: the base's predictions.
+        folder: gets the pictures.
+
+    Raises:
+        UserError: an input is missing or damaged.
+    """
+    settings = params.load(Params)
+    found = image_files.find(settings.images)
+    drawn = []
+    with mask_store.Store(before) as old, mask_store.Store(PREDICTIONS) as new:
+        for change in selected:
+            if change.image not in found:
+                raise UserError(f"{settings.images} has no image {change.image!r}: run `dvc repro`")
+            sizes = [_size(store, change.image) for store in (old, new)]
+            stores = {"before": old, "now": new} if sizes[0] == sizes[1] else {"now": new}
+            sheets = [
+                _panel(store, change, settings, found[change.image], f"{when}: {change.image}")
+                for when, store in stores.items()
+            ]
+            path = folder / panels.file_name(f"{change.class_name}\0{change.image}")
+            _stacked(sheets).save(path, quality=panels.QUALITY)
+            drawn.append(path)
+    return drawn
+
+
+def _panel(
+    store: mask_store.Store,
+    change: ImageChange,
+    settings: Params,
+    path: sources.File,
+    title: str,
+) -> Image.Image:
+    prediction = store.read_predictions(change.image)
+    truth = settings.ground_truth
+    label_map = ground_truth.pair([change.image], truth.folder, truth.pattern)[change.image]
+    height, width, name = prediction.height, prediction.width, change.class_name
+    (true,) = ground_truth.true_planes(label_map, truth, (name,), change.image, height, width)
+    predicted, true = (
+        unpack(p, width) for p in (prediction.masks[prediction.classes.index(name)], true)
+    )
+    return panels.panel_of(image_files.read(path), predicted, true, name, title)
+
+
+def _size(store: mask_store.Store, image: str) -> tuple[int, int]:
+    about = store.attributes(image)
+    return about["height"], about["width"]
+
+
+def _stacked(sheets: Sequence[Image.Image]) -> Image.Image:
+    width, height = max(s.width for s in sheets), sum(s.height for s in sheets)
+    whole = Image.new("RGB", (width, height), (255, 255, 255))
+    y = 0
+    for sheet in sheets:
+        whole.paste(sheet, (0, y))
+        y += sheet.height
+    return whole

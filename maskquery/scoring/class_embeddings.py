@@ -1,0 +1,189 @@
+"""From embeddings of masks and from prompts to scores: the section `scores` of params.yaml."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import AfterValidator, Field, model_validator
+
+from maskquery.clip import texts
+from maskquery.core.errors import UserError
+from maskquery.core.params import Section, Text
+from maskquery.scoring import similarity
+from maskquery.scoring.similarity import Embeddings, Floats
+
+Weight = Annotated[float, Field(ge=0)]
+
+
+def _not_all_zero(weights: dict[str, float]) -> dict[str, float]:
+    if not any(weights.values()):
+        raise ValueError("must give some view a weight above 0")
+    return weights
+
+
+def _template(value: str) -> str:
+    if value.count("{}") != 1:
+        raise ValueError("must hold one {} for the prompt, such as 'a photo of {}'")
+    return value
+
+
+Template = Annotated[str, AfterValidator(_template)]
+
+
+class Settings(Section):
+    """How scores come from embeddings.
+
+    Attributes:
+        view_weights: of each view; only their ratios count.
+        templates: each prompt is put into each, and their embeddings averaged.
+        prompts: of a class's prompts the "first" counts alone, or the "best", mask by mask, or
+            their "average".
+        scoring: "cosine" is the similarity itself; "contrast" and "relevancy" compare it with that
+            of the contrast prompts, see `maskquery.scoring.similarity`.
+        contrast: prompts for what is none of the classes; one that is a prompt of a class is left
+            out, which would stand against itself.
+        temperature: similarities are divided by it before a softmax, above 0.
+        quality: exponent of what SAM says of a mask, multiplied into its score; 0 is without.
+    """
+
+    view_weights: Annotated[dict[str, Weight], AfterValidator(_not_all_zero)]
+    templates: Annotated[tuple[Template, ...], Field(min_length=1)]
+    prompts: Literal["first", "best", "average"]
+    scoring: Literal["cosine", "contrast", "relevancy"]
+    contrast: tuple[Text, ...]
+    temperature: Annotated[float, Field(gt=0)]
+    quality: Annotated[float, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _relevant_to_something(self) -> "Settings":
+        if self.scoring == "relevancy" and not self.contrast:
+            raise ValueError("scoring relevancy needs a prompt in contrast")
+        return self
+
+
+class Recipe:
+    """Scores masks for classes; torch is loaded only for a prompt or a model that is new.
+
+    Args:
+        model: of CLIP.
+        views: names of the V views, in their order.
+        settings: how scores come from embeddings.
+        classes: the prompts of each of C classes.
+
+    Raises:
+        UserError: the weights are of other views, no prompt stands against the classes and one
+            has to, a prompt is too long, or a prompt is new and the checkpoint cannot be had.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        views: Sequence[str],
+        settings: Settings,
+        classes: Mapping[str, Sequence[str]],
+    ) -> None:
+        self._settings = settings
+        self._weights = in_order(settings.view_weights, views)
+        prompts = set(itertools.chain(*classes.values()))
+        others = [prompt for prompt in settings.contrast if prompt not in prompts]
+        if settings.scoring == "relevancy" and not others:
+            raise UserError(
+                "scores.contrast names prompts of classes alone: relevancy needs one that is none"
+            )
+        if settings.prompts == "first":
+            classes = {name: own[:1] for name, own in classes.items()}
+        needed = others if settings.scoring != "cosine" else []
+        vectors = directions(
+            model, [*itertools.chain(*classes.values()), *needed], settings.templates
+        )
+        ends = np.cumsum([len(own) for own in classes.values()])
+        *own, self._contrast = np.split(vectors, ends)
+        if settings.prompts == "average":
+            own = [similarity.mean_direction(each)[None] for each in own]
+        self._classes: list[Embeddings] = own
+
+    def score(
+        self, views: Embeddings, predicted_iou: Floats, stability_score: Floats
+    ) -> tuple[Floats, Floats]:
+        """The similarities and the scores of N masks, both (N, C) float32.
+
+        Args:
+            views: (N, V, D) float32, each of length 1.
+            predicted_iou: (N,) float32.
+            stability_score: (N,) float32.
+        """
+        settings = self._settings
+        cosines = similarity.mask_similarity(views, self._weights, self._classes)
+        score = cosines
+        if settings.scoring != "cosine":
+            others = similarity.prompt_similarity(views, self._weights, self._contrast)
+            rule = {"contrast": similarity.contrast, "relevancy": similarity.relevancy}
+            score = rule[settings.scoring](cosines, others, settings.temperature)
+        trust = similarity.qualities(predicted_iou, stability_score, settings.quality)
+        return cosines, score * trust[:, None]
+
+
+class Apart:
+    """Scores masks for classes that do not stand against each other, each as if it were alone.
+
+    Args:
+        model: of CLIP.
+        views: names of the V views, in their order.
+        settings: how scores come from embeddings; its contrast prompts stand against no class.
+        classes: the prompts of each of C classes.
+        rivals: the contrast prompts of each.
+
+    Raises:
+        UserError: as `Recipe`.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        views: Sequence[str],
+        settings: Settings,
+        classes: Mapping[str, Sequence[str]],
+        rivals: Mapping[str, Sequence[str]],
+    ) -> None:
+        self._each = [
+            Recipe(
+                model,
+                views,
+                settings.model_copy(update={"contrast": tuple(rivals[name])}),
+                {name: own},
+            )
+            for name, own in classes.items()
+        ]
+
+    def score(
+        self, views: Embeddings, predicted_iou: Floats, stability_score: Floats
+    ) -> tuple[Floats, Floats]:
+        """As `Recipe.score`."""
+        found = [own.score(views, predicted_iou, stability_score) for own in self._each]
+        cosines, scores = zip(*found, strict=True)
+        return np.concatenate(cosines, axis=1), np.concatenate(scores, axis=1)
+
+
+def in_order(weights: Mapping[str, float], views: Sequence[str]) -> list[float]:
+    """The weights in the order of the views."""
+    if set(weights) != set(views):
+        raise UserError(
+            f"scores.view_weights names {', '.join(weights) or 'no view'}; it must name the views "
+            f"that were embedded (clip.views): {', '.join(views)}"
+        )
+    return [weights[view] for view in views]
+
+
+def directions(model: str, prompts: Sequence[str], templates: Sequence[str]) -> Embeddings:
+    """Each of P prompts in all templates, averaged: (P, D) float32, each of length 1.
+
+    Raises:
+        UserError: a prompt is too long, or is new and the checkpoint cannot be had.
+    """
+    filled = [template.replace("{}", prompt) for prompt in prompts for template in templates]
+    vectors = texts.embeddings(model, filled)
+    if len(templates) == 1:
+        return vectors
+    own = vectors.reshape(len(prompts), len(templates), -1)
+    return np.stack([similarity.mean_direction(each) for each in own])

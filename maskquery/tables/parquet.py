@@ -1,0 +1,259 @@
+"""What embeddings.parquet and scores.parquet have in common: writing and reading Parquet.
+
+Both are read by any Parquet reader. What decided their contents (models, their hashes, settings) is
+JSON in the schema's metadata under the key `retrieval`. Equal rows and metadata give equal bytes.
+
+Their columns stand in `embedding_table` and `score_table`, a module each, so that a change of one
+reruns only the stages that use it.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from maskquery.core import files
+from maskquery.core.errors import UserError
+
+METADATA_KEY = b"retrieval"
+
+_SEAL = b"footer sha256 "
+_SEAL_BYTES = len(_SEAL) + 32
+
+_DAMAGED = (OSError, pa.ArrowException, UnicodeDecodeError)
+
+NAME = pa.dictionary(pa.int32(), pa.string())
+"""The type of a column of names, each of which is stored once."""
+
+
+def vector_type(kind: pa.DataType, length: int) -> pa.DataType:
+    """The type of a column of vectors of `length` numbers."""
+    return pa.list_(pa.field("element", kind, nullable=False), length)
+
+
+def name_column(names: Sequence[str], codes: npt.NDArray[Any]) -> pa.Array:
+    """A column of names from each row's index among them, (R,) of any number type."""
+    return pa.DictionaryArray.from_arrays(
+        number_column(codes.astype(np.int32)), pa.array(names, pa.string())
+    )
+
+
+def number_column(numbers: npt.NDArray[Any]) -> pa.Array:
+    """A column of numbers, (R,); `pyarrow.array` of a numpy array imports pandas: 0.4 s."""
+    buffer = pa.py_buffer(np.ascontiguousarray(numbers))
+    return pa.Array.from_buffers(pa.from_numpy_dtype(numbers.dtype), len(numbers), [None, buffer])
+
+
+def vector_column(vectors: npt.NDArray[Any]) -> pa.Array:
+    """A column of vectors, (R, D)."""
+    kind = vector_type(pa.from_numpy_dtype(vectors.dtype), vectors.shape[1])
+    return pa.FixedSizeListArray.from_arrays(number_column(vectors.reshape(-1)), type=kind)
+
+
+def table_of(columns: Mapping[str, Any], schema: pa.Schema) -> pa.Table:
+    """A table of the schema's columns, given as Arrow or numpy arrays."""
+    arrays = [
+        number_column(column) if isinstance(column, np.ndarray) else column
+        for column in (columns[field.name] for field in schema)
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def write(
+    path: Path,
+    parts: Iterable[pa.Table],
+    schema: pa.Schema,
+    metadata: Mapping[str, Any],
+    group_rows: int,
+) -> int:
+    """Write a Parquet file in row groups of exactly `group_rows`; the number of rows.
+
+    Args:
+        path: replaced in one step at the end.
+        parts: tables of this `schema`, cut anywhere; they stream through.
+        schema: columns and their types.
+        metadata: JSON.
+        group_rows: bounds the memory for writing and for reading.
+    """
+    text = json.dumps(metadata, sort_keys=True, allow_nan=False)
+    schema = schema.with_metadata({METADATA_KEY: text.encode()})
+    scalars = [field.name for field in schema if not pa.types.is_fixed_size_list(field.type)]
+    rows = 0
+    with files.replacing_file(path) as temporary:
+        with pq.ParquetWriter(
+            temporary,
+            schema,
+            compression="zstd",
+            use_dictionary=["image", "view", "class", "mask_id"],
+            write_statistics=scalars,
+            write_page_checksum=True,
+        ) as writer:
+            for table in _regrouped(parts, schema, group_rows):
+                # Images bring dictionaries of their own: a row group has one of all its images.
+                writer.write_table(table.unify_dictionaries(), row_group_size=group_rows)
+                rows += table.num_rows
+        _seal(temporary)
+    return rows
+
+
+def _seal(path: Path) -> None:
+    """Put a digest of the footer before it: Parquet has checksums of pages and none of the footer.
+
+    What stands between the last page and the footer is skipped by every reader.
+    """
+    with path.open("r+b") as file:
+        footer = _footer(file)
+        file.seek(-len(footer), os.SEEK_END)
+        file.write(_SEAL + hashlib.sha256(footer).digest() + footer)
+
+
+def _is_intact(path: Path) -> bool:
+    """Whether the footer is the one that was sealed, or never was sealed."""
+    with path.open("rb") as file:
+        footer = _footer(file)
+        place = file.seek(0, os.SEEK_END) - len(footer) - _SEAL_BYTES
+        file.seek(max(place, 0))
+        seal = file.read(_SEAL_BYTES)
+    return not seal.startswith(_SEAL) or seal == _SEAL + hashlib.sha256(footer).digest()
+
+
+def _footer(file: BinaryIO) -> bytes:
+    """The footer with its length and Parquet's last four bytes; less, of a file that is none."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - 8))
+    length = int.from_bytes(file.read(4), "little") + 8
+    file.seek(max(0, size - length))
+    return file.read()
+
+
+def _regrouped(parts: Iterable[pa.Table], schema: pa.Schema, rows: int) -> Iterator[pa.Table]:
+    waiting: list[pa.Table] = []
+    count = 0
+    for part in parts:
+        waiting.append(part.replace_schema_metadata(schema.metadata))
+        count += part.num_rows
+        while count >= rows:
+            joined = pa.concat_tables(waiting)
+            yield joined.slice(0, rows).combine_chunks()
+            waiting = [joined.slice(rows)]
+            count -= rows
+    if count:
+        yield pa.concat_tables(waiting).combine_chunks()
+
+
+class Reader:
+    """A Parquet file of this program; everything about it raises `UserError` with its name.
+
+    Attributes:
+        schema: columns and their types, without metadata.
+    """
+
+    def __init__(self, path: Path, file: pq.ParquetFile) -> None:
+        self.path = path
+        self._file = file
+        self.schema: pa.Schema = file.schema_arrow.remove_metadata()
+
+    def length_of(self, column: str) -> int:
+        """The length of a column's vectors; 0 if there are none."""
+        field = (
+            self.schema.field(column) if column in self.schema.names else pa.field("", pa.null())
+        )
+        return field.type.list_size if pa.types.is_fixed_size_list(field.type) else 0
+
+    def groups(self, columns: Sequence[str], schema: pa.Schema) -> Iterator[pa.Table]:
+        """Some columns of each row group; there may be none. They are of the schema's types."""
+        missing = set(columns) - set(self.schema.names)
+        if missing:
+            raise self.unusable(f"no column {', '.join(sorted(missing))}")
+        if any(self.schema.field(name).type != schema.field(name).type for name in columns):
+            raise self.unusable("its columns are of other types")
+        for group in range(self._file.num_row_groups):
+            try:
+                table = self._file.read_row_group(group, columns=columns, use_threads=False)
+                table.validate(full=True)  # page headers have no checksum
+            except _DAMAGED as error:
+                raise self.unusable(str(error)) from None
+            if table.num_rows != self._file.metadata.row_group(group).num_rows:
+                raise self.unusable("rows are missing")
+            if any(table[name].null_count for name in columns):
+                raise self.unusable("values are missing")
+            yield table
+
+    def metadata(self) -> dict[str, Any]:
+        """What `write` was given."""
+        try:
+            metadata = json.loads((self._file.schema_arrow.metadata or {})[METADATA_KEY])
+        except (KeyError, ValueError):
+            metadata = None
+        if not isinstance(metadata, dict):
+            raise self.unusable("its metadata is not this program's")
+        return metadata
+
+    def unusable(self, what: str) -> UserError:
+        """The error to raise about this file."""
+        return _unusable(self.path, what)
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[Reader]:
+    """Open a Parquet file.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    try:
+        if not _is_intact(path):
+            raise _unusable(path, "its footer is damaged")
+        file = pq.ParquetFile(path, page_checksum_verification=True)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: run `dvc repro`") from None
+    except _DAMAGED as error:
+        raise _unusable(path, str(error)) from None
+    with file:
+        yield Reader(path, file)
+
+
+def _unusable(path: Path, what: str) -> UserError:
+    return UserError(f"{path} cannot be used ({what}): delete it and run `dvc repro`")
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """The metadata that a file was written with.
+
+    Raises:
+        UserError: the file is missing, damaged or not one of ours.
+    """
+    with opened(path) as reader:
+        return reader.metadata()
+
+
+def codes(column: pa.ChunkedArray) -> tuple[list[str], npt.NDArray[np.int32]]:
+    """The names of a column of names, and each row's index among them, (R,) int32."""
+    array = column.combine_chunks()
+    return array.dictionary.to_pylist(), numbers(array.indices)
+
+
+def strings(column: pa.ChunkedArray) -> npt.NDArray[np.object_]:
+    """A column of names as (R,) str objects."""
+    found, rows = codes(column)
+    return np.array(found, object)[rows]
+
+
+def numbers(column: pa.ChunkedArray | pa.Array) -> npt.NDArray[Any]:
+    """A column of numbers without nulls, (R,); pyarrow's `to_numpy` imports pandas: 0.4 s."""
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return np.from_dlpack(array)
+
+
+def vectors(column: pa.ChunkedArray) -> npt.NDArray[Any]:
+    """A column of vectors without nulls, (R, D)."""
+    array = column.combine_chunks()
+    return numbers(array.flatten()).reshape(-1, array.type.list_size)

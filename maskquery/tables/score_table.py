@@ -1,0 +1,169 @@
+"""scores.parquet: a row for each mask and class."""
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from maskquery.core.errors import UserError
+from maskquery.tables import parquet
+
+GROUP_ROWS = 1_048_576
+
+SCHEMA = pa.schema(
+    [
+        pa.field("image", parquet.NAME, nullable=False),
+        pa.field("mask_id", pa.uint64(), nullable=False),
+        pa.field("class", parquet.NAME, nullable=False),
+        pa.field("similarity", pa.float32(), nullable=False),
+        pa.field("score", pa.float32(), nullable=False),
+    ]
+)
+
+
+def rows_of(
+    image: str,
+    ids: npt.NDArray[np.uint64],
+    classes: Sequence[str],
+    similarity: npt.NDArray[np.float32],
+    score: npt.NDArray[np.float32],
+) -> pa.Table:
+    """One image's rows of scores.parquet: a row per mask and class, classes within masks.
+
+    Args:
+        image: the image's id.
+        ids: (N,) mask ids.
+        classes: names of the C classes.
+        similarity: (N, C) float32, cosines, -1 to 1.
+        score: (N, C) float32, what a threshold is compared with, -1 to 1.
+    """
+    for name, array in (("similarity", similarity), ("score", score)):
+        if array.shape != (len(ids), len(classes)):
+            raise ValueError(f"{image}: {name} {array.shape}, {len(ids)} x {len(classes)}")
+    columns = {
+        "image": parquet.name_column([image], np.zeros(similarity.size)),
+        "mask_id": np.repeat(ids, len(classes)),
+        "class": parquet.name_column(classes, np.tile(np.arange(len(classes)), len(ids))),
+        "similarity": similarity.reshape(-1),
+        "score": score.reshape(-1),
+    }
+    return parquet.table_of(columns, SCHEMA)
+
+
+def write(
+    path: Path, images: Iterable[pa.Table], classes: Sequence[str], metadata: Mapping[str, Any]
+) -> int:
+    """Write scores.parquet; the number of rows.
+
+    Args:
+        path: replaced in one step at the end.
+        images: `rows_of` of each image, sorted by image id, all with these `classes`.
+        classes: names of the classes, in the order in which everything after lists them.
+        metadata: JSON: models and prompts; `classes` is added.
+    """
+    everything = {**metadata, "classes": list(classes)}
+    return parquet.write(path, images, SCHEMA, everything, GROUP_ROWS)
+
+
+@dataclass(frozen=True)
+class ImageScores:
+    """The scores of one image's masks.
+
+    Attributes:
+        ids: (N,) uint64, mask ids.
+        similarity: (N, C) float32, cosines.
+        score: (N, C) float32, what a threshold is compared with.
+    """
+
+    ids: npt.NDArray[np.uint64]
+    similarity: npt.NDArray[np.float32]
+    score: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """All of scores.parquet: names of the C classes, and each image's scores by its id."""
+
+    classes: tuple[str, ...]
+    images: Mapping[str, ImageScores]
+
+    def of(self, image: str, ids: npt.NDArray[np.uint64], masks: Path) -> npt.NDArray[np.float32]:
+        """What a threshold is compared with for the masks of these ids, in their order: (N, C).
+
+        Args:
+            image: its id.
+            ids: (N,) of all masks of the image.
+            masks: the store that they are from.
+
+        Raises:
+            UserError: the table has other masks of the image.
+        """
+        none = np.empty((0, len(self.classes)), np.float32)
+        own = self.images.get(image) or ImageScores(np.empty(0, np.uint64), none, none)
+        rows = locate(ids, own.ids)
+        if rows is None:
+            raise stale(masks, image)
+        found: npt.NDArray[np.float32] = own.score[rows]
+        return found
+
+
+def locate(
+    ids: npt.NDArray[np.uint64], among: npt.NDArray[np.uint64]
+) -> npt.NDArray[np.intp] | None:
+    """Where each id stands in `among`, (N,); None unless both hold the same ids, each once."""
+    wanted, order = np.sort(ids), np.argsort(among)
+    if not np.array_equal(wanted, among[order]) or (wanted[1:] == wanted[:-1]).any():
+        return None
+    return order[np.searchsorted(among, ids, sorter=order)]
+
+
+def stale(masks: Path, image: str) -> UserError:
+    """What to say where a store and scores are of different runs."""
+    return UserError(
+        f"the scores and {masks} do not hold the same masks of image {image!r}: run `dvc repro`"
+    )
+
+
+def read(path: Path) -> Scores:
+    """Read scores.parquet. Images without any mask have no rows and are not in the result.
+
+    Raises:
+        UserError: the file is missing, damaged, or its rows are not as `write` leaves them.
+    """
+    with parquet.opened(path) as reader:
+        groups = list(reader.groups(SCHEMA.names, SCHEMA))
+        found = reader.metadata().get("classes")
+    classes = tuple(found) if isinstance(found, list) else ()
+    table = pa.concat_tables(groups or [SCHEMA.empty_table()])  # no row, no row group
+    # One dictionary for all row groups, so that equal names have equal codes.
+    table = table.unify_dictionaries()
+    if not classes or table.num_rows % len(classes):
+        raise reader.unusable(f"{table.num_rows} rows for {len(classes)} classes")
+    shape = (-1, len(classes))  # a row for each mask, a column for each class
+    class_names, codes = parquet.codes(table["class"])
+    order = [classes.index(name) if name in classes else -1 for name in class_names]
+    if np.any(np.array(order, int)[codes].reshape(shape) != np.arange(len(classes))):
+        raise reader.unusable(f"the rows of a mask do not go through the classes {classes}")
+    image_names, codes = parquet.codes(table["image"])
+    images, ids = codes.reshape(shape), parquet.numbers(table["mask_id"]).reshape(shape)
+    if np.any(images != images[:, :1]) or np.any(ids != ids[:, :1]):
+        raise reader.unusable("the rows of a mask do not stand together")
+    similarity, score = (parquet.numbers(table[n]).reshape(shape) for n in ("similarity", "score"))
+    result: dict[str, ImageScores] = {}
+    for start, end in _runs(images[:, 0]):
+        name = image_names[images[start, 0]]
+        if name in result:
+            raise reader.unusable(f"the rows of image {name!r} do not stand together")
+        result[name] = ImageScores(ids[start:end, 0], similarity[start:end], score[start:end])
+    return Scores(classes, result)
+
+
+def _runs(codes: npt.NDArray[np.int32]) -> Iterator[tuple[int, int]]:
+    """Start and end of each run of equal values in (R,) codes, none of them negative."""
+    starts = np.flatnonzero(np.diff(codes, prepend=-1))
+    return itertools.pairwise([*starts.tolist(), len(codes)])

@@ -1,0 +1,78 @@
+import pytest
+
+from maskquery.core import console
+from maskquery.core.errors import UserError
+
+
+def test_the_closing_line_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    console.run_stage(lambda: "masks: 3 images")
+    assert capsys.readouterr() == ("masks: 3 images\n", "")
+
+
+def test_a_user_error_is_one_line_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> str:
+        raise UserError("a.jpg is\n  empty: replace it")
+
+    with pytest.raises(SystemExit) as stop:
+        console.run_stage(fail)
+    assert stop.value.code == 1
+    assert capsys.readouterr() == ("", "error: a.jpg is empty: replace it\n")
+
+
+def test_an_interruption_is_one_word_and_exit_code_130(capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupt() -> str:
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as stop:
+        console.run_stage(interrupt)
+    assert stop.value.code == 130
+    assert capsys.readouterr() == ("", "interrupted\n")
+
+
+def test_an_interruption_may_say_what_is_done(capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupt() -> str:
+        raise KeyboardInterrupt("3 of 7 images are done")
+
+    with pytest.raises(SystemExit):
+        console.run_stage(interrupt)
+    assert capsys.readouterr().err == "interrupted: 3 of 7 images are done\n"
+
+
+def test_a_full_disk_is_one_line_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> str:
+        raise OSError(28, "No space left on device", "data/masks.zarr")
+
+    with pytest.raises(SystemExit) as stop:
+        console.run_stage(fail)
+    assert stop.value.code == 1
+    line = "error: [Errno 28] No space left on device: 'data/masks.zarr'\n"
+    assert capsys.readouterr().err == line
+
+
+def test_a_word_in_between_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    console.tell("waiting")
+    assert capsys.readouterr() == ("", "waiting\n")
+
+
+def test_a_mistake_of_the_program_keeps_its_traceback() -> None:
+    def fail() -> str:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        console.run_stage(fail)
+
+
+def test_quick_work_shows_no_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    assert list(console.progress("abc", 3, "masks")) == ["a", "b", "c"]
+    assert capsys.readouterr().err == ""
+
+
+def test_long_work_shows_what_is_done(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "QUIET_SECONDS", -1.0)
+    assert list(console.progress("abc", 3, "masks")) == ["a", "b", "c"]
+    last = capsys.readouterr().err.split("\r")[-1]
+    assert "masks" in last
+    assert "3/3" in last
+    assert "image" in last

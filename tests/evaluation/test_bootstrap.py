@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+
+from maskquery.evaluation import bootstrap
+from maskquery.evaluation.counts import Agreement
+
+
+def counts(hits: list, misses: list, false_alarms: list | None = None) -> Agreement:
+    columns = [np.array(each) for each in (hits, false_alarms or [0] * len(hits), misses)]
+    return Agreement(*columns, np.full(len(hits), 1000))
+
+
+def test_intervals_are_those_of_plain_resampling() -> None:
+    rng = np.random.default_rng(3)
+    hits, misses = rng.integers(0, 50, 40), rng.integers(1, 50, 40)
+    hits[:15] = misses[:15] = 0  # do not show the class
+    ious = (hits / np.maximum(hits + misses, 1))[15:]
+    low, high = [], []
+    for seed in range(5):
+        draw = np.random.default_rng(seed)
+        means = []
+        for _ in range(1000):
+            picked = draw.integers(0, 40, 40)
+            shown = picked[picked >= 15] - 15
+            means.append(ious[shown].mean())
+        low.append(np.quantile(means, 0.025))
+        high.append(np.quantile(means, 0.975))
+    found = bootstrap.intervals([counts(hits.tolist(), misses.tolist())])
+    assert found[0] == pytest.approx({"low": np.mean(low), "high": np.mean(high)}, abs=0.01)
+    assert found[1] == found[0]
+
+
+def test_they_are_the_same_every_time_and_for_any_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    column = counts([1, 5, 9, 0], [9, 5, 1, 3])
+    first = bootstrap.intervals([column])
+    assert bootstrap.intervals([column]) == first
+    monkeypatch.setattr(bootstrap, "_NUMBERS", 1)
+    assert sum(len(rows) for rows in bootstrap.draws(4)) == bootstrap.DRAWS
+    assert bootstrap.intervals([column]) == first
+
+
+def test_images_that_are_all_alike_leave_no_doubt() -> None:
+    same, absent = counts([3, 3], [1, 1]), counts([0, 0], [0, 0], [5, 0])
+    found = bootstrap.intervals([same, absent])
+    assert found[0] == found[2] == {"low": 0.75, "high": 0.75}
+    assert np.isnan([found[1]["low"], found[1]["high"]]).all()

@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from maskquery.evaluation import regions
+from maskquery.masks.packed import pack, unpack
+from tests.support.builders import Bools
+
+
+def slow_regions(plane: Bools) -> list[Bools]:
+    """8-connected regions by flooding."""
+    left, found = {tuple(p) for p in np.argwhere(plane).tolist()}, []
+    while left:
+        waiting, own = [left.pop()], np.zeros_like(plane)
+        while waiting:
+            y, x = waiting.pop()
+            own[y, x] = True
+            near = {(y + dy, x + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)} & left
+            left -= near
+            waiting += near
+        found.append(own)
+    return found
+
+
+def random_plane(seed: int, share: float) -> Bools:
+    return np.random.default_rng(seed).random((9, 14)) < share
+
+
+SEEDS, SHARES = st.integers(0, 2**32), st.sampled_from([0.0, 0.2, 0.4, 0.9])
+
+
+@given(SEEDS, SHARES)
+def test_regions_are_what_flooding_finds(seed: int, share: float) -> None:
+    plane = random_plane(seed, share)
+    found = {mask.tobytes() for mask in regions.regions(plane)}
+    assert found == {mask.tobytes() for mask in slow_regions(plane)}
+
+
+def test_specks_are_left_out() -> None:
+    plane = np.zeros((300, 200), bool)
+    plane[0, 0] = plane[5, 5] = True
+    plane[100:102, 100:103] = True  # 6 pixels are 1e-4 of the image
+    (found,) = regions.regions(plane)
+    assert found.sum() == 6
+
+
+@given(SEEDS, SHARES)
+def test_objects_are_counted_with_what_was_found_of_them(seed: int, share: float) -> None:
+    true = np.stack([random_plane(seed, share), random_plane(seed + 1, 0.3)])
+    predicted = np.stack([random_plane(seed + 2, 0.5), random_plane(seed + 3, share)])
+    found = regions.objects(pack(predicted), pack(true), 14)
+    rows = zip(found.classes.tolist(), found.areas.tolist(), found.hits.tolist(), strict=True)
+    expected = [
+        (index, int(mask.sum()), int((mask & predicted[index]).sum()))
+        for index in (0, 1)
+        for mask in slow_regions(true[index])
+    ]
+    assert sorted(rows) == sorted(expected)
+    assert found.pixels == 9 * 14
+
+
+@pytest.mark.parametrize(
+    ("area", "width", "height", "size"),
+    [
+        (32**2 - 1, 640, 480, "small"),
+        (32**2, 640, 480, "medium"),
+        (96**2 - 1, 640, 480, "medium"),
+        (96**2, 640, 480, "large"),
+        (4 * 32**2 - 1, 1280, 960, "small"),  # twice the image, twice the object
+        (96**2 // 4, 320, 240, "large"),
+    ],
+)
+def test_sizes_are_cocos_as_shares_of_the_image(
+    area: int, width: int, height: int, size: str
+) -> None:
+    (found,) = regions.size_of(np.array([area]), width * height)
+    assert regions.SIZES[found] == size
+
+
+@given(SEEDS, SHARES)
+def test_boundaries_are_near_an_edge(seed: int, share: float) -> None:
+    rng = np.random.default_rng(seed)
+    planes = np.stack([np.kron(rng.random((5, 7)) < share, np.ones((13, 17), bool))] * 2)
+    planes[1] = False
+    height, width = planes.shape[1:]
+    distance = round(0.02 * np.hypot(height, width))
+    assert distance == 3
+    outside = np.pad(~planes[0], distance, constant_values=True)
+    windows = np.lib.stride_tricks.sliding_window_view(outside, (2 * distance + 1,) * 2)
+    found = unpack(regions.boundaries(pack(planes), width), width)
+    np.testing.assert_array_equal(found[0], planes[0] & windows.any(axis=(2, 3)))
+    assert not found[1].any()

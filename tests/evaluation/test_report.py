@@ -1,0 +1,82 @@
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from maskquery.evaluation import breakdown, report
+from maskquery.evaluation.breakdown import ImageResult
+from maskquery.masks.packed import pack
+
+CLASSES = ["chair", "sofa", "lamp"]
+CEILINGS = {
+    "chair": {"masks": 0.9, "labels": 0.8, "best_threshold": 0.7},
+    "sofa": {"masks": 0.5, "best_threshold": 0.25},
+    "lamp": {},
+}
+
+
+def images() -> list[ImageResult]:
+    """Two images, three classes: found with IoU 1/3 and 1; never found; never shown."""
+    true, predicted = np.zeros((2, 3, 4, 10), bool), np.zeros((2, 3, 4, 10), bool)
+    true[0, 0, :2], predicted[0, 0, 1:3] = True, True
+    true[0, 1, 3], predicted[0, 2, 0, :5] = True, True
+    true[1, 0, 0], predicted[1, 0, 0] = True, True
+    pairs = zip(pack(predicted), pack(true), strict=True)
+    return [breakdown.compare(p, t, 10) for p, t in pairs]
+
+
+def test_the_report_of_literal_images() -> None:
+    found = report.details(images(), CLASSES, CEILINGS)
+    chair, sofa, lamp = (found["classes"][name] for name in CLASSES)
+    basic = ("mean_image_iou", "pooled_iou", "precision", "recall", "f1")
+    assert [chair[key] for key in basic] == [0.666667, 0.5, 0.666667, 0.666667, 0.666667]
+    assert [sofa.get(key) for key in basic] == [0.0, 0.0, None, 0.0, 0.0]
+    assert [lamp.get(key) for key in basic] == [None, 0.0, 0.0, None, 0.0]
+    assert (lamp["images_absent"], lamp["false_alarm_images"]) == (2, 1)
+    assert found["baselines"]["everything"] == {"chair": 0.375, "sofa": 0.25}
+    assert found["baselines"]["nothing"] == {"chair": 0.0, "sofa": 0.0}
+    overall = found["overall"]
+    assert overall["mean_image_iou"] == 0.333333  # of chair's 0.666667 and sofa's 0
+    assert overall["precision"] == 0.333333  # of chair's and lamp's
+    assert (overall["images_absent"], overall["false_alarm_images"]) == (3, 1)
+    assert overall["interval"]["low"] <= 0.333333 <= overall["interval"]["high"]
+
+
+def test_iou_and_losses_add_up_to_one() -> None:
+    found = report.details(images(), CLASSES, CEILINGS)
+    chair, sofa = found["classes"]["chair"], found["classes"]["sofa"]
+    assert chair["ceilings"] == {"masks": 0.9, "labels": 0.8}
+    assert chair["lost"] == pytest.approx({"masks": 0.1, "labels": 0.2, "threshold": 0.033333})
+    assert sofa["lost"] == {"masks": 0.5, "labels": 0.25, "threshold": 0.25}
+    for figures in (chair, sofa, found["overall"]):
+        assert sum(figures["lost"].values()) + figures["mean_image_iou"] == pytest.approx(1)
+    assert found["overall"]["ceilings"] == {"masks": 0.7, "labels": 0.8}
+    assert "lost" not in found["classes"]["lamp"]
+
+
+def test_the_summary_is_short() -> None:
+    found = report.summary(report.details(images(), CLASSES, CEILINGS), "chair")
+    assert found["mean_image_iou"] == 0.333333
+    assert found["classes"] == {"chair": {"mean_image_iou": 0.666667, "false_alarm_images": 0}}
+    assert len(leaves(found)) == 14
+
+
+def leaves(tree: dict) -> list:
+    nested = [leaves(value) if isinstance(value, dict) else [value] for value in tree.values()]
+    return [leaf for part in nested for leaf in part]
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 2**32), st.integers(1, 3))
+def test_the_report_is_numbers_only(seed: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    share = rng.choice([0.0, 0.4], (2, count, 3, 1, 1))
+    planes = rng.random((2, count, 3, 7, 9)) < share
+    results = [breakdown.compare(p, t, 9) for p, t in zip(*pack(planes), strict=True)]
+    found = report.details(results, CLASSES, CEILINGS)
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert all(type(leaf) in (int, float) for leaf in leaves(found))
+    short = report.summary(found, "chair")
+    assert json.loads(json.dumps(short, allow_nan=False)) == short

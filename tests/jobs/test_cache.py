@@ -1,0 +1,48 @@
+from pathlib import Path
+
+import pytest
+
+from maskquery.jobs import cache
+
+
+def test_the_root_is_chosen_by_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MASKQUERY_CACHE", raising=False)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    assert cache.root() == tmp_path / ".cache"
+    monkeypatch.setenv("DVC_ROOT", "/repository")
+    assert cache.root() == Path("/repository/.cache")
+    monkeypatch.setenv("MASKQUERY_CACHE", "/elsewhere")
+    assert cache.root() == Path("/elsewhere")
+
+
+def test_a_key_tells_values_types_and_order_apart() -> None:
+    keys = [
+        cache.key("a", {"x": 1, "y": 2}),
+        cache.key("a", {"x": 1, "y": 2.0}),
+        cache.key({"x": 1, "y": 2}, "a"),
+        cache.key("a", {"x": 1}),
+    ]
+    assert len(set(keys)) == len(keys)
+    assert cache.key("a", {"y": 2, "x": 1}) == keys[0]
+
+
+def test_a_key_has_no_room_for_nan() -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        cache.key(float("nan"))
+
+
+def test_cells_of_different_keys_or_kinds_do_not_meet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MASKQUERY_CACHE", "/cache")
+    name = cache.key("a")
+    assert cache.cell("masks", name) == Path(f"/cache/masks/{name[:2]}/{name[2:]}")
+    assert cache.cell("masks", name) != cache.cell("embeddings", name)
+
+
+def test_neutral_settings_are_not_told() -> None:
+    settings = {"clahe": 0, "mirrored": False, "crop_shape": "pad"}
+    assert cache.without_neutral(settings, clahe=0, mirrored=False) == {"crop_shape": "pad"}
+    changed = {**settings, "clahe": 2.0, "mirrored": True}
+    assert cache.without_neutral(changed, clahe=0, mirrored=False) == changed

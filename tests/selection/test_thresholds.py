@@ -1,0 +1,99 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from maskquery.core import params
+from maskquery.core.errors import UserError
+from maskquery.selection import thresholds
+
+
+class Params(params.Section):
+    threshold: thresholds.Threshold
+
+
+def floats(*values: float) -> thresholds.Floats:
+    return np.array(values, np.float32)
+
+
+@pytest.mark.parametrize("value", [-1, 0.3, 1, "calibrated", "common", "otsu", "largest_gap"])
+def test_a_threshold_is_a_number_or_a_rule(value: float | str) -> None:
+    assert Params(threshold=value).threshold == value
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1.01", "threshold is 1.01; it must be less than or equal to 1"),
+        ("-2", "threshold is -2; it must be greater than or equal to -1"),
+        (".nan", "threshold is nan; it must be a finite number"),
+        ("true", "threshold is true; it must be a number, or one of calibrated, common, otsu"),
+        ("Otsu", "threshold is 'Otsu'; it must be a number, or one of calibrated, common, otsu"),
+        ("1e-3", "largest_gap; this is text, write 0.001 without quotes"),
+        ("[0.3]", "must be a number, or one of"),
+    ],
+)
+def test_anything_else_is_told_in_words(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(f"threshold: {text}\n")
+    with pytest.raises(UserError) as caught:
+        params.load(Params, path)
+    assert message in str(caught.value)
+
+
+def test_otsu_is_the_split_with_the_greatest_variance_between_groups() -> None:
+    rng = np.random.default_rng(0)
+    for count in (2, 3, 10, 50):
+        scores = rng.random(count).astype(np.float32)
+        ordered = np.sort(scores.astype(float))
+
+        def between(split: int, own: Any = ordered) -> float:
+            low, high = own[:split], own[split:]
+            return len(low) * len(high) * (high.mean() - low.mean()) ** 2
+
+        best = max(range(1, count), key=between)
+        assert thresholds.otsu(scores) == pytest.approx((ordered[best - 1] + ordered[best]) / 2)
+
+
+def test_the_largest_gap() -> None:
+    assert thresholds.largest_gap(floats(0.75, 0.0, 0.25)) == 0.5
+    assert thresholds.largest_gap(floats(0, 0.5, 1)) == 0.75  # of equal gaps the highest
+
+
+@pytest.mark.parametrize("rule", thresholds.ADAPTIVE.values())
+def test_scores_that_cannot_be_split_choose_nothing(rule: Any) -> None:
+    assert rule(floats()) == 1.0
+    assert rule(floats(0.4)) == pytest.approx(0.4)
+    assert rule(floats(0.4, 0.4)) == pytest.approx(0.4)
+
+
+def test_each_image_and_class_has_a_threshold() -> None:
+    score = np.array([[0.125, 0.5], [0.25, 0.625], [0.875, 1]], np.float32)
+    assert thresholds.of_image(0.25, score, None).tolist() == [0.25, 0.25]
+    assert thresholds.of_image("calibrated", score, floats(0.5, 0.75)).tolist() == [0.5, 0.75]
+    found = thresholds.of_image("largest_gap", score, None)
+    assert found.tolist() == [0.5625, 0.8125]
+
+
+def test_thresholds_of_the_calibration_part_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "thresholds.json"
+    path.write_text(json.dumps({"common": 0.25, "classes": {"a": 0.5, "b": None, "c": -1}}))
+    assert thresholds.read(path, "calibrated", ["c", "a"]).tolist() == [-1, 0.5]
+    assert thresholds.read(path, "common", ["c", "x"]).tolist() == [0.25, 0.25]
+    for classes in (["a", "b"], ["a", "x"]):
+        with pytest.raises(UserError, match=rf"threshold: calibrated needs .* {classes[1]}, and"):
+            thresholds.read(path, "calibrated", classes)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"classes": {"a": 2}}', '{"classes": {"a": true}}', '{"classes": 1}']
+)
+def test_a_damaged_file_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "thresholds.json"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"thresholds\.json cannot be used"):
+        thresholds.read(path, "calibrated", ["a"])
+    with pytest.raises(UserError, match=r"none\.json cannot be used"):
+        thresholds.read(tmp_path / "none.json", "common", ["a"])
