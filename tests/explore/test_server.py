@@ -14,7 +14,7 @@ from PIL import Image
 from maskquery.core import params
 from maskquery.core.errors import UserError
 from maskquery.evaluation import curves
-from maskquery.explore import __main__
+from maskquery.explore import command
 from maskquery.explore.server import overview
 from maskquery.explore.settings import Files, Params
 from maskquery.explore.workspace import Workspace
@@ -119,7 +119,7 @@ def test_a_crop_shows_the_mask(server: Server, workspace: Site) -> None:
     "path",
     [
         "/../params.yaml",
-        "/static/../__main__.py",
+        "/static/../command.py",
         "/static/%2e%2e/server.py",
         "/static/..%2fserver.py",
         "/static//etc/passwd",
@@ -292,4 +292,4 @@ def test_classes_may_have_many_prompts(inside: Site) -> None:
 )
 def test_an_address_that_cannot_be_is_refused(inside: Site, arguments: list[str], why: str) -> None:
     with pytest.raises(UserError, match=why):
-        __main__.main(arguments)
+        command.main(arguments)
