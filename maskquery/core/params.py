@@ -6,13 +6,12 @@ tuples, so sequences are annotated `tuple[...]`; folders are annotated `Folder`.
 """
 
 import math
-from collections.abc import Hashable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
 import pydantic
-import yaml
 
+from maskquery.core import yaml_text
 from maskquery.core.errors import UserError
 
 PARAMS_FILE = Path("params.yaml")
@@ -52,7 +51,7 @@ def load(cls: type[S], path: Path = PARAMS_FILE) -> S:
     Raises:
         UserError: in one line, naming the dotted key, what was found and what is allowed.
     """
-    document = _read(path)
+    document = _tuples(read(path))
     try:
         return cls.model_validate({key: document[key] for key in keys(cls) if key in document})
     except pydantic.ValidationError as error:
@@ -68,40 +67,21 @@ def keys(cls: type[Section]) -> tuple[str, ...]:
     return tuple(field.alias or name for name, field in cls.model_fields.items())
 
 
-def _read(path: Path) -> dict[Any, Any]:
+def read(path: Path = PARAMS_FILE) -> dict[Any, Any]:
+    """All of a params.yaml, as it stands there.
+
+    Raises:
+        UserError: it is missing, cannot be read, or does not hold keys with values.
+    """
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - it is a safe loader
+        document = yaml_text.parse(path.read_text(encoding="utf-8"), str(path))
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run in the repository's root") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read: {error}") from None
-    except yaml.MarkedYAMLError as error:
-        line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise UserError(f"{path}{line}: {error.problem or error.context}") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: {' '.join(str(error).split())}") from None
     if not isinstance(document, dict):
         raise UserError(f"{path} must hold keys with values, such as `threshold: 0.3`")
-    try:
-        return {key: _tuples(value) for key, value in document.items()}
-    except RecursionError:
-        raise UserError(f"{path}: a value holds itself, through an alias (*)") from None
-
-
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML's safe loader, except that a key given twice is an error and does not silently win."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"the key {key.value!r} is given twice", key.start_mark
-                    )
-                seen.add(key.value)
-        mapping: dict[Hashable, Any] = super().construct_mapping(node, deep)
-        return mapping
+    return document
 
 
 def _tuples(value: Any) -> Any:

@@ -176,7 +176,7 @@ def overview(workspace: Workspace) -> dict[str, Any]:
         "measured": workspace.measured,
         "masks": len(workspace.vectors.ids),
         "thresholds": workspace.thresholds,
-        "rule": settings.threshold if isinstance(settings.threshold, str) else None,
+        "rule": settings.threshold.rule if isinstance(settings.threshold.rule, str) else None,
         "settings": workspace.start.model_dump(mode="json"),
         "scorings": scores.SCORINGS,
         "note": "; ".join(notes) or None,

@@ -10,8 +10,8 @@ from maskquery.core import params
 from maskquery.evaluation import splits
 from maskquery.evaluation.ground_truth import GroundTruth
 from maskquery.scoring import class_embeddings
-from maskquery.selection import thresholds
 from maskquery.selection.rules import Selection
+from maskquery.selection.thresholds import Threshold
 
 Prompts = Annotated[tuple[params.Text, ...], pydantic.Field(min_length=1)]
 
@@ -29,7 +29,7 @@ class Files:
 class Params(params.Section):
     """What params.yaml says."""
 
-    threshold: thresholds.Threshold
+    threshold: Threshold
     images: params.Folder
     max_pixels: int
     scores: class_embeddings.Settings

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -25,7 +24,7 @@ from maskquery.masks.mask_store import Store
 from maskquery.masks.packed import ImageMasks, Packed, unpack
 from maskquery.scoring import class_embeddings, provenance
 from maskquery.scoring.similarity import Floats
-from maskquery.selection import rules, thresholds
+from maskquery.selection import rules
 from maskquery.selection.rules import Bools
 from maskquery.tables import score_table
 
@@ -84,7 +83,7 @@ class Workspace:
         self._model, views = clip["model"], tuple(clip["views"])
         weights = class_embeddings.in_order(settings.scores.view_weights, views)
         self.vectors = vectors.load(files.embeddings, views, weights)
-        self.thresholds = thresholds_of(settings, files.thresholds)
+        self.thresholds = settings.threshold.by_class(files.thresholds, tuple(settings.classes))
         self.start = Settings(classes=settings.classes, text=(), scores=settings.scores)
         truth = settings.ground_truth
         self._truth = ground_truth.pair(self.images, truth.folder, truth.pattern)
@@ -212,10 +211,8 @@ class Workspace:
 
     def adaptive(self, scored: Scored) -> Floats | None:
         """The threshold of each column in an image, if the pipeline's rule looks at each image."""
-        rule = self.settings.threshold
-        return (
-            thresholds.of_image(rule, scored.score, None) if rule in thresholds.ADAPTIVE else None
-        )
+        threshold = self.settings.threshold
+        return threshold.of_image(scored.score) if threshold.is_adaptive else None
 
     def spread(self, settings: Settings) -> list[tuple[float, float]]:
         """The lowest and the highest score of each column, over a sample of all masks."""
@@ -268,14 +265,3 @@ class Workspace:
 
     def _hits(self, found: Sequence[tuple[int, float]]) -> list[Hit]:
         return [Hit(*self.vectors.name(row), similarity) for row, similarity in found]
-
-
-def thresholds_of(settings: Params, path: Path) -> dict[str, float]:
-    """The threshold of each class, where it is a number that holds for all images.
-
-    `calibrated` and `common` stand in metrics/thresholds.json; other rules look at each image.
-    """
-    rule, classes = settings.threshold, tuple(settings.classes)
-    if not isinstance(rule, str):
-        return dict.fromkeys(classes, rule)
-    return {} if rule in thresholds.ADAPTIVE else thresholds.known(path, rule, classes)

@@ -5,15 +5,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from maskquery.core import params
 from maskquery.core.errors import UserError
-from maskquery.selection import thresholds
-from maskquery.selection.thresholds import CALIBRATED, COMMON
+from maskquery.selection.thresholds import CALIBRATED, COMMON, Threshold
 
 LOCK = "dvc.lock"
 THRESHOLDS = Path("metrics/thresholds.json")
+NO_SCORES = np.empty((0, 1), np.float32)
 
 
 def prompts_of(prompts: str | Sequence[str]) -> list[str]:
@@ -75,7 +76,7 @@ def threshold_of(document: Mapping[str, Any], base: Path) -> Any:
             "give a number (--threshold)"
         )
     try:
-        (number,) = thresholds.read(base / THRESHOLDS, COMMON, ["all"]).tolist()
+        (number,) = Threshold(COMMON).resolve(base / THRESHOLDS, ["all"])(NO_SCORES).tolist()
     except UserError as error:
         raise UserError(f"give a number (--threshold), for {error}") from None
     return number

@@ -17,10 +17,9 @@ from typing import Annotated, Any
 import numpy as np
 import numpy.typing as npt
 import pydantic
-import yaml
 from PIL import Image
 
-from maskquery.core import console, params
+from maskquery.core import console, params, yaml_text
 from maskquery.core.errors import UserError
 from maskquery.formats import coco_file, folders
 from maskquery.formats.coco_file import Annotation, File
@@ -199,7 +198,7 @@ def _save(labels: Labels, path: Path) -> None:
 
 def _write_section(path: Path, folder: Path, labels: Mapping[str, list[int]]) -> None:
     truth = {"folder": str(folder), "pattern": PATTERN, "palette": {}, "labels": dict(labels)}
-    text = yaml.safe_dump({"ground_truth": truth}, sort_keys=False, allow_unicode=True)
+    text = yaml_text.dump({"ground_truth": truth})
     path.write_text(text, encoding="utf-8")
 
 

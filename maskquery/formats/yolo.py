@@ -12,8 +12,8 @@ data.yaml names the same images for training and validation, as the format asks 
 from pathlib import Path
 
 import numpy as np
-import yaml
 
+from maskquery.core import yaml_text
 from maskquery.formats.copies import copied
 from maskquery.formats.objects import AnnotatedImage, Found
 from maskquery.formats.outlines import outlines
@@ -30,7 +30,7 @@ def write(folder: Path, found: Found) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(rows(image, found.classes)), encoding="ascii")
     data = {"train": "images", "val": "images", "names": dict(enumerate(found.classes))}
-    text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+    text = yaml_text.dump(data)
     (folder / "data.yaml").write_text(text, encoding="utf-8")
     return ""
 

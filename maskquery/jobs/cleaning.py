@@ -13,9 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
-from maskquery.core import locks
+from maskquery.core import locks, yaml_text
 from maskquery.core.errors import UserError
 from maskquery.jobs import cache, cells
 
@@ -112,11 +110,11 @@ def _git(repository: Path, *arguments: str) -> str | None:
 def outputs_of(lock_file: str) -> Iterator[str]:
     """The hashes of all outputs that a dvc.lock names; none, if it is not one."""
     try:
-        for stage in yaml.safe_load(lock_file)["stages"].values():
+        for stage in yaml_text.parse(lock_file, "dvc.lock")["stages"].values():
             for output in stage.get("outs", ()):
                 if re.fullmatch(r"[0-9a-f]{32}(\.dir)?", output.get("md5", "")):
                     yield output["md5"]
-    except (yaml.YAMLError, AttributeError, KeyError, TypeError):
+    except (UserError, AttributeError, KeyError, TypeError):
         return
 
 

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from maskquery.core import yaml_text
 from maskquery.core.errors import UserError
 
 FOLDER = Path(__file__).parent
@@ -24,7 +23,8 @@ def read(name: str) -> dict[str, Any]:
     """
     if name not in names():
         raise UserError(f"there is no preset {name!r}; there are {', '.join(names())}")
-    keys: dict[str, Any] = yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+    path = FOLDER / f"{name}.yaml"
+    keys: dict[str, Any] = yaml_text.parse(path.read_text(encoding="utf-8"), str(path))
     return keys
 
 

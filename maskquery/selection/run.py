@@ -4,6 +4,7 @@ The classes and their order are those of scores.parquet. Masks and scores meet b
 never by position.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,9 @@ import numpy as np
 from maskquery.core import console
 from maskquery.masks import mask_store
 from maskquery.masks.packed import ImageMasks, ImagePredictions, Packed, union
-from maskquery.selection import rules, thresholds
+from maskquery.selection import rules
 from maskquery.selection.rules import Bools, Floats, Selection
-from maskquery.selection.thresholds import CALIBRATED, COMMON, Threshold
+from maskquery.selection.thresholds import Threshold, above
 from maskquery.tables import score_table
 
 
@@ -39,30 +40,26 @@ def write_predictions(
     Raises:
         UserError: an input is missing or damaged, or masks and scores are not of one run.
     """
-    table, rule = score_table.read(scores), threshold
-    known = None
-    if rule in (CALIBRATED, COMMON):
-        known = thresholds.read(calibrated, str(rule), table.classes)
+    table = score_table.read(scores)
+    limits = threshold.resolve(calibrated, table.classes)
     with mask_store.Store(masks) as store:
         images = mask_store.shard_order(store.images())
         if unknown := table.images.keys() - set(images):
             raise score_table.stale(masks, min(unknown))
         planes = (
-            predict(store, image, table, threshold, known, selection)
+            predict(store, image, table, limits, selection)
             for image in console.progress(images, len(images), "predictions")
         )
         mask_store.write(predictions, planes)
     names = ", ".join(table.classes)
-    word = rule if isinstance(rule, str) else f"{rule:g}"
-    return f"predictions: {len(images)} images, threshold {word}: {names}"
+    return f"predictions: {len(images)} images, threshold {threshold}: {names}"
 
 
 def predict(
     store: mask_store.Store,
     image: str,
     table: score_table.Scores,
-    threshold: Threshold,
-    known: Floats | None,
+    limits: Callable[[Floats], Floats],
     selection: Selection,
 ) -> ImagePredictions:
     """One image's planes: zeros where no mask is chosen.
@@ -71,14 +68,13 @@ def predict(
         store: the masks.
         image: its id.
         table: the scores.
-        threshold: a number, or the name of a rule.
-        known: (C,) thresholds that hold for all images, if `thresholds.read` gave them.
+        limits: the thresholds of an image, from its scores; see `Threshold.resolve`.
         selection: which masks may stand for a class.
     """
     size, ids = store.attributes(image), store.array(image, "ids")
     planes = np.zeros((len(table.classes), size["height"], -(-size["width"] // 8)), np.uint8)
     score = table.of(image, ids, store.folder)
-    chosen = thresholds.above(score, thresholds.of_image(threshold, score, known))
+    chosen = above(score, limits(score))
     if chosen.any():  # else nothing is worth reading the masks for
         group = store.read(image)
         chosen = rules.eligible(group, score, chosen, selection)

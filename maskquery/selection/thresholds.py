@@ -6,12 +6,13 @@ Letters of shapes: N masks, C classes.
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-import pydantic
+from pydantic_core import core_schema
 
 from maskquery.core.errors import UserError
 
@@ -58,17 +59,111 @@ ADAPTIVE: Mapping[str, Callable[[Floats], float]] = {"otsu": otsu, "largest_gap"
 RULES = (CALIBRATED, COMMON, *ADAPTIVE)
 
 
-def _threshold(value: Any) -> float | str:
-    if isinstance(value, str) and value in RULES:
-        return value
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError(f"must be a number, or one of {', '.join(RULES)}{_hint(value)}")
-    if not math.isfinite(value):
-        raise ValueError("must be a finite number")
-    if abs(value) > 1:
-        sense = "less than or equal to 1" if value > 0 else "greater than or equal to -1"
-        raise ValueError(f"must be {sense}")
-    return float(value)
+@dataclass(frozen=True)
+class Threshold:
+    """The value of `threshold` in params.yaml.
+
+    Attributes:
+        rule: a number from -1 to 1; "calibrated", of each class as thresholds.json has it;
+            "common", one for all classes, as thresholds.json has it; or a key of `ADAPTIVE`, of
+            each image and class by its scores alone.
+    """
+
+    rule: float | str
+
+    @classmethod
+    def parse(cls, value: Any) -> Self:
+        """The threshold that a value of params.yaml means.
+
+        Raises:
+            ValueError: it is no number from -1 to 1, and no rule.
+        """
+        if isinstance(value, cls):
+            return value
+        if isinstance(value, str) and value in RULES:
+            return cls(value)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise ValueError(f"must be a number, or one of {', '.join(RULES)}{_hint(value)}")
+        if not math.isfinite(value):
+            raise ValueError("must be a finite number")
+        if abs(value) > 1:
+            sense = "less than or equal to 1" if value > 0 else "greater than or equal to -1"
+            raise ValueError(f"must be {sense}")
+        return cls(float(value))
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, _handler: Any) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            cls.parse,
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda own: own.rule),
+        )
+
+    def __str__(self) -> str:
+        return self.rule if isinstance(self.rule, str) else f"{self.rule:g}"
+
+    @property
+    def is_adaptive(self) -> bool:
+        """Whether it looks at each image's scores."""
+        return self.rule in ADAPTIVE
+
+    @property
+    def is_from_file(self) -> bool:
+        """Whether it stands in thresholds.json."""
+        return self.rule in (CALIBRATED, COMMON)
+
+    def by_class(self, path: Path, classes: Sequence[str]) -> dict[str, float]:
+        """The thresholds that hold for all images; a class that has none is left out.
+
+        Args:
+            path: of thresholds.json, read if need be.
+            classes: names of the classes.
+
+        Raises:
+            UserError: the file is missing or damaged.
+        """
+        if isinstance(self.rule, float):
+            return dict.fromkeys(classes, self.rule)
+        if self.is_adaptive:
+            return {}
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+            numbers = (
+                dict.fromkeys(classes, document[COMMON])
+                if self.rule == COMMON
+                else document["classes"]
+            )
+            return {
+                name: _number(numbers[name]) for name in classes if numbers.get(name) is not None
+            }
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"{path} cannot be used ({reason}): run `dvc repro`") from None
+
+    def resolve(self, path: Path, classes: Sequence[str]) -> Callable[[Floats], Floats]:
+        """What gives an image's thresholds, (C,) float32, from its scores, (N, C) float32.
+
+        Args:
+            path: of thresholds.json, read if need be.
+            classes: names of the C classes.
+
+        Raises:
+            UserError: the file is missing or damaged, or has no threshold for a class.
+        """
+        if self.is_adaptive:
+            return self.of_image
+        numbers = self.by_class(path, classes)
+        if lacking := [name for name in classes if name not in numbers]:
+            raise UserError(
+                f"threshold: {self.rule} needs images of the calibration part (the patterns "
+                f"`calibration`) whose ground truth shows {', '.join(lacking)}, and there is none: "
+                f"name such images, or set `threshold` to a number, {' or '.join(ADAPTIVE)}"
+            )
+        thresholds = np.array([numbers[name] for name in classes], np.float32)
+        return lambda _: thresholds
+
+    def of_image(self, score: Floats) -> Floats:
+        """The thresholds of an adaptive rule from an image's scores: (N, C) to (C,) float32."""
+        return np.array([ADAPTIVE[str(self.rule)](column) for column in score.T], np.float32)
 
 
 def _hint(value: Any) -> str:
@@ -79,64 +174,10 @@ def _hint(value: Any) -> str:
     return f"; this is text, write {number!r} without quotes" if math.isfinite(number) else ""
 
 
-Threshold = Annotated[float | str, pydantic.PlainValidator(_threshold)]
-"""A number from -1 to 1, "calibrated", "common", or a key of `ADAPTIVE`."""
-
-
-def known(path: Path, rule: str, classes: Sequence[str]) -> dict[str, float]:
-    """What thresholds.json has for the classes by the rule "calibrated" or "common".
-
-    A class for which it has none is left out.
-
-    Raises:
-        UserError: the file is missing or damaged.
-    """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        found = (
-            document["classes"] if rule == CALIBRATED else dict.fromkeys(classes, document[rule])
-        )
-        return {name: _number(found[name]) for name in classes if found.get(name) is not None}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path} cannot be used ({reason}): run `dvc repro`") from None
-
-
-def read(path: Path, rule: str, classes: Sequence[str]) -> Floats:
-    """The thresholds of all classes by such a rule: (C,) float32.
-
-    Raises:
-        UserError: the file is missing or damaged, or has no threshold for a class.
-    """
-    found = known(path, rule, classes)
-    if lacking := [name for name in classes if name not in found]:
-        raise UserError(
-            f"threshold: {rule} needs images of the calibration part (the patterns `calibration`) "
-            f"whose ground truth shows {', '.join(lacking)}, and there is none: name such images, "
-            f"or set `threshold` to a number, {' or '.join(ADAPTIVE)}"
-        )
-    return np.array([found[name] for name in classes], np.float32)
-
-
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not -1 <= value <= 1:
         raise ValueError(f"{value!r} is not a number from -1 to 1")
     return float(value)
-
-
-def of_image(rule: float | str, score: Floats, chosen_before: Floats | None) -> Floats:
-    """The threshold of each class in one image: (C,) float32.
-
-    Args:
-        rule: a `Threshold`.
-        score: (N, C) float32.
-        chosen_before: (C,) float32, what `read` gave; for "calibrated" and "common" alone.
-    """
-    if chosen_before is not None:
-        return chosen_before
-    if isinstance(rule, float):
-        return np.full(score.shape[1], rule, np.float32)
-    return np.array([ADAPTIVE[rule](column) for column in score.T], np.float32)
 
 
 def above(score: Floats, threshold: float | Floats) -> npt.NDArray[np.bool_]:

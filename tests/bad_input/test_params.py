@@ -18,7 +18,7 @@ CASES = {
     "number that YAML takes for text": (
         predictions,
         r"^threshold: .*",
-        "threshold: 1e-3",
+        "threshold: '1e-3'",
         "threshold is '1e-3'; it must be a number, or one of calibrated, common, otsu, "
         "largest_gap; this is text, write 0.001 without quotes",
     ),
@@ -41,7 +41,7 @@ CASES = {
         "  chair: []\n",
         "classes.chair is []",
     ),
-    "class that is no text": (scores, r"^  chair:$", "  yes:", "classes has the key true"),
+    "class that is no text": (scores, r"^  chair:$", "  true:", "classes has the key true"),
     "no classes": (scores, r"^classes:\n(  .*\n)*", "classes: {}\n", "classes is {}"),
     "section given twice": (masks, r"\Z", "sam:\n  model: tiny\n", "the key 'sam' is given twice"),
     "section that is missing": (masks, r"^sam:\n(  .*\n)*", "", "sam is missing"),

@@ -116,7 +116,7 @@ WRONG = {
     ),
     "1e-3": (
         "0.3",
-        "1e-3",
+        "'1e-3'",
         "threshold is '1e-3'; it must be a number; this is text, write 0.001 without quotes",
     ),
     "expression": ("0.3", "0.1+0.2", "threshold is '0.1+0.2'; it must be a number"),
@@ -136,7 +136,7 @@ WRONG = {
     ),
     "key that YAML takes for false": (
         "  chair:\n",
-        "  no:\n",
+        "  false:\n",
         "classes has the key false; it must be a string: put it in quotes",
     ),
     "folder": ("data/images", "3", "images is 3; it must be the path of a folder"),

@@ -20,6 +20,7 @@ from maskquery.explore.settings import Files, Params
 from maskquery.explore.workspace import Workspace
 from maskquery.masks import mask_store
 from maskquery.masks.packed import pack
+from maskquery.selection.thresholds import Threshold
 from maskquery.tables import embedding_table, parquet, score_table
 from stages import scores as stage
 from tests.explore import site
@@ -254,7 +255,7 @@ def test_embeddings_of_other_weights_are_refused(inside: Site, tmp_path: Path) -
 def test_that_files_have_changed_is_said(inside: Site, tmp_path: Path) -> None:
     known = tmp_path / "thresholds.json"
     known.write_text('{"common": 0.25, "classes": {}}')
-    settings = params.load(Params).model_copy(update={"threshold": "common"})
+    settings = params.load(Params).model_copy(update={"threshold": Threshold("common")})
     with Workspace(Files(thresholds=known), settings) as workspace:
         assert overview(workspace)["note"] is None
         known.write_text('{"common": 0.5, "classes": {}} ')

@@ -8,10 +8,11 @@ import pytest
 from maskquery.core import params
 from maskquery.core.errors import UserError
 from maskquery.selection import thresholds
+from maskquery.selection.thresholds import Threshold
 
 
 class Params(params.Section):
-    threshold: thresholds.Threshold
+    threshold: Threshold
 
 
 def floats(*values: float) -> thresholds.Floats:
@@ -20,7 +21,12 @@ def floats(*values: float) -> thresholds.Floats:
 
 @pytest.mark.parametrize("value", [-1, 0.3, 1, "calibrated", "common", "otsu", "largest_gap"])
 def test_a_threshold_is_a_number_or_a_rule(value: float | str) -> None:
-    assert Params(threshold=value).threshold == value
+    threshold = Params(threshold=value).threshold
+    assert threshold == Threshold(value)
+    assert str(threshold) == (value if isinstance(value, str) else f"{value:g}")
+    assert threshold.is_adaptive == (value in ("otsu", "largest_gap"))
+    assert threshold.is_from_file == (value in ("calibrated", "common"))
+    assert Params(threshold=value).model_dump() == {"threshold": value}
 
 
 @pytest.mark.parametrize(
@@ -31,7 +37,7 @@ def test_a_threshold_is_a_number_or_a_rule(value: float | str) -> None:
         (".nan", "threshold is nan; it must be a finite number"),
         ("true", "threshold is true; it must be a number, or one of calibrated, common, otsu"),
         ("Otsu", "threshold is 'Otsu'; it must be a number, or one of calibrated, common, otsu"),
-        ("1e-3", "largest_gap; this is text, write 0.001 without quotes"),
+        ("'1e-3'", "largest_gap; this is text, write 0.001 without quotes"),
         ("[0.3]", "must be a number, or one of"),
     ],
 )
@@ -71,20 +77,25 @@ def test_scores_that_cannot_be_split_choose_nothing(rule: Any) -> None:
 
 def test_each_image_and_class_has_a_threshold() -> None:
     score = np.array([[0.125, 0.5], [0.25, 0.625], [0.875, 1]], np.float32)
-    assert thresholds.of_image(0.25, score, None).tolist() == [0.25, 0.25]
-    assert thresholds.of_image("calibrated", score, floats(0.5, 0.75)).tolist() == [0.5, 0.75]
-    found = thresholds.of_image("largest_gap", score, None)
-    assert found.tolist() == [0.5625, 0.8125]
+    nowhere = Path("none.json")  # not read
+    assert Threshold(0.25).resolve(nowhere, ["a", "b"])(score).tolist() == [0.25, 0.25]
+    of_image = Threshold("largest_gap").resolve(nowhere, ["a", "b"])
+    assert of_image(score).tolist() == [0.5625, 0.8125]
+    assert of_image(score).dtype == np.float32
+    assert Threshold(0.25).by_class(nowhere, ["a", "b"]) == {"a": 0.25, "b": 0.25}
+    assert Threshold("otsu").by_class(nowhere, ["a", "b"]) == {}
 
 
 def test_thresholds_of_the_calibration_part_are_read(tmp_path: Path) -> None:
     path = tmp_path / "thresholds.json"
     path.write_text(json.dumps({"common": 0.25, "classes": {"a": 0.5, "b": None, "c": -1}}))
-    assert thresholds.read(path, "calibrated", ["c", "a"]).tolist() == [-1, 0.5]
-    assert thresholds.read(path, "common", ["c", "x"]).tolist() == [0.25, 0.25]
+    calibrated, common = Threshold("calibrated"), Threshold("common")
+    assert calibrated.resolve(path, ["c", "a"])(floats(0, 0)).tolist() == [-1, 0.5]
+    assert common.resolve(path, ["c", "x"])(floats(0, 0)).tolist() == [0.25, 0.25]
+    assert calibrated.by_class(path, ["a", "b", "x"]) == {"a": 0.5}
     for classes in (["a", "b"], ["a", "x"]):
         with pytest.raises(UserError, match=rf"threshold: calibrated needs .* {classes[1]}, and"):
-            thresholds.read(path, "calibrated", classes)
+            calibrated.resolve(path, classes)
 
 
 @pytest.mark.parametrize(
@@ -94,6 +105,6 @@ def test_a_damaged_file_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "thresholds.json"
     path.write_text(text)
     with pytest.raises(UserError, match=r"thresholds\.json cannot be used"):
-        thresholds.read(path, "calibrated", ["a"])
+        Threshold("calibrated").resolve(path, ["a"])
     with pytest.raises(UserError, match=r"none\.json cannot be used"):
-        thresholds.read(tmp_path / "none.json", "common", ["a"])
+        Threshold("common").resolve(tmp_path / "none.json", ["a"])
