@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,12 +58,13 @@ def replacing_file(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def replacing_folder(folder: Path) -> Iterator[Path]:
+def replacing_folder(folder: Path, check: Callable[[], None] = lambda: None) -> Iterator[Path]:
     """Yield a new, empty folder beside `folder` to fill; on success it becomes `folder`.
 
     A folder cannot be renamed over one that holds files, so for an instant between two renames
     there is none: a kill right there leaves the stage without an output, never with half of one.
-    What killed runs left beside is removed.
+    What killed runs left beside is removed. `check` is called just before the renames; what it
+    raises leaves `folder` as it is.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     _clear_leftovers(folder)
@@ -76,6 +77,7 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
         for path in sorted(temporary.rglob("*")):
             _sync(path)
         _sync(temporary)
+        check()
         _move_over(temporary, folder)
         _sync(folder.parent)
     finally:

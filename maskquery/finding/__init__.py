@@ -39,6 +39,7 @@ from maskquery.selection.thresholds import Threshold
 ROOT = Path(__file__).resolve().parents[2]
 FAILURES, MASKS, EMBEDDINGS = "failures.json", "masks.zarr", "embeddings.parquet"
 SCORES, PREDICTIONS = "scores.parquet", "predictions.zarr"
+COMMAND = "maskquery find"
 
 __all__ = ["find"]
 
@@ -82,7 +83,7 @@ def find(
     rivals = {prompt: against(document, prompt) for prompt in prompts_of(prompts)}
     document = asking(document, rivals) | {"threshold": threshold}
     if out:
-        folders.expect_replaceable(Path(out), source)
+        folders.Output(Path(out), COMMAND, source).expect_replaceable()
     with contextlib.ExitStack() as stack:
         temporary = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder = source if sources.is_source(source) else folder_of(source, temporary / "image")
@@ -147,7 +148,7 @@ def _run(
 ) -> dict[str, AnnotatedImage]:
     """Run the stages, and make the rest of `out` from their files."""
     mark = {"against": rivals, "threshold": document["threshold"]}
-    with folders.replacing(out, mark) as folder:
+    with folders.Output(out, COMMAND, source).replacing(mark) as folder:
         write_params(folder, document)
         work = f"{folder}{os.sep}"  # has another name once it is done
         with _spoken({f" (see {work}{FAILURES})": "", work: ""}):

@@ -50,7 +50,9 @@ def _nearest(out: Path, prompt: str) -> str:
         return "there is no mask at all"
     column = table.classes.index(prompt)
     highest = max(float(image.score[:, column].max()) for image in table.images.values())
-    return f"the highest score is {highest:.3f}, the threshold {folders.marked(out)['threshold']}"
+    return (
+        f"the highest score is {highest:.3f}, the threshold {folders.read_mark(out)['threshold']}"
+    )
 
 
 def setting(text: str) -> tuple[str, Any]:

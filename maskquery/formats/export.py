@@ -72,11 +72,12 @@ def run(name: str, write: Callable[[Path, Found], str], files: Files, what: What
         UserError: a file is missing or damaged, or `out` holds something else.
     """
     tally = Tally()
-    folders.expect_replaceable(out, files.images)
+    output = folders.Output(out, f"maskquery export {name}", files.images)
+    output.expect_replaceable()
     found = objects.read(files, what)
     images = console.progress(tally.of(found.images), found.count, name)
     mark = {"format": name, "objects": what, "classes": list(found.classes)}
-    with folders.replacing(out, mark) as folder:
+    with output.replacing(mark) as folder:
         remark = write(folder, replace(found, images=images))
     line = f"{name}: {found.count} images, {tally.objects} objects in {out}"
     if not tally.objects:

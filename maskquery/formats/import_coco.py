@@ -88,7 +88,8 @@ def run(source: Path, out: Path, settings: Params, renamed: Mapping[str, str]) -
     Raises:
         UserError: the file is damaged, or does not fit the images or the classes.
     """
-    folders.expect_replaceable(out, settings.images)
+    output = folders.Output(out, "maskquery import", settings.images)
+    output.expect_replaceable()
     file = coco_file.read(source)
     classes = tuple(settings.classes)
     names = class_names(file, classes, renamed, source)
@@ -105,7 +106,7 @@ def run(source: Path, out: Path, settings: Params, renamed: Mapping[str, str]) -
             f"image's path in {settings.images}"
         )
     sets, used, shared = Sets(classes), 0, 0
-    with folders.replacing(out, {"from": str(source), "classes": list(classes)}) as folder:
+    with output.replacing({"from": str(source), "classes": list(classes)}) as folder:
         for image, path in console.progress(paths.items(), len(paths), "import_coco"):
             entry = entries[image]
             _expect_size(entry, path, source)

@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from maskquery.core import console, files
+from maskquery.core import console
 from maskquery.core.errors import UserError
 from maskquery.formats import folders
 from maskquery.images import archives, image_files, names, sources
@@ -34,17 +34,20 @@ def run(source: Path, out: Path) -> str:
         UserError: a file cannot be packed, two have one name, or `out` holds something else, other
             packed files among them.
     """
-    folders.expect_replaceable(out, source)
+    output = folders.Output(out, "maskquery pack", source)
+    output.expect_replaceable()
     expect_same_source(out, source)
     shards = shards_of(source)
-    folders.mark(out, {"made by": "maskquery pack", "source": from_there(source, out)})
-    left = {path.name for path in out.glob("[0-9a-f][0-9a-f].zip")} - shards.keys()
-    for name in left:
-        (out / name).unlink()
-    written = sum(
-        write(out / name, own)
-        for name, own in console.progress(sorted(shards.items()), len(shards), "pack", "archive")
-    )
+    with output.adding({"source": from_there(source, out)}) as additions:
+        left = additions.hashes.keys() - shards.keys()
+        for name in left:
+            additions.remove(name)
+        written = sum(
+            write(additions, name, members)
+            for name, members in console.progress(
+                sorted(shards.items()), len(shards), "pack", "archive"
+            )
+        )
     count = sum(map(len, shards.values()))
     return (
         f"pack: {count} files in {len(shards)} archives in {out}, "
@@ -58,7 +61,7 @@ def expect_same_source(out: Path, source: Path) -> None:
     Raises:
         UserError: naming both sources.
     """
-    packed = folders.marked(out).get("source")
+    packed = folders.read_mark(out).get("source")
     if isinstance(packed, str) and packed != from_there(source, out):
         raise UserError(
             f"{out} holds what {(out / packed).resolve()} held, and would lose it to {source}: "
@@ -84,12 +87,13 @@ def shards_of(source: Path) -> dict[str, dict[str, File]]:
     return shards
 
 
-def write(path: Path, own: dict[str, File]) -> bool:
+def write(additions: folders.Additions, name: str, members: dict[str, File]) -> bool:
     """Write an archive, one file in memory at a time; False if it was there already."""
-    if path.is_file() and _holds(path, own):
+    path = additions.output.folder / name
+    if path.is_file() and _holds(path, members):
         return False
-    with files.replacing_file(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        _fill(archive, own.items())
+    with additions.replacing_file(name) as temporary:
+        _fill(temporary, members.items())
     return True
 
 
@@ -103,12 +107,13 @@ def _holds(path: Path, own: dict[str, File]) -> bool:
         return False
 
 
-def _fill(archive: zipfile.ZipFile, own: Iterable[tuple[str, File]]) -> None:
-    for name, file in sorted(own):
-        entry = zipfile.ZipInfo(name)  # dated 1980, whenever this runs
-        entry.create_system = 3  # as on Unix
-        entry.external_attr = 0o100644 << 16
-        archive.writestr(entry, image_files.read_bytes(file))
+def _fill(path: Path, members: Iterable[tuple[str, File]]) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, file in sorted(members):
+            entry = zipfile.ZipInfo(name)  # dated 1980, whenever this runs
+            entry.create_system = 3  # as on Unix
+            entry.external_attr = 0o100644 << 16
+            archive.writestr(entry, image_files.read_bytes(file))
 
 
 def main(arguments: Sequence[str]) -> str:

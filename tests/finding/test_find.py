@@ -215,7 +215,7 @@ def test_params_of_the_current_folder_are_used(tmp_path: Path) -> None:
         (["a.png", "a chair", "--set", "sum.model=tiny"], "sum.model is not a known key of"),
         (["a.png", "a chair", "--set", "threshold.x=1"], "threshold.x is not a known key of"),
         (["a.png", "a chair", "--set", "nothing"], "--set nothing: it must be KEY=VALUE"),
-        (["a.png", "a chair", "--out", "."], "holds other files|would be taken"),
+        (["a.png", "a chair", "--out", "."], "current folder|would be taken"),
         (["shots", "a chair", "--out", "shots/found"], "would be taken for images next time"),
     ],
 )

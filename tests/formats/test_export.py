@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from maskquery.core.errors import UserError
+from maskquery.core.files import file_hash
 from maskquery.formats import export
 from maskquery.formats.export import FORMATS
 from tests.formats.conftest import CLASSES, Pipeline
@@ -30,7 +31,15 @@ def test_every_format_says_what_it_wrote(pipeline: Pipeline, tmp_path: Path, nam
     assert line.startswith(f"{name}: 5 images, {count} objects in {out}; 2 images have none")
     assert {path.name for path in out.iterdir()} == FILES[name] | {"made.json"}
     mark = json.loads((out / "made.json").read_text(encoding="utf-8"))
-    assert mark == {"format": name, "objects": "classes", "classes": list(CLASSES)}
+    files = {path.relative_to(out).as_posix(): path for path in out.rglob("*") if path.is_file()}
+    del files["made.json"]
+    assert mark == {
+        "command": f"maskquery export {name}",
+        "format": name,
+        "objects": "classes",
+        "classes": list(CLASSES),
+        "files": {path: file_hash(files[path]) for path in sorted(files)},
+    }
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -51,6 +60,22 @@ def test_the_same_files_give_the_same_bytes(pipeline: Pipeline, tmp_path: Path, 
         return {str(path): path.read_bytes() for path in found if path.is_file()}
 
     assert contents() == contents()
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_what_a_person_corrected_is_not_exported_over(
+    pipeline: Pipeline, tmp_path: Path, name: str
+) -> None:
+    out = tmp_path / "out"
+    export.run(name, FORMATS[name], pipeline.files, "classes", out)
+    path = min(p for p in out.rglob("*") if p.is_file() and p.name != "made.json")
+    path.write_bytes(path.read_bytes() + b"\n")
+    corrected = path.read_bytes()
+    with pytest.raises(UserError, match="has been changed, which would be lost"):
+        export.run(name, FORMATS[name], pipeline.files, "classes", out)
+    assert path.read_bytes() == corrected
+    with pytest.raises(UserError, match=f"holds the results of `maskquery export {name}`"):
+        export.run("other", FORMATS[name], pipeline.files, "classes", out)
 
 
 def test_a_folder_of_somebody_else_is_left_alone(pipeline: Pipeline, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from maskquery.core.errors import UserError
-from maskquery.formats import export, pack
+from maskquery.formats import export, folders, pack
 from maskquery.formats.objects import Files
 from maskquery.images import image_files, sources
 from tests.formats.conftest import Pipeline
@@ -60,12 +60,15 @@ def test_one_changed_image_changes_one_archive(tmp_path: Path) -> None:
     }
 
 
-def test_archives_go_with_their_images_and_damaged_ones_are_made_anew(tmp_path: Path) -> None:
+def test_archives_go_with_their_images_and_damaged_ones_are_named(tmp_path: Path) -> None:
     folder, packed = folder_of(tmp_path / "images", 20), tmp_path / "packed"
     pack.run(folder, packed)
     first = sorted(packed.glob("*.zip"))[0]
     first.write_bytes(first.read_bytes()[:-9])
     (folder / "2/room 5.jpg").unlink()
+    with pytest.raises(UserError, match=f"holds '{first.name}', which has been changed"):
+        pack.run(folder, packed)
+    first.unlink()
     pack.run(folder, packed)
     assert contents(packed) == contents(folder)
 
@@ -107,6 +110,42 @@ def test_a_folder_with_other_files_is_not_touched(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="holds no files"):
         pack.run(tmp_path / "empty", tmp_path / "packed")
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_killed_run_goes_on_where_it_stopped(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, moment: str
+) -> None:
+    """Killed when the mark names the new archive, before and after the archive stands there."""
+    folder, packed = folder_of(tmp_path / "images", 20), tmp_path / "packed"
+    pack.run(folder, packed)
+    for number in range(20):
+        (folder / f"{number % 3}/room {number}.jpg").write_bytes(b"other")
+    calls = 0
+    save, replace = folders.Additions.save, Path.replace
+
+    def killed_after_mark(additions: folders.Additions, before: dict[str, str]) -> None:
+        nonlocal calls
+        save(additions, before)
+        calls += bool(before)
+        if calls == 3 and moment == "before":
+            raise KeyboardInterrupt
+
+    def killed_after_move(path: Path, target: Path) -> Path:
+        done = replace(path, target)
+        if calls == 3 and target.suffix == ".zip" and moment == "after":
+            raise KeyboardInterrupt
+        return done
+
+    with monkeypatch.context() as patch:
+        patch.setattr(folders.Additions, "save", killed_after_mark)
+        patch.setattr(Path, "replace", killed_after_move)
+        with pytest.raises(KeyboardInterrupt):
+            pack.run(folder, packed)
+    count = len(list(packed.glob("*.zip")))
+    written = count - (2 if moment == "before" else 3)
+    assert pack.run(folder, packed).endswith(f" {written} of them written, 0 removed")
+    assert contents(packed) == contents(folder)
 
 
 def test_other_files_do_not_take_the_place_of_those_that_are_packed(tmp_path: Path) -> None:
