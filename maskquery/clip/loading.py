@@ -1,11 +1,11 @@
 """CLIP with its weights, from verified files alone."""
 
 import warnings
-from pathlib import Path
+from typing import BinaryIO
 
+import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from maskquery.clip.openai import CLIP, build_model
 from maskquery.clip.tiny import build_tiny_clip
@@ -31,27 +31,27 @@ def load(model: str, device: torch.device) -> CLIP:
     Raises:
         UserError: the checkpoint cannot be had, or is another architecture's.
     """
-    path = checkpoints.fetch("clip", model)
-    try:
-        clip = _tiny(path) if model == "tiny" else build_model(_archive(path))
-    except UNREADABLE as error:
-        why = (str(error).splitlines() or [type(error).__name__])[0][:100]
-        raise UserError(
-            f"{path} does not hold the weights of clip.model {model} ({why}): "
-            "put the published file there, or delete it"
-        ) from error
+    with checkpoints.open_checkpoint("clip", model) as file:
+        try:
+            clip = _tiny(file) if model == "tiny" else build_model(_archive(file))
+        except UNREADABLE as error:
+            why = (str(error).splitlines() or [type(error).__name__])[0][:100]
+            raise UserError(
+                f"{file.name} does not hold the weights of clip.model {model} ({why}): "
+                "put the published file there, or delete it"
+            ) from error
     return clip.float().to(device).eval()
 
 
-def _tiny(path: Path) -> CLIP:
+def _tiny(file: BinaryIO) -> CLIP:
     clip = build_tiny_clip()
-    clip.load_state_dict(load_file(path))
+    clip.load_state_dict(safetensors.torch.load(file.read()))
     return clip
 
 
-def _archive(path: Path) -> dict[str, torch.Tensor]:
+def _archive(file: BinaryIO) -> dict[str, torch.Tensor]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"`torch\.jit\.load` is deprecated")
-        archive = torch.jit.load(str(path), map_location="cpu")
+        archive = torch.jit.load(file, map_location="cpu")
     weights: dict[str, torch.Tensor] = archive.state_dict()
     return weights

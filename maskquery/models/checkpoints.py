@@ -6,21 +6,17 @@ vit_h), so that nothing but the published bytes is ever loaded. Torch is not nee
 models exist is known before any model is loaded.
 """
 
+import contextlib
+import hashlib
 import os
-import re
-import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import BinaryIO, Literal
 
-from maskquery.core import locks
 from maskquery.core.errors import UserError
 from maskquery.core.files import file_hash
-
-if TYPE_CHECKING:
-    import requests
+from maskquery.models.download import download
 
 Kind = Literal["sam", "clip"]
 
@@ -29,23 +25,29 @@ SHIPPED = Path(__file__).resolve().parent / "weights"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One model's weights; `url` is None where they are a part of this repository."""
+    """One model's weights.
+
+    Attributes:
+        url: where they are published; None where they are a part of this package.
+        size: bytes, where it is known beforehand.
+    """
 
     kind: Kind
     model: str
     file: str
     sha256: str
     url: str | None
+    size: int | None = None
 
 
 def _tiny(kind: Kind, sha256: str) -> Checkpoint:
     return Checkpoint(kind, "tiny", f"{kind}.safetensors", sha256, None)
 
 
-def _sam(model: str, release: str, sha256: str) -> Checkpoint:
+def _sam(model: str, release: str, size: int, sha256: str) -> Checkpoint:
     file = f"sam_{model}_{release}.pth"
     url = f"https://dl.fbaipublicfiles.com/segment_anything/{file}"
-    return Checkpoint("sam", model, file, sha256, url)
+    return Checkpoint("sam", model, file, sha256, url, size)
 
 
 def _clip(model: str, sha256: str) -> Checkpoint:
@@ -54,13 +56,28 @@ def _clip(model: str, sha256: str) -> Checkpoint:
     return Checkpoint("clip", model, file, sha256, url)
 
 
-# SAM: each hash was read in several unrelated public sources. CLIP: `clip.clip._MODELS`, where the
-# hash is a part of the address; written out here because importing clip loads torch.
+# SAM: each size and hash was read in several unrelated public sources. CLIP: `clip.clip._MODELS`,
+# where the hash is a part of the address; written out here because importing clip loads torch.
 CHECKPOINTS = (
     _tiny("sam", "b9c69f4cbb373287d8ca9a3b9b41c4758a026fc4991e6568ecf5d0c4a3d4f4a3"),
-    _sam("vit_b", "01ec64", "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912"),
-    _sam("vit_l", "0b3195", "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622"),
-    _sam("vit_h", "4b8939", "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e"),
+    _sam(
+        "vit_b",
+        "01ec64",
+        375042383,
+        "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
+    ),
+    _sam(
+        "vit_l",
+        "0b3195",
+        1249524607,
+        "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
+    ),
+    _sam(
+        "vit_h",
+        "4b8939",
+        2564550879,
+        "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
+    ),
     _tiny("clip", "f2717944a396d1fdaa80003814ed653ce2c8c33e66b31a47b57812b11b3ec3f4"),
     _clip("RN50", "afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762"),
     _clip("RN101", "8fa8567bab74a42d41c5915025a8e4538c3bdbe8804a470a72f30b0d94fab599"),
@@ -72,12 +89,6 @@ CHECKPOINTS = (
     _clip("ViT-L/14", "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836"),
     _clip("ViT-L/14@336px", "3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02"),
 )
-
-TIMEOUTS = (10, 60)  # seconds to connect, and between two reads
-WAITS = (1, 2, 4, 8)  # seconds before each new try that follows one without progress
-LONGEST_WAIT = 60  # seconds, whatever the server's Retry-After says
-TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})  # HTTP answers that may pass
-CHUNK = 1 << 16  # bytes; a cut connection loses at most one chunk
 
 
 def names(kind: Kind) -> tuple[str, ...]:
@@ -122,13 +133,28 @@ def fetch(kind: Kind, model: str) -> Path:
             refused.append(f"; {place} cannot be read ({error.strerror})")
     target = folder() / checkpoint.file
     try:
-        _download(checkpoint.url, target, checkpoint.sha256)
+        download(checkpoint.url, target, checkpoint.sha256, checkpoint.size)
     except UserError as error:
         raise UserError(
             f"{kind} model {model}: {error}; fetch {checkpoint.url} (sha256 {checkpoint.sha256}) "
             f"by hand and put it at {target}{''.join(refused)}"
         ) from error
     return target
+
+
+@contextlib.contextmanager
+def open_checkpoint(kind: Kind, model: str) -> Iterator[BinaryIO]:
+    """A model's file, open for reading from its start; its bytes were hashed through this handle.
+
+    Raises:
+        UserError: as `fetch`; or the file was exchanged since.
+    """
+    path = fetch(kind, model)
+    with path.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != find(kind, model).sha256:
+            raise UserError(f"{path} has been exchanged while it was opened: run the command again")
+        file.seek(0)
+        yield file
 
 
 def folder() -> Path:
@@ -160,143 +186,3 @@ def _shipped(checkpoint: Checkpoint) -> Path:
             "check it out again, or enter the new file's hash in maskquery/models/checkpoints.py"
         )
     return path
-
-
-def _download(url: str, target: Path, sha256: str) -> None:
-    """Download to `target` through pooch, which moves the file there once its sha256 is right.
-
-    One process downloads a file at a time; one that waited finds the file in place.
-
-    Raises:
-        UserError: the file could not be downloaded, written, or has other bytes.
-    """
-    import pooch
-
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        lock = Path(f"{target}.lock")
-        with locks.exclusive(lock, f"waiting for another process that holds {lock}"):
-            while True:
-                downloader = Resuming(Path(f"{target}.part"))
-                try:
-                    pooch.retrieve(
-                        url,
-                        known_hash=f"sha256:{sha256}",
-                        fname=target.name,
-                        path=target.parent,
-                        downloader=downloader,
-                    )
-                    return
-                except ValueError as error:  # pooch found another sha256 and deleted the file
-                    if not downloader.resumed:
-                        raise UserError("the server sent other bytes than expected") from error
-    except OSError as error:  # a full disk, a folder that may not be written
-        raise UserError(f"cannot write {target}: {error.strerror or error}") from error
-
-
-class _InterruptionError(Exception):
-    """A try failed in a way that may pass; `wait` is the server's wish in seconds."""
-
-    def __init__(self, why: str, wait: int = 0) -> None:
-        super().__init__(why)
-        self.wait = wait
-
-
-class Resuming:
-    """A downloader for pooch that continues where an earlier one was cut off.
-
-    What has come so far is kept in `part` between tries, and between processes. A try that brought
-    the file further does not count as failed, so that a long download survives many cuts.
-    """
-
-    def __init__(self, part: Path) -> None:
-        self.part = part
-        self.resumed = self._size() > 0
-
-    def __call__(self, url: str, output_file: str, _pooch: object) -> None:
-        """Download `url` to the path `output_file`.
-
-        Raises:
-            UserError: the server refused, or the last try failed.
-        """
-        from tqdm import tqdm
-
-        failures, longest = 0, self._size()
-        while True:
-            try:
-                self._attempt(url)
-                break
-            except _InterruptionError as interruption:
-                failures = 0 if self._size() > longest else failures + 1
-                longest = max(longest, self._size())
-                if failures > len(WAITS):
-                    raise UserError(f"cannot download it: {interruption}") from interruption
-                wait = min(max(WAITS[max(failures, 1) - 1], interruption.wait), LONGEST_WAIT)
-                tqdm.write(f"{interruption}: trying again in {wait} s", file=sys.stderr)
-                time.sleep(wait)
-        self.part.replace(output_file)
-
-    def _attempt(self, url: str) -> None:
-        import requests
-
-        have = self._size()
-        headers = {"Accept-Encoding": "identity"}  # so that bytes received are bytes of the file
-        if have:
-            headers["Range"] = f"bytes={have}-"
-        try:
-            with requests.get(url, headers=headers, stream=True, timeout=TIMEOUTS) as answer:
-                if self._is_complete(answer, have):
-                    return
-                self._receive(answer, have if answer.status_code == 206 else 0)
-        except requests.exceptions.ChunkedEncodingError as error:
-            raise _InterruptionError("the connection was cut") from error
-        except (requests.ConnectionError, requests.Timeout) as error:
-            raise _InterruptionError(f"no connection ({type(error).__name__})") from error
-        except requests.RequestException as error:
-            raise UserError(f"cannot download it: {error}") from error
-
-    def _is_complete(self, answer: "requests.Response", have: int) -> bool:
-        """Whether `part` is the whole file already; raises unless bytes will follow."""
-        status = f"the server answers {answer.status_code} {answer.reason}"
-        content_range = answer.headers.get("Content-Range", "")
-        if answer.status_code == 416 and content_range == f"bytes */{have}":
-            return True
-        if answer.status_code in TRANSIENT:
-            wish = answer.headers.get("Retry-After", "")
-            raise _InterruptionError(status, int(wish) if wish.isdecimal() else 0)
-        wrong_part = answer.status_code == 206 and not re.match(rf"bytes {have}-", content_range)
-        if answer.status_code == 416 or wrong_part:
-            self.part.unlink()
-            raise _InterruptionError(status)
-        if answer.status_code not in (200, 206):
-            raise UserError(f"cannot download it: {status}")
-        if answer.headers.get("Content-Type", "").startswith("text/html"):
-            # A network's page of its own, to log in, say: what has come so far is not for it.
-            raise UserError("cannot download it: the server answers with a web page")
-        return False
-
-    def _receive(self, answer: "requests.Response", start: int) -> None:
-        from tqdm import tqdm
-
-        length = answer.headers.get("Content-Length")
-        total = start + int(length) if length else None
-        often = 0.1 if sys.stderr.isatty() else 30.0  # seconds between two lines
-        bar = tqdm(
-            initial=start,
-            total=total,
-            unit="B",
-            unit_scale=True,
-            desc=self.part.stem,
-            mininterval=often,
-        )
-        with self.part.open("r+b" if self.part.exists() else "wb") as file, bar:
-            file.truncate(start)
-            file.seek(start)
-            for chunk in answer.iter_content(CHUNK):
-                file.write(chunk)
-                bar.update(len(chunk))
-        if total is not None and self._size() != total:
-            raise _InterruptionError("the connection was cut")
-
-    def _size(self) -> int:
-        return self.part.stat().st_size if self.part.exists() else 0

@@ -1,11 +1,11 @@
 """SAM with its weights, from verified files alone."""
 
 import pickle
-from pathlib import Path
+from typing import BinaryIO
 
+import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from segment_anything import sam_model_registry
 from segment_anything.modeling import Sam
 
@@ -32,22 +32,22 @@ def load(model: str, device: torch.device) -> Sam:
     Raises:
         UserError: the checkpoint cannot be had, or is another architecture's.
     """
-    path = checkpoints.fetch("sam", model)
-    try:
-        weights = _read(path)
-        sam: Sam = build_tiny_sam() if model == "tiny" else sam_model_registry[model]()
-        sam.load_state_dict(weights)
-    except UNREADABLE as error:
-        why = (str(error).splitlines() or ["it ends too early"])[0][:100]
-        raise UserError(
-            f"{path} does not hold the weights of sam.model {model} ({why}): "
-            "put the published file there, or delete it"
-        ) from error
+    with checkpoints.open_checkpoint("sam", model) as file:
+        try:
+            weights = _read(file, model)
+            sam: Sam = build_tiny_sam() if model == "tiny" else sam_model_registry[model]()
+            sam.load_state_dict(weights)
+        except UNREADABLE as error:
+            why = (str(error).splitlines() or ["it ends too early"])[0][:100]
+            raise UserError(
+                f"{file.name} does not hold the weights of sam.model {model} ({why}): "
+                "put the published file there, or delete it"
+            ) from error
     return sam.to(device).eval()
 
 
-def _read(path: Path) -> dict[str, torch.Tensor]:
-    if path.suffix == ".safetensors":
-        return load_file(path)
-    weights: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+def _read(file: BinaryIO, model: str) -> dict[str, torch.Tensor]:
+    if model == "tiny":
+        return safetensors.torch.load(file.read())
+    weights: dict[str, torch.Tensor] = torch.load(file, map_location="cpu", weights_only=True)
     return weights

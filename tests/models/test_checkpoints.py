@@ -1,10 +1,12 @@
 """Checkpoints are found, downloaded, resumed and refused as they should be, from a local server."""
 
+import contextlib
 import hashlib
 import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from maskquery.core.errors import UserError
-from maskquery.models import checkpoints
+from maskquery.models import checkpoints, download
 from maskquery.models.checkpoints import Checkpoint
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
-CUT = 4 * checkpoints.CHUNK  # bytes after which a connection is cut
+CUT = 4 * download.CHUNK  # bytes after which a connection is cut
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -91,7 +93,7 @@ def server() -> Iterator[Server]:
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds that were to be slept, without sleeping them."""
     seconds: list[float] = []
-    monkeypatch.setattr(checkpoints.time, "sleep", seconds.append)
+    monkeypatch.setattr(time, "sleep", seconds.append)
     return seconds
 
 
@@ -270,7 +272,7 @@ def test_connection_that_is_always_cut_ends(
     server.answers = [serve(cut=CUT, ranges=False)]
     with pytest.raises(UserError, match="cannot download it"):
         checkpoints.fetch("sam", "vit_b")
-    assert len(server.starts) == len(checkpoints.WAITS) + 2  # the first try brought progress
+    assert len(server.starts) == download.RETRIES + 1
     assert (models / "model.pth.part").stat().st_size == CUT
 
 
@@ -293,7 +295,84 @@ def test_busy_server_is_not_asked_for_ever(
     server.answers = [refuse(503, Retry_After="86400")]
     with pytest.raises(UserError, match="503 Service Unavailable"):
         checkpoints.fetch("sam", "vit_b")
-    assert slept == [checkpoints.LONGEST_WAIT] * len(checkpoints.WAITS)
+    assert slept == [download.LONGEST_WAIT] * download.RETRIES
+
+
+@pytest.mark.parametrize("wish", ["9" * 5000, "soon", "-3", "Fri, 99 Nov 2026 99:99:99 GMT"])
+def test_a_wish_that_cannot_be_read_is_none(models: Path, server: Server, wish: str) -> None:
+    server.answers = [refuse(503, Retry_After=wish), serve()]
+    assert checkpoints.fetch("sam", "vit_b").read_bytes() == CONTENT
+    assert len(server.starts) == 2
+
+
+def unsized(length: str) -> Answer:
+    """An answer whose length is not a number, and whose body ends with the connection."""
+
+    def answer(handler: Handler, start: int) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", length)
+        handler.end_headers()
+        handler.wfile.write(CONTENT)
+        handler.close_connection = True
+
+    return answer
+
+
+@pytest.mark.parametrize("length", ["abc", "9" * 5000, "-1"])
+def test_a_length_that_is_no_number_is_not_believed(
+    models: Path, server: Server, slept: list[float], length: str
+) -> None:
+    models.mkdir()
+    (models / "model.pth.part").write_bytes(CONTENT[:1000])
+    server.answers = [unsized(length)]
+    with contextlib.suppress(UserError):
+        checkpoints.fetch("sam", "vit_b")
+    assert len(server.starts) <= download.RETRIES + 3
+
+
+def test_a_body_that_does_not_end_is_not_read_to_its_end(
+    models: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = 0
+
+    def endless(handler: Handler, start: int) -> None:
+        nonlocal sent
+        handler.send_response(200)
+        handler.end_headers()
+        with contextlib.suppress(OSError):
+            while True:
+                sent += handler.wfile.write(bytes(1 << 16))
+        handler.close_connection = True
+
+    url = checkpoints.CHECKPOINTS[0].url
+    sized = Checkpoint("sam", "vit_b", "model.pth", SHA256, url, len(CONTENT))
+    monkeypatch.setattr(checkpoints, "CHECKPOINTS", (sized,))
+    server.answers = [endless]
+    with pytest.raises(UserError, match=f"it is longer than {len(CONTENT)} bytes"):
+        checkpoints.fetch("sam", "vit_b")
+    assert sent < 64 << 20
+    server.answers = [serve(CONTENT + b"!")]
+    with pytest.raises(UserError, match=f"the server has {len(CONTENT) + 1} bytes"):
+        checkpoints.fetch("sam", "vit_b")
+
+
+def test_a_compressed_body_is_refused(models: Path, server: Server) -> None:
+    server.answers = [refuse(200, Content_Encoding="gzip")]
+    with pytest.raises(UserError, match="the server sends it compressed, unasked"):
+        checkpoints.fetch("sam", "vit_b")
+
+
+def test_a_file_that_is_exchanged_after_it_was_found_is_not_loaded(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = checkpoints.fetch("sam", "vit_b")
+    monkeypatch.setattr(checkpoints, "fetch", lambda *_: path)
+    with checkpoints.open_checkpoint("sam", "vit_b") as file:
+        assert file.read() == CONTENT
+    path.write_bytes(CONTENT[::-1])
+    with pytest.raises(UserError, match="has been exchanged"):  # noqa: SIM117
+        with checkpoints.open_checkpoint("sam", "vit_b"):
+            pass
 
 
 def test_offline_says_what_to_put_where(
