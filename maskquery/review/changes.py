@@ -10,13 +10,15 @@ from typing import Any
 import pydantic
 
 from maskquery.core import params
+from maskquery.core.errors import UserError
 
 
 class Review(params.Section):
     """The section `review` of params.yaml.
 
     Attributes:
-        tolerance: by how much a figure of metrics.json, by its dotted name, may drop.
+        tolerance: by how much a metric of metrics.json, by its dotted name, may get worse: fall, or
+            rise where less is better.
     """
 
     tolerance: dict[str, pydantic.NonNegativeFloat]
@@ -29,8 +31,8 @@ class Params(params.Section):
 
 
 @dataclass(frozen=True)
-class Drop:
-    """A figure that fell by more than its tolerance; `now` is None where it is gone."""
+class Worsening:
+    """A metric that got worse by more than its tolerance; `now` is None where it is gone."""
 
     name: str
     before: float
@@ -52,40 +54,75 @@ class ImageChange:
     now: float
 
 
-def figures(text: str) -> dict[str, float]:
-    """The numbers of a metrics file by dotted name."""
-    found: dict[str, float] = {}
+MORE, LESS = 1, -1
 
-    def walk(value: Any, name: str) -> None:
-        if isinstance(value, Mapping):
-            for key, inner in value.items():
-                walk(inner, f"{name}.{key}" if name else str(key))
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            found[name] = float(value)
-
-    walk(json.loads(text), "")
-    return found
+_LESS = {"false_alarm_images", "failed", "lost"}
+_NEITHER = {"images", "masks", "images_with_class", "images_absent", "objects", "absent"}
 
 
-def drops(before: str, now: str, tolerance: Mapping[str, float]) -> list[Drop]:
-    """The figures that fell by more than their tolerance, or are gone.
+def direction(name: str) -> int | None:
+    """`MORE` or `LESS`, which is better of a metric of metrics.json; None where neither is.
 
     Args:
-        before: metrics.json of the base; a figure it does not have is new and cannot drop.
-        now: metrics.json of the change.
+        name: dotted, "classes.chair.false_alarm_images".
+    """
+    parts = name.split(".")
+    if _LESS.intersection(parts):
+        return LESS
+    # `masks` alone is a count; below another name it is the oracle's IoU.
+    return None if parts[-1] in _NEITHER and (len(parts) == 1 or parts[0] == "classes") else MORE
+
+
+def figures(text: str, name: str) -> dict[str, float]:
+    """The numbers of a metrics file by dotted name.
+
+    Args:
+        text: of the file.
+        name: of the file, for messages.
+
+    Raises:
+        UserError: it is not JSON.
+    """
+    numbers: dict[str, float] = {}
+
+    def walk(value: Any, path: str) -> None:
+        if isinstance(value, Mapping):
+            for key, inner in value.items():
+                walk(inner, f"{path}.{key}" if path else str(key))
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            numbers[path] = float(value)
+
+    try:
+        walk(json.loads(text), "")
+    except ValueError as error:
+        hint = "resolve the merge conflict in it, then " if "<<<<<<<" in text else ""
+        raise UserError(f"{name} is not JSON ({error}): {hint}run `dvc repro`") from None
+    return numbers
+
+
+def is_measured(metrics: Mapping[str, float]) -> bool:
+    """Whether metrics come from a ground truth."""
+    return "mean_image_iou" in metrics
+
+
+def worsened(
+    before: Mapping[str, float], now: Mapping[str, float], tolerance: Mapping[str, float]
+) -> list[Worsening]:
+    """The metrics that got worse by more than their tolerance, or are gone.
+
+    Args:
+        before: of the base; a metric it does not have is new and cannot be worse.
+        now: of the change.
         tolerance: by dotted name.
     """
-    old, new = figures(before), figures(now)
-    return [
-        Drop(name, old[name], new.get(name), allowed)
-        for name, allowed in tolerance.items()
-        if name in old and (name not in new or old[name] - new[name] > allowed)
-    ]
-
-
-def unknown(now: str, tolerance: Mapping[str, float]) -> list[str]:
-    """The names in `tolerance` that metrics.json does not have."""
-    return [name for name in tolerance if name not in figures(now)]
+    result = []
+    for name, allowed in tolerance.items():
+        sign = direction(name)
+        if name in before and sign is not None:
+            loss = sign * (before[name] - now[name]) if name in now else float("inf")
+            if loss > allowed:
+                result.append(Worsening(name, before[name], now.get(name), allowed))
+    return result
 
 
 def image_changes(before: str, now: str) -> list[ImageChange]:

@@ -8,6 +8,7 @@ from typing import Any
 from maskquery.core.errors import UserError
 from maskquery.review import changes, curves, gate, history, panels
 from maskquery.review.changes import ImageChange
+from maskquery.review.gate import Verdict
 
 IMAGES = Path("metrics/images.csv")
 CURVES = Path("metrics/curves.csv")
@@ -26,7 +27,7 @@ def write(base: str, folder: Path) -> tuple[Path, list[str]]:
         UserError: a file that is compared cannot be used.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    failures = gate.failures(base)
+    verdict = gate.judge(base)
     before = history.read(base, IMAGES)
     now = IMAGES.read_text(encoding="utf-8") if IMAGES.exists() else None
     known = before is not None and now is not None
@@ -34,7 +35,7 @@ def write(base: str, folder: Path) -> tuple[Path, list[str]]:
     alarms = changes.alarm_changes(before or "", now or "") if known else (0, 0)
     parts = [
         f"## What this does to the results, against {base[:10]}",
-        _verdict(failures),
+        _verdict(verdict),
         _section(
             "Figures",
             _table(history.difference("metrics", base), ("old", "new", "diff")),
@@ -52,13 +53,15 @@ def write(base: str, folder: Path) -> tuple[Path, list[str]]:
     ]
     path = folder / "comment.md"
     path.write_text("\n\n".join(part for part in parts if part) + "\n")
-    return path, failures
+    return path, verdict.failures
 
 
-def _verdict(failures: Sequence[str]) -> str:
-    if not failures:
-        return "Results are up to date, and no figure dropped by more than its tolerance."
-    return "**Not to be merged as it is:**\n\n" + "\n".join(f"- {line}" for line in failures)
+def _verdict(verdict: Verdict) -> str:
+    if verdict.failures:
+        lines = [f"- {line}" for line in verdict.failures]
+        return "\n".join(["**Not to be merged as it is:**", "", *lines])
+    passed = "Results are up to date, and no metric got worse by more than its tolerance."
+    return " ".join([passed, *(f"Not compared: {note}." for note in verdict.notes)])
 
 
 def _section(title: str, body: str, otherwise: str) -> str:
@@ -146,7 +149,7 @@ def main(base: str, folder: Path) -> str:
     Raises:
         UserError: something forbids the merge, or cannot be compared.
     """
-    path, failures = write(history.resolve(base), folder)
+    path, failures = write(history.merge_base(history.resolve(base)), folder)
     if failures:
         raise UserError(f"{path} is written; not to be merged: {'; '.join(failures)}")
     return f"review: {path}"

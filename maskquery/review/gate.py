@@ -1,13 +1,31 @@
-"""What may not be merged: results that are out of date, and figures that dropped too far."""
+"""What may not be merged: results that are out of date, and metrics that got too much worse."""
 
+import json
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from maskquery.core import params
+import pydantic
+
+from maskquery.core import params, yaml_text
 from maskquery.core.errors import UserError
 from maskquery.review import changes, history
 
 METRICS = Path("metrics/metrics.json")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a change may be merged.
+
+    Attributes:
+        failures: what forbids it, a sentence each.
+        notes: what was not compared, a sentence each.
+    """
+
+    failures: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def stale_stages() -> list[str]:
@@ -23,28 +41,89 @@ def stale_stages() -> list[str]:
     stale = re.findall(r"Running stage '([^']+)'", output)
     stale += re.findall(r"failed to reproduce '([^']+)'", output)
     if done.returncode and not stale:
-        raise UserError(f"`dvc repro --dry --allow-missing` failed: {output.strip()[-300:]}")
+        words = " ".join(output.split())
+        raise UserError(f"`dvc repro --dry --allow-missing` failed: {words[-300:]}")
     return list(dict.fromkeys(stale))
 
 
-def failures(base: str) -> list[str]:
-    """Everything that forbids a merge onto the commit `base`, a sentence each.
+def is_of_another_revision() -> bool:
+    """Whether nothing but the data in the workspace differs from dvc.lock, as after a `git switch`.
 
     Raises:
-        UserError: params.yaml or a metrics file cannot be used.
+        UserError: DVC could not tell.
     """
-    found = []
+    done = history.dvc("status", "--json")
+    try:
+        status = json.loads(done.stdout)
+    except ValueError:
+        raise UserError(f"`dvc status` failed: {' '.join(done.stderr.split())[-300:]}") from None
+    entries = [entry for stage in status.values() for entry in stage if isinstance(entry, dict)]
+    outputs = {path for entry in entries for path in entry.get("changed outs", {})}
+    deps = {path for entry in entries for path in entry.get("changed deps", {})}
+    return bool(outputs) and deps <= outputs
+
+
+def judge(base: str) -> Verdict:
+    """What forbids a merge onto the commit `base`.
+
+    A metric may get worse by its tolerance in the change or in the base, whichever is tighter: a
+    change that loosens the tolerance does not pass by that. A metric that cannot be compared does not pass.
+
+    Raises:
+        UserError: params.yaml or a metrics file cannot be used, or git or DVC could not tell.
+    """
+    verdict = Verdict()
     if stale := stale_stages():
-        found.append(
-            f"{', '.join(stale)}: edited without a rerun: run `dvc repro`, and commit dvc.lock "
-            "and metrics/ with the edit"
+        verdict.failures.append(
+            "the workspace's data are of another revision: run `dvc checkout`"
+            if is_of_another_revision()
+            else f"{', '.join(stale)}: edited without a rerun: run `dvc repro`, and commit "
+            "dvc.lock and metrics/ with the edit"
         )
-    tolerance = params.load(changes.Params).review.tolerance
+    tolerance = dict(params.load(changes.Params).review.tolerance)
+    for name, allowed in _tolerance_of(base).items():
+        tolerance[name] = min(allowed, tolerance.get(name, allowed))
     if not METRICS.exists():
         raise UserError(f"{METRICS} is missing: run `dvc repro`")
-    now, before = METRICS.read_text(encoding="utf-8"), history.read(base, METRICS)
-    if missing := changes.unknown(now, tolerance):
-        found.append(f"review.tolerance names {', '.join(missing)}, which {METRICS} does not have")
-    if before is not None:
-        found += [f"dropped: {drop}" for drop in changes.drops(before, now, tolerance)]
-    return found
+    now = changes.figures(METRICS.read_text(encoding="utf-8"), str(METRICS))
+    text = history.read(base, METRICS)
+    if text is None:
+        if tolerance:
+            verdict.failures.append(
+                f"nothing to compare with: {base[:10]} has no {METRICS}; name a base that has one"
+            )
+        return verdict
+    before = changes.figures(text, f"{METRICS} of {base[:10]}")
+    _compare(before, now, tolerance, verdict)
+    return verdict
+
+
+def _tolerance_of(base: str) -> Mapping[str, float]:
+    """The base's own tolerance; none where its params.yaml has none that can be read."""
+    text = history.read(base, params.PARAMS_FILE)
+    try:
+        section = yaml_text.parse(text or "", str(params.PARAMS_FILE))["review"]
+        return changes.Review.model_validate(section).tolerance
+    except (UserError, TypeError, KeyError, pydantic.ValidationError):
+        return {}
+
+
+def _compare(
+    before: Mapping[str, float],
+    now: Mapping[str, float],
+    tolerance: Mapping[str, float],
+    verdict: Verdict,
+) -> None:
+    unknown = [name for name in tolerance if name not in now and name not in before]
+    if unknown and not any(changes.is_measured(metrics) for metrics in (before, now)):
+        verdict.notes.append(f"there is no ground truth, so nothing of {', '.join(unknown)} is")
+    elif unknown:
+        verdict.failures.append(
+            f"review.tolerance names {', '.join(unknown)}, which {METRICS} does not have"
+        )
+    for name in tolerance:
+        if changes.direction(name) is None:
+            verdict.failures.append(
+                f"review.tolerance names {name}, of which neither more nor less is better"
+            )
+    verdict.failures.extend(f"worse: {worse}" for worse in changes.worsened(before, now, tolerance))

@@ -1,6 +1,12 @@
-"""Files and DVC's own reports of another revision of this repository."""
+"""Files and DVC's own reports of another revision of this project.
+
+The project is the folder of params.yaml, which is the current one: the root of a git repository, or
+a folder in it. A file that a revision does not have and a git that fails are told apart, and every
+call has a time limit.
+"""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,45 +14,114 @@ from typing import Any
 
 from maskquery.core.errors import UserError
 
+GIT_SECONDS, DVC_SECONDS = 60, 900
 
-def run(*command: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in the repository, whatever comes of it."""
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+# A clone without its blobs would fetch each from a remote that may be out of reach.
+_GIT = {"GIT_NO_LAZY_FETCH": "1", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
 
 
 def dvc(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run DVC, whatever comes of it."""
-    return run(sys.executable, "-m", "dvc", *arguments)
+    """Run DVC, whatever comes of it.
+
+    Raises:
+        UserError: it does not end.
+    """
+    return _run([sys.executable, "-m", "dvc", *arguments], DVC_SECONDS)
+
+
+def git(*arguments: str) -> str:
+    """What git prints.
+
+    Raises:
+        UserError: git is missing, does not end, or refuses, in its own words.
+    """
+    done = _run(["git", *arguments], GIT_SECONDS)
+    if done.returncode:
+        words = " ".join((done.stderr or done.stdout).split())
+        raise UserError(f"`git {' '.join(arguments)}` failed: {words[-300:] or 'it says nothing'}")
+    return done.stdout
+
+
+def _run(command: list[str], seconds: int) -> subprocess.CompletedProcess[str]:
+    name = command[0] if command[0] == "git" else "dvc"
+    try:
+        return subprocess.run(
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+            env=os.environ | _GIT,
+            timeout=seconds,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise UserError(f"{name} is not installed: install it") from None
+    except subprocess.TimeoutExpired:
+        raise UserError(
+            f"`{name} {' '.join(command[1 if name == 'git' else 3 :])}` did not end in {seconds} s"
+        ) from None
 
 
 def resolve(revision: str) -> str:
     """The commit that a branch, tag or commit names, in hex.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or git refuses to look.
     """
-    found = run(
-        "git", "rev-parse", "--verify", "--quiet", "--end-of-options", revision + "^{commit}"
-    )
-    if found.returncode:
-        raise UserError(f"git knows no revision {revision!r} here: fetch it, or name another")
-    return found.stdout.strip()
+    try:
+        return git("rev-parse", "--verify", "--end-of-options", revision + "^{commit}").strip()
+    except UserError as error:
+        if "Needed a single revision" not in str(error):
+            raise
+    raise UserError(f"git knows no revision {revision!r} here: fetch it, or name another")
+
+
+def merge_base(commit: str) -> str:
+    """The commit at which the work in the current branch left the branch of `commit`.
+
+    Raises:
+        UserError: the history that is here does not reach it.
+    """
+    try:
+        return git("merge-base", commit, "HEAD").strip()
+    except UserError:
+        raise UserError(
+            f"the history that is here holds no common ancestor of {commit[:10]} and HEAD: fetch "
+            "it whole (`git fetch --unshallow`)"
+        ) from None
 
 
 def read(commit: str, path: Path) -> str | None:
-    """A text file as it was in a commit; None if the commit had none."""
-    found = run("git", "show", f"{commit}:{path.as_posix()}")
-    return None if found.returncode else found.stdout
+    """A text file as it was in a commit; None if the commit had none.
+
+    Args:
+        commit: in hex.
+        path: relative to the project.
+
+    Raises:
+        UserError: git cannot tell.
+    """
+    entry = git("ls-tree", "-z", commit, "--", f"./{path.as_posix()}").strip("\0")
+    if not entry:
+        return None
+    _, kind, name = entry.partition("\t")[0].split()
+    if kind != "blob":
+        raise UserError(f"{path} is no file in {commit[:10]}")
+    return git("cat-file", "blob", name)
 
 
 def difference(kind: str, commit: str) -> dict[str, dict[str, Any]]:
     """`dvc KIND diff` between a commit and the workspace: by file and name "old", "new", "diff".
 
+    Files of other projects of the repository are left out.
+
     Raises:
         UserError: DVC could not tell.
     """
-    found = dvc(kind, "diff", commit, "--json")
-    if found.returncode:
-        raise UserError(f"`dvc {kind} diff` failed: {found.stderr.strip()[-300:]}")
-    tree: dict[str, dict[str, Any]] = json.loads(found.stdout)
-    return tree
+    done = dvc(kind, "diff", commit, "--json")
+    if done.returncode:
+        words = " ".join(done.stderr.split())
+        raise UserError(f"`dvc {kind} diff {commit[:10]}` failed: {words[-300:]}")
+    tree: dict[str, dict[str, Any]] = json.loads(done.stdout)
+    return {file: names for file, names in tree.items() if not file.startswith("..")}

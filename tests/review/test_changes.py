@@ -2,14 +2,16 @@ import json
 
 import pytest
 
+from maskquery.core.errors import UserError
 from maskquery.review import changes
 from maskquery.review.comment import escape
+from tests.support.builders import ROOT
 
 BEFORE = json.dumps({"mean": 0.5, "classes": {"chair": {"iou": 0.25, "images": 3}}, "flag": True})
 
 
-def test_figures_have_dotted_names_and_are_numbers() -> None:
-    assert changes.figures(BEFORE) == {
+def test_metrics_have_dotted_names_and_are_numbers() -> None:
+    assert changes.figures(BEFORE, "metrics.json") == {
         "mean": 0.5,
         "classes.chair.iou": 0.25,
         "classes.chair.images": 3.0,
@@ -17,18 +19,56 @@ def test_figures_have_dotted_names_and_are_numbers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mean", "tolerance", "dropped"),
+    ("text", "message"),
+    [
+        ("", "metrics.json is not JSON"),
+        ('<<<<<<< HEAD\n{"a": 1}\n', "resolve the merge conflict in it, then run `dvc repro`"),
+    ],
+)
+def test_a_damaged_file_is_named(text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        changes.figures(text, "metrics.json")
+
+
+@pytest.mark.parametrize(
+    ("mean", "tolerance", "worse"),
     [(0.5, 0.0, False), (0.49, 0.02, False), (0.47, 0.02, True), (0.7, 0.0, False)],
 )
-def test_a_figure_may_drop_by_its_tolerance(mean: float, tolerance: float, dropped: bool) -> None:
-    found = changes.drops(BEFORE, json.dumps({"mean": mean}), {"mean": tolerance})
-    assert [drop.name for drop in found] == (["mean"] if dropped else [])
+def test_a_metric_may_fall_by_its_tolerance(mean: float, tolerance: float, worse: bool) -> None:
+    worsened = changes.worsened({"mean": 0.5}, {"mean": mean}, {"mean": tolerance})
+    assert [each.name for each in worsened] == (["mean"] if worse else [])
 
 
-def test_a_figure_that_is_gone_counts_as_dropped_and_a_new_one_does_not() -> None:
-    found = changes.drops(BEFORE, json.dumps({"new": 0.1}), {"mean": 0.5, "new": 0.0})
-    assert [str(drop) for drop in found] == ["mean: 0.5000 -> gone (tolerance 0.5)"]
-    assert changes.unknown(json.dumps({"new": 0.1}), {"mean": 0.5, "new": 0.0}) == ["mean"]
+@pytest.mark.parametrize(("now", "worse"), [(21, False), (29, False), (31, False), (32, True)])
+def test_where_less_is_better_a_metric_may_rise_by_its_tolerance(now: int, worse: bool) -> None:
+    name = "classes.chair.false_alarm_images"
+    worsened = changes.worsened({name: 29}, {name: now}, {name: 2})
+    assert bool(worsened) == worse
+
+
+def test_a_metric_that_is_gone_is_worse_and_a_new_one_is_not() -> None:
+    worsened = changes.worsened({"mean": 0.5}, {"new": 0.1}, {"mean": 0.5, "new": 0.0})
+    assert [str(each) for each in worsened] == ["mean: 0.5000 -> gone (tolerance 0.5)"]
+
+
+def test_every_metric_of_the_demo_knows_which_way_is_better() -> None:
+    metrics = changes.figures((ROOT / "metrics/metrics.json").read_text(), "metrics.json")
+    directions = {name: changes.direction(name) for name in metrics}
+    less = {name for name, sign in directions.items() if sign == changes.LESS}
+    assert {name for name, sign in directions.items() if sign is None} == {"images", "masks"}
+    assert less == {
+        "false_alarm_images",
+        "classes.chair.false_alarm_images",
+        "lost.masks",
+        "lost.labels",
+        "lost.threshold",
+    }
+    for name, sign in directions.items():
+        if sign is not None:
+            up, down = {name: metrics[name] + 1}, {name: metrics[name] - 1}
+            bad, good = (down, up) if sign == changes.MORE else (up, down)
+            assert changes.worsened({name: metrics[name]}, bad, {name: 0.5})
+            assert not changes.worsened({name: metrics[name]}, good, {name: 0.5})
 
 
 def test_images_are_listed_by_the_size_of_their_change() -> None:

@@ -36,6 +36,8 @@ def clone(workspace: Workspace, folder: Path) -> Workspace:
     subprocess.run(command, check=True, capture_output=True)
     copy = Workspace(folder)
     copy.git("branch", "main", "origin/main")
+    copy.git("config", "user.email", "test@example.org")
+    copy.git("config", "user.name", "Test")
     assert not copy.path("data/predictions.zarr").exists()
     return copy
 
@@ -77,17 +79,30 @@ def test_an_edit_without_a_rerun_is_refused(changed: Workspace, tmp_path: Path) 
     assert "Traceback" not in output
 
 
+def test_data_of_another_revision_are_told_from_an_edit(changed: Workspace) -> None:
+    changed.git("switch", "--quiet", "main")
+    try:
+        code, output, _ = review(changed, "change")
+        assert code == 1
+        assert "the workspace's data are of another revision: run `dvc checkout`" in output
+        assert "edited without a rerun" not in output
+    finally:
+        changed.git("switch", "--quiet", "change")
+
+
 def test_a_drop_beyond_its_tolerance_is_refused(changed: Workspace, tmp_path: Path) -> None:
     copy = clone(changed, tmp_path / "clone")
     forgive(copy, 0.0)
     forth, back = review(copy, "main"), None
-    copy.git("checkout", "--quiet", "--force", "main")
+    copy.git("checkout", "--quiet", "--force", "-b", "back", "change")
+    copy.git("checkout", "--quiet", "main", "--", ".")
+    copy.commit()
     forgive(copy, 0.0)
     back = review(copy, "change")
     # The figures differ, so one of the two directions is a drop.
     assert sorted([forth[0], back[0]]) in ([0, 1], [1, 1])
     worse = forth if forth[0] else back
-    assert "dropped: " in worse[1]
+    assert "worse: " in worse[1]
     assert "(tolerance 0)" in worse[1]
 
 
