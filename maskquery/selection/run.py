@@ -43,7 +43,7 @@ def write_predictions(
     known = None
     if rule in (CALIBRATED, COMMON):
         known = thresholds.read(calibrated, str(rule), table.classes)
-    with mask_store.Store(masks) as store:
+    with mask_store.MaskStore(masks) as store:
         images = mask_store.shard_order(store.images())
         if unknown := table.images.keys() - set(images):
             raise score_table.stale(masks, min(unknown))
@@ -51,14 +51,14 @@ def write_predictions(
             predict(store, image, table, threshold, known, selection)
             for image in console.progress(images, len(images), "predictions")
         )
-        mask_store.write(predictions, planes)
+        mask_store.PredictionStore.write(predictions, planes)
     names = ", ".join(table.classes)
     word = rule if isinstance(rule, str) else f"{rule:g}"
     return f"predictions: {len(images)} images, threshold {word}: {names}"
 
 
 def predict(
-    store: mask_store.Store,
+    store: mask_store.MaskStore,
     image: str,
     table: score_table.Scores,
     threshold: Threshold,
@@ -75,8 +75,9 @@ def predict(
         known: (C,) thresholds that hold for all images, if `thresholds.read` gave them.
         selection: which masks may stand for a class.
     """
-    size, ids = store.attributes(image), store.array(image, "ids")
-    planes = np.zeros((len(table.classes), size["height"], -(-size["width"] // 8)), np.uint8)
+    columns = store.columns(image)
+    ids, height, width = columns.ids, columns.height, columns.width
+    planes = np.zeros((len(table.classes), height, -(-width // 8)), np.uint8)
     score = table.of(image, ids, store.folder)
     chosen = thresholds.above(score, thresholds.of_image(threshold, score, known))
     if chosen.any():  # else nothing is worth reading the masks for
@@ -89,8 +90,8 @@ def predict(
     ]
     return ImagePredictions(
         image=image,
-        height=size["height"],
-        width=size["width"],
+        height=height,
+        width=width,
         classes=table.classes,
         masks=planes,
         mask_count=len(ids),
