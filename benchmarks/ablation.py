@@ -157,12 +157,12 @@ class Bench:
 
     def _figures(self, name: str, found: Path, settings: metrics.Params) -> Row:
         truth = settings.ground_truth
-        with mask_store.Store(found) as store:
+        with mask_store.PredictionStore(found) as store:
             images = splits.test_part(store.images(), settings.calibration)
             maps = ground_truth.pair(images, truth.folder, truth.pattern)
             counts: list[Agreement] = []
             for image in images:
-                own = store.read_predictions(image)
+                own = store.read(image)
                 if image not in self._true:
                     self._true[image] = ground_truth.true_planes(
                         maps[image], truth, own.classes, image, own.height, own.width

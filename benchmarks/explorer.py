@@ -67,10 +67,12 @@ def table(path: Path) -> None:
     def rows() -> Iterator[pa.Table]:
         for number in range(MASKS // PER_IMAGE):
             own = MaskColumns(
-                f"image_{number:06d}",
-                rng.integers(0, 2**63, PER_IMAGE).astype(np.uint64),
-                np.zeros((PER_IMAGE, 4), np.int32),
-                np.ones(PER_IMAGE, np.int64),
+                image=f"image_{number:06d}",
+                height=1,
+                width=1,
+                ids=rng.integers(0, 2**63, PER_IMAGE).astype(np.uint64),
+                boxes=np.zeros((PER_IMAGE, 4), np.int32),
+                areas=np.ones(PER_IMAGE, np.int64),
                 predicted_iou=np.ones(PER_IMAGE, np.float32),
                 stability_score=np.ones(PER_IMAGE, np.float32),
                 points=np.zeros((PER_IMAGE, 2), np.float32),
@@ -138,7 +140,7 @@ def workspace(folder: Path) -> ImageMasks:
     pixels = rng.integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(folder / "images/image.png")
     np.save(folder / "truth/image.npy", blob(rng, HEIGHT, WIDTH).astype(np.uint8))
-    mask_store.write(folder / "data/masks.zarr", [made])
+    mask_store.MaskStore.write(folder / "data/masks.zarr", [made])
     vectors_ = rng.standard_normal((len(made.ids), 1, 128)).astype(np.float32)
     vectors_ /= np.linalg.norm(vectors_, axis=2, keepdims=True)
     rows = embedding_table.rows_of(made, ["crop"], vectors_)

@@ -64,12 +64,12 @@ def synthetic(number: int, count: int, size: int) -> ImageMasks:
 
 def write_zip(folder: Path, images: list[ImageMasks]) -> None:
     """The project's own store."""
-    mask_store.write(folder, images)
+    mask_store.MaskStore.write(folder, images)
 
 
 def read_zip(folder: Path) -> dict[str, Packed]:
     """All masks by image."""
-    with mask_store.Store(folder) as store:
+    with mask_store.MaskStore(folder) as store:
         return {image: store.read(image).masks for image in mask_store.shard_order(store.images())}
 
 

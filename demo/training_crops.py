@@ -13,7 +13,7 @@ from demo.training_data import TrainingRoom, read_room
 from maskquery.clip.crops import cut
 from maskquery.clip.settings import Settings, View
 from maskquery.clip.tiny import IMAGE_SIZE
-from maskquery.masks.mask_store import Store
+from maskquery.masks.mask_store import MaskStore
 from maskquery.masks.packed import mask_boxes, pack, unpack
 
 VIEWS: tuple[View, ...] = ("crop", "masked", "blurred")
@@ -116,7 +116,7 @@ class Examples:
     """Draws training crops with the class and words that their mask's pixels earn."""
 
     def __init__(self, masks: Path | None) -> None:
-        self.store = Store(masks) if masks else None
+        self.store = MaskStore(masks) if masks else None
         self.known = set(self.store.images()) if self.store else set()
 
     def masks(

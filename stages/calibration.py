@@ -38,7 +38,7 @@ def run(masks: Path, scores: Path, thresholds: Path, settings: Params) -> str:
         UserError: an input is missing or damaged, or does not fit the others.
     """
     table = score_table.read(scores)
-    with mask_store.Store(masks) as store:
+    with mask_store.MaskStore(masks) as store:
         part = splits.calibration_part(store.images(), settings.calibration)
         images = mask_store.shard_order(part)
         truth, selection = settings.ground_truth, settings.selection

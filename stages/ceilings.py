@@ -31,7 +31,7 @@ from maskquery.images import image_files, sources
 from maskquery.jobs import cells, per_image
 from maskquery.jobs.per_image import Tally
 from maskquery.masks import mask_store
-from maskquery.masks.mask_store import Store
+from maskquery.masks.mask_store import MaskStore
 from maskquery.scoring import rescoring
 from maskquery.scoring.rescoring import Origin
 from maskquery.selection.rules import Selection
@@ -61,7 +61,7 @@ def run(masks: Path, scores: Path, output: Path, settings: Params) -> str:
     table, truth = score_table.read(scores), settings.ground_truth
     found: dict[str, dict[str, float]] = {name: {} for name in table.classes}
     tally = Tally(0)
-    with mask_store.Store(masks) as store, cells.held(output):
+    with mask_store.MaskStore(masks) as store, cells.held(output):
         everything = mask_store.shard_order(store.images())
         reported = splits.test_part(everything, settings.calibration)
         known = bool(ground_truth.pair(everything, truth.folder, truth.pattern))
@@ -83,7 +83,7 @@ def add(found: dict[str, dict[str, float]], figures: Figures) -> None:
 
 
 def masks_and_threshold(
-    store: Store, table: score_table.Scores, reported: Sequence[str], settings: Params
+    store: MaskStore, table: score_table.Scores, reported: Sequence[str], settings: Params
 ) -> Figures:
     """The figures `masks` and `best_threshold` of each class."""
     unions: list[list[float]] = [[] for _ in table.classes]
@@ -102,7 +102,7 @@ def masks_and_threshold(
     }
 
 
-def labels_ceiling(store: Store, origin: Origin, tally: Tally, settings: Params) -> Figures:
+def labels_ceiling(store: MaskStore, origin: Origin, tally: Tally, settings: Params) -> Figures:
     """The figure `labels` of each class."""
     reported = set(splits.test_part(store.images(), settings.calibration))
     paths = image_files.find(settings.images)
@@ -120,7 +120,7 @@ def labels_ceiling(store: Store, origin: Origin, tally: Tally, settings: Params)
 
 
 def object_curves(
-    store: Store,
+    store: MaskStore,
     origin: Origin,
     paths: Mapping[str, sources.File],
     truth: GroundTruth,
@@ -144,14 +144,14 @@ def object_curves(
     tally.asked = len(everything)
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()), "objects.zarr")
-        mask_store.write(
+        MaskStore.write(
             folder,
             (
                 perfect_masks.objects_of(store, image, label_maps[image], truth)
                 for image in everything
             ),
         )
-        objects = stack.enter_context(Store(folder))
+        objects = stack.enter_context(MaskStore(folder))
         stack.enter_context(tally.interruptible())
         own = job.Work(objects, paths, origin.model, origin.crops)
         for image, parts in per_image.results(

@@ -36,7 +36,7 @@ def run(masks: Path, scores: Path, iou: Path, precision_recall: Path, settings: 
         UserError: an input is missing or damaged, or does not fit the others.
     """
     table = score_table.read(scores)
-    with mask_store.Store(masks) as store:
+    with mask_store.MaskStore(masks) as store:
         reported = splits.test_part(store.images(), settings.calibration)
         images = mask_store.shard_order(reported)
         truth, selection = settings.ground_truth, settings.selection

@@ -54,11 +54,11 @@ def run(predictions: Path, ceilings: Path, outputs: Outputs, settings: Params) -
         UserError: an input is missing or damaged, or does not fit the others.
     """
     truth = settings.ground_truth
-    with mask_store.Store(predictions) as store:
+    with mask_store.PredictionStore(predictions) as store:
         reported = splits.test_part(store.images(), settings.calibration)
         images = mask_store.shard_order(reported)
         label_maps = ground_truth.pair(images, truth.folder, truth.pattern)
-        classes = store.read_predictions(images[0]).classes
+        classes = store.read(images[0]).classes
         if label_maps:
             ground_truth.expect_classes(classes, truth.labels)
         masks, chosen, results = 0, np.zeros(len(classes), np.int64), {}
@@ -82,7 +82,7 @@ def run(predictions: Path, ceilings: Path, outputs: Outputs, settings: Params) -
 
 
 def compared(
-    store: mask_store.Store,
+    store: mask_store.PredictionStore,
     images: Sequence[str],
     classes: Sequence[str],
     label_maps: Mapping[str, sources.File],
@@ -104,7 +104,7 @@ def compared(
         true = ground_truth.true_planes(path, truth, classes, image, height, width)
         return breakdown.compare(prediction.masks, true, width)
 
-    found = in_order(result, map(store.read_predictions, images))
+    found = in_order(result, map(store.read, images))
     for prediction, future in console.progress(found, len(images), "metrics"):
         yield prediction, future.result()
 

@@ -59,7 +59,7 @@ def run(predictions: Path, table: Path, output: Path, settings: Params) -> str:
     """
     name, count = settings.overlays.class_, settings.overlays.count
     paths = image_files.find(settings.images)
-    with mask_store.Store(predictions) as store, files.replacing_folder(output) as folder:
+    with mask_store.PredictionStore(predictions) as store, files.replacing_folder(output) as folder:
         drawn = 0
         for prediction, true in islice(candidates(store, table, settings), count):
             if prediction.image not in paths:
@@ -73,13 +73,13 @@ def run(predictions: Path, table: Path, output: Path, settings: Params) -> str:
 
 
 def candidates(
-    store: mask_store.Store, table: Path, settings: Params
+    store: mask_store.PredictionStore, table: Path, settings: Params
 ) -> Iterator[tuple[ImagePredictions, Mask | None]]:
     """Predictions in order, each with the (H, W) bool pixels of the class, if known."""
     name, truth = settings.overlays.class_, settings.ground_truth
     reported = splits.test_part(store.images(), settings.calibration)
     label_maps = ground_truth.pair(reported, truth.folder, truth.pattern)
-    classes = store.read_predictions(reported[0]).classes
+    classes = store.read(reported[0]).classes
     if name not in classes:
         raise UserError(f"overlays.class is {name!r}; it must be one of {', '.join(classes)}")
     if label_maps and name not in truth.labels:
@@ -88,7 +88,7 @@ def candidates(
     if worst:
         reported = worst_first(table, name, reported)
     for image in reported:
-        prediction = store.read_predictions(image)
+        prediction = store.read(image)
         if not label_maps:
             yield prediction, None
             continue

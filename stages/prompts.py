@@ -22,7 +22,7 @@ from maskquery.evaluation.curves import ImageCurve
 from maskquery.evaluation.ground_truth import GroundTruth
 from maskquery.evaluation.scored_masks import image_curves
 from maskquery.masks import mask_store
-from maskquery.masks.mask_store import Store
+from maskquery.masks.mask_store import MaskStore
 from maskquery.scoring import mask_embeddings, rescoring
 from maskquery.scoring.rescoring import Origin
 from maskquery.selection.rules import Selection
@@ -66,7 +66,7 @@ def run(masks: Path, embeddings: Path, scores: Path, output: Path, settings: Par
     known = origin.prompts.keys()
     detailed = {name: own for name, own in settings.detailed_prompts.items() if name in known}
     tree: dict[str, Any] = {}
-    with mask_store.Store(masks) as store:
+    with mask_store.MaskStore(masks) as store:
         if detailed:
             sides = zip(SIDES, (origin.prompts, {**origin.prompts, **detailed}), strict=True)
             found = {
@@ -93,7 +93,7 @@ def rescored(embeddings: Path, origin: Origin, prompts: Prompts) -> Scores:
     )
 
 
-def compared(store: Store, table: Scores, settings: Params) -> dict[str, dict[str, Any]]:
+def compared(store: MaskStore, table: Scores, settings: Params) -> dict[str, dict[str, Any]]:
     """One side's figures of each class that some image of the test part shows."""
     images = mask_store.shard_order(store.images())
     reported = set(splits.test_part(images, settings.calibration))

@@ -16,7 +16,7 @@ from maskquery.core import console
 from maskquery.core.errors import UserError
 from maskquery.images import clahe, image_files, sources
 from maskquery.jobs import cache, per_image
-from maskquery.masks.mask_store import Store
+from maskquery.masks.mask_store import MaskStore
 from maskquery.masks.packed import ImageMasks, MaskColumns
 from maskquery.models import checkpoints
 
@@ -44,7 +44,7 @@ class Work:
 
     def __init__(
         self,
-        store: Store,
+        store: MaskStore,
         paths: Mapping[str, sources.File],
         model: str,
         settings: Settings,
@@ -61,7 +61,7 @@ class Work:
         columns = self._store.columns(image)
         if self._columns is not None:
             self._columns[image] = columns
-        digest = self._store.attributes(image).get("sha256", "")
+        digest = str(columns.attributes.get("sha256", ""))
         ids = sha256(columns.ids.tobytes()).hexdigest()
         shared = {key: value for key, value in self.origin.items() if key != "views"}
         shared = cache.without_neutral(shared, tier="exact", mirrored=False, clahe=0)
@@ -103,7 +103,7 @@ class Maker:
 
     def __call__(self, paths: Mapping[str, sources.File]) -> Work:
         """The work on images that have these paths."""
-        return Work(Store(self.masks), paths, self.model, self.settings)
+        return Work(MaskStore(self.masks), paths, self.model, self.settings)
 
 
 def _bytes(vectors: Embeddings) -> bytes:

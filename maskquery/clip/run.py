@@ -10,7 +10,7 @@ from maskquery.clip import job
 from maskquery.clip.settings import ClipParams
 from maskquery.images import image_files
 from maskquery.jobs import cells, cluster, per_image
-from maskquery.masks.mask_store import Store
+from maskquery.masks.mask_store import MaskStore
 from maskquery.masks.packed import MaskColumns
 from maskquery.tables import embedding_table
 
@@ -28,7 +28,7 @@ def write_embeddings(images: Path, masks: Path, embeddings: Path, *, clip: ClipP
         UserError: an input is missing or damaged, an image failed, or the checkpoint cannot be had.
     """
     paths = image_files.find(images)
-    with Store(masks) as store:
+    with MaskStore(masks) as store:
         names = store.images()
         tally = per_image.Tally(len(names))
         columns: dict[str, MaskColumns] = {}
@@ -52,7 +52,7 @@ def write_embeddings(images: Path, masks: Path, embeddings: Path, *, clip: ClipP
             tables = rows()
             first = next(tables)
             dimensions = first.schema.field("embedding").type.list_size
-            origin = {"sam": store.attributes(names[0]).get("sam"), "clip": own.origin}
+            origin = {"sam": store.columns(names[0]).attributes.get("sam"), "clip": own.origin}
             tables = itertools.chain([first], tables)
             count = embedding_table.write(embeddings, tables, dimensions, origin)
             cells.record(embeddings, job.KIND, tally.used)

@@ -5,17 +5,19 @@ import numpy as np
 from maskquery.evaluation import ground_truth, regions
 from maskquery.evaluation.ground_truth import GroundTruth
 from maskquery.images import sources
-from maskquery.masks.mask_store import Store
+from maskquery.masks.mask_store import MaskStore
 from maskquery.masks.packed import ImageMasks, image_masks, pack
 
 
-def objects_of(store: Store, image: str, label_map: sources.File, truth: GroundTruth) -> ImageMasks:
+def objects_of(
+    store: MaskStore, image: str, label_map: sources.File, truth: GroundTruth
+) -> ImageMasks:
     """The ground truth's objects as if they were our masks: connected regions of one label.
 
     Labels of no class have objects, too, which may be taken for one; specks are left out.
     """
-    about = store.attributes(image)
-    height, width = about["height"], about["width"]
+    columns = store.columns(image)
+    height, width = columns.height, columns.width
     values = ground_truth.labels_of(label_map, truth, image, height, width)
     found = [pack(mask) for value in np.unique(values) for mask in regions.regions(values == value)]
     stack = np.array(found, np.uint8).reshape(-1, height, -(-width // 8))
@@ -27,5 +29,5 @@ def objects_of(store: Store, image: str, label_map: sources.File, truth: GroundT
         predicted_iou=sure,
         stability_score=sure,
         points=np.zeros((len(found), 2)),
-        attributes={"sha256": about["sha256"]},
+        attributes={"sha256": columns.attributes["sha256"]},
     )

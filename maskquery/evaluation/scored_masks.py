@@ -9,7 +9,7 @@ from maskquery.core import console
 from maskquery.evaluation import curves, ground_truth
 from maskquery.evaluation.curves import ImageCurve, Scores
 from maskquery.evaluation.ground_truth import GroundTruth
-from maskquery.masks.mask_store import Store
+from maskquery.masks.mask_store import MaskStore
 from maskquery.masks.packed import Packed
 from maskquery.selection import rules
 from maskquery.selection.rules import Bools, Selection
@@ -41,7 +41,7 @@ class ScoredMasks:
 
 
 def scored_masks(
-    store: Store,
+    store: MaskStore,
     table: score_table.Scores,
     images: Sequence[str],
     truth: GroundTruth,
@@ -67,7 +67,7 @@ def scored_masks(
 
 
 def image_curves(
-    store: Store,
+    store: MaskStore,
     table: score_table.Scores,
     images: Sequence[str],
     truth: GroundTruth,

@@ -20,7 +20,7 @@ from maskquery.explore.pictures import Pixels
 from maskquery.explore.scores import Settings
 from maskquery.explore.settings import Files, Params
 from maskquery.images import image_files, sources
-from maskquery.masks.mask_store import Store
+from maskquery.masks.mask_store import MaskStore
 from maskquery.masks.packed import ImageMasks, Packed, unpack
 from maskquery.scoring import class_embeddings, provenance
 from maskquery.scoring.similarity import Floats
@@ -75,7 +75,7 @@ class Workspace:
         """
         self.settings, self._files, self._stamps = settings, files, sources.stamps(vars(files))
         self._paths = image_files.find(settings.images)
-        self._store, self._lock = Store(files.masks), threading.Lock()
+        self._store, self._lock = MaskStore(files.masks), threading.Lock()
         missing = set(self._store.images()) - set(self._paths)
         if missing:
             raise UserError(f"{settings.images} has no image {min(missing)!r}: run `dvc repro`")
@@ -142,14 +142,14 @@ class Workspace:
             UserError: there is no such mask.
         """
         with self._lock:
-            columns, width = self._store.columns(image), self._store.attributes(image)["width"]
+            columns = self._store.columns(image)
         (rows,) = np.nonzero(columns.ids == np.uint64(mask_id))
         if not len(rows):
             raise UserError(f"image {image!r} has no mask {mask_id}")
         with self._lock:
-            mask = self._store.array(image, "masks")[rows[0]]
+            mask = self._store.read(image).masks[rows[0]]
         x0, y0, x1, y1 = columns.boxes[rows[0]].tolist()
-        return pictures.crop(self.pixels(image), unpack(mask, width), (x0, y0, x1, y1))
+        return pictures.crop(self.pixels(image), unpack(mask, columns.width), (x0, y0, x1, y1))
 
     def _masks(self, image: str) -> tuple[ImageMasks, Packed]:
         """An image's masks, and as predictions are made of them: (N, H, W8) packed bits."""

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from maskquery.core.errors import UserError
 from maskquery.images import image_files, sources
 from maskquery.masks import mask_store
-from maskquery.masks.mask_store import Store
+from maskquery.masks.mask_store import PredictionStore
 from maskquery.masks.packed import ImagePredictions, Packed, mask_areas, mask_boxes, unpack
 
 What = Literal["classes", "masks"]
@@ -112,14 +112,14 @@ def read(files: Files, what: What) -> Found:
         UserError: a file is missing or damaged, or they are not of one run.
     """
     paths = image_files.find(files.images)
-    predictions = Store(files.predictions)
+    predictions = PredictionStore(files.predictions)
     names = predictions.images()
-    classes = predictions.read_predictions(names[0]).classes
+    classes = predictions.read(names[0]).classes
     chosen = _Chosen(files) if what == "masks" else None
 
     def annotated() -> Iterator[AnnotatedImage]:
         for image in names:
-            found = predictions.read_predictions(image)
+            found = predictions.read(image)
             if found.classes != classes:
                 raise UserError(f"{files.predictions} holds several runs: run `dvc repro`")
             if image not in paths:
@@ -147,7 +147,7 @@ class _Chosen:
 
     def __init__(self, files: Files) -> None:
         self._files = files
-        self._store = mask_store.Store(files.masks)
+        self._store = mask_store.MaskStore(files.masks)
 
     def of(self, found: ImagePredictions) -> Iterator[Object]:
         """The chosen masks of one image, with those of their pixels that are the class's.

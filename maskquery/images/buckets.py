@@ -82,11 +82,12 @@ class Listing(Section):
     """What a listing's file holds.
 
     Attributes:
+        format: a listing of the older name is read, and none is written.
         url: "s3://BUCKET/FOLDER"; what stands below it is listed.
         objects: by the rest of their names.
     """
 
-    format: Literal["retrieval listing 1"]
+    format: Literal["maskquery listing 1", "retrieval listing 1"]
     url: Annotated[str, pydantic.StringConstraints(pattern=r"^(s3|gs)://[^/]+")]
     objects: dict[str, Noted]
 
@@ -150,7 +151,7 @@ def look(url: str) -> Listing:
         name = key.removeprefix(f"{path}/")
         if info["type"] == "file" and name and not name.endswith("/"):
             objects[name] = _noted(info)
-    return Listing(format="retrieval listing 1", url=url, objects=objects)
+    return Listing(format="maskquery listing 1", url=url, objects=objects)
 
 
 def _noted(info: Mapping[str, Any]) -> Noted:

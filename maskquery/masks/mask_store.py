@@ -7,30 +7,36 @@ a Zarr v3 store with one group per image, named `group_name(image)`, and opens w
     packed = shard["room-000"]["masks"][:]                        # (N, H, ceil(W / 8)) uint8
     masks = numpy.unpackbits(packed, axis=-1, count=width).view(bool)     # (N, H, W)
 
+The folder is a Zarr group itself, and its attributes (`zarr.json`) are the manifest: the format,
+the number of images, and for each zip file its number of images and the sha256 of its directory,
+which holds the name, size and CRC-32 of every entry. So a file that is missing, too many, of
+another run or damaged is noticed when the store is opened, and a damaged array when it is read.
+
 Why zip files and not Zarr's own sharding: images differ in size and in number of masks, while a
 sharded array is one rectangle, so that stacks had to be padded and found by row numbers kept beside
 it; a group in a zip keeps its own shape. And a shard of seven sharded arrays is 15 files where a
 zip is one, and DVC's time grows with the number of files (see `benchmarks/mask_store.py`).
 """
 
+import functools
 import hashlib
 import itertools
 import json
 import resource
+from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 from urllib.parse import quote, unquote
-
-import numpy.typing as npt
 
 from maskquery.core import files
 from maskquery.core.errors import UserError
 from maskquery.masks import zarr_zip
 from maskquery.masks.packed import (
+    COLUMN_ARRAYS,
     DTYPES,
     MASK_ARRAYS,
     PREDICTION_ARRAYS,
@@ -40,6 +46,7 @@ from maskquery.masks.packed import (
     MaskColumns,
     check,
 )
+from maskquery.masks.zarr_zip import DamagedError, Read
 
 _ALLOWED = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
@@ -55,25 +62,14 @@ MASKS_LEVEL = 9
 PREDICTIONS_LEVEL = 1
 """Predictions are made with every threshold: a fifth of the time, for a tenth more bytes."""
 
-_ROOT = {"format": "retrieval masks 1"}
-_SIZE = {"image": str, "height": int, "width": int}
+MANIFEST = "zarr.json"
+
+_CELL_NAME = "image"  # in a cell, which is of any image with these pixels
+_SIZE = ("height", "width")
 
 
-@dataclass(frozen=True)
-class Encoded:
-    """One image's group as bytes, compressed already; see `encode` and `decode`."""
-
-    image: str
-    entries: dict[str, bytes]
-
-    def length(self, array: str) -> int:
-        """How many rows one of its arrays has: N."""
-        return int(json.loads(self.entries[f"{array}/zarr.json"])["shape"][0])
-
-
-Group = ImageMasks | ImagePredictions | Encoded
-G = TypeVar("G", ImageMasks, ImagePredictions)
-T = TypeVar("T")
+R = TypeVar("R", bound="ImageMasks | EncodedMasks | ImagePredictions")
+D = TypeVar("D", MaskColumns, ImageMasks, ImagePredictions)
 
 
 def shard_of(image: str) -> str:
@@ -82,7 +78,7 @@ def shard_of(image: str) -> str:
 
 
 def shard_order(images: Iterable[str]) -> list[str]:
-    """The ids in the order in which `write` takes them and `Store` reads them fastest."""
+    """The ids in the order in which a store is written and read fastest."""
     return sorted(images, key=lambda image: (shard_of(image), image))
 
 
@@ -94,177 +90,229 @@ def group_name(image: str) -> str:
     return name
 
 
-def write(folder: Path, groups: Iterable[Group]) -> int:
-    """Make `folder` a store of exactly `groups`, in one step at the end; their number.
+@dataclass(frozen=True)
+class EncodedMasks:
+    """One image's masks as a store keeps them: the files of a Zarr group, compressed already.
 
-    One file's images, compressed, are in memory at a time.
+    Attributes:
+        image: the image's id.
+        entries: the group's files, by their paths within it.
+    """
 
-    Args:
-        folder: replaced as a whole, never changed in place (see `maskquery.core.files`).
-        groups: in `shard_order`.
+    image: str
+    entries: Mapping[str, bytes]
+
+    @property
+    def count(self) -> int:
+        """How many masks there are: N."""
+        return int(json.loads(self.entries["ids/zarr.json"])["shape"][0])
+
+
+def encode(masks: ImageMasks) -> bytes:
+    """An image's masks without its id, as the bytes of a cell; see `decode`.
+
+    They are a zip file of a single group: what a store is put together from.
 
     Raises:
-        ValueError: images out of order or given twice, or arrays whose shapes or dtypes do not fit.
+        ValueError: shapes or dtypes do not fit.
     """
-    count, done = 0, ""
-    with files.replacing_folder(folder) as temporary:
-        for name, members in itertools.groupby(groups, key=lambda group: shard_of(group.image)):
-            if name <= done:
-                raise ValueError(f"images must come in shard_order; shard {name} came after {done}")
-            shard = _encode(members)
-            (temporary / f"{name}.zip").write_bytes(zarr_zip.encode(shard, _ROOT))
-            count, done = count + len(shard), name
-    return count
+    entries = _encode_masks(masks, _CELL_NAME)
+    return zarr_zip.zip_groups({_CELL_NAME: entries}, {"format": MaskStore.format}).data
 
 
-def encode(group: Group) -> bytes:
-    """A single image as a file's bytes, to be read with `Shard`: what a cache of images keeps."""
-    return zarr_zip.encode(_encode([group]), _ROOT)
+def decode(data: bytes, image: str) -> EncodedMasks:
+    """What `encode` made, of either format name, as the masks of `image`.
 
-
-def decode(data: bytes, image: str) -> Encoded:
-    """What `encode` made, as the group of `image`, whatever the image was called then.
-
-    Nothing is checked here: the bytes are known to be those that were encoded.
+    Arrays stay compressed: a store takes them over byte by byte. Nothing is checked: the bytes are
+    known to be those that were encoded.
     """
-    (entries,) = zarr_zip.decode(data).values()
-    attributes = zarr_zip.attributes_of(entries)
-    return Encoded(image, zarr_zip.with_attributes(entries, {**attributes, "image": image}))
+    (entries,) = zarr_zip.unzip_groups(data).values()
+    attributes = zarr_zip.decode_attributes(entries.__getitem__)
+    renamed = zarr_zip.group_json({**attributes, "image": image})
+    return EncodedMasks(image, {**entries, "zarr.json": renamed})
 
 
-def _encode(groups: Iterable[Group]) -> dict[str, dict[str, bytes]]:
-    encoded: dict[str, dict[str, bytes]] = {}
-    for group in groups:
-        name = group_name(group.image)
-        if name in encoded:
-            raise ValueError(f"the image {group.image!r} is given twice")
-        if isinstance(group, Encoded):
-            encoded[name] = group.entries
-        else:
-            encoded[name] = zarr_zip.encode_group(_zarr_group(group))
-    return encoded
+def _encode_masks(masks: ImageMasks, image: str) -> dict[str, bytes]:
+    check(masks)
+    size = {"image": image, "height": masks.height, "width": masks.width}
+    arrays = {name: getattr(masks, name) for name in MASK_ARRAYS}
+    return zarr_zip.encode_group({**masks.attributes, **size}, arrays, MASKS_LEVEL)
 
 
-def _zarr_group(group: ImageMasks | ImagePredictions) -> zarr_zip.Group:
-    check(group)
-    own: dict[str, Json] = {"image": group.image, "height": group.height, "width": group.width}
-    if isinstance(group, ImageMasks):
-        arrays = {name: getattr(group, name) for name in MASK_ARRAYS}
-        return zarr_zip.Group({**group.attributes, **own}, arrays, MASKS_LEVEL)
-    own |= {"classes": list(group.classes)}
-    own |= {"mask_count": group.mask_count, "chosen": list(group.chosen)}
-    arrays = {name: getattr(group, name) for name in PREDICTION_ARRAYS}
-    return zarr_zip.Group(own, arrays, PREDICTIONS_LEVEL)
+def _decode_columns(image: str, attributes: dict[str, Any], read: Read) -> MaskColumns:
+    size = {key: attributes.pop(key) for key in _SIZE}
+    return MaskColumns(image=image, attributes=attributes, **size, **_arrays(read, COLUMN_ARRAYS))
 
 
-class Shard:
-    """One file of a store. Methods raise `UserError`, naming file and image, for damaged bytes."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            self._reader = zarr_zip.Reader(path)
-            if self._reader.attributes() != _ROOT:
-                raise zarr_zip.DamagedError(f"not of the format {_ROOT['format']!r}")
-            self._images = {unquote(name) for name in self._reader.groups()}
-        except FileNotFoundError:
-            raise UserError(f"{path} is missing: run `dvc repro`") from None
-        except zarr_zip.DamagedError as error:
-            raise self._damaged(error) from None
-
-    def close(self) -> None:
-        """Close the file."""
-        self._reader.close()
-
-    def images(self) -> list[str]:
-        """The ids of the images in this file, sorted."""
-        return sorted(self._images)
-
-    def attributes(self, image: str) -> dict[str, Any]:
-        """The Zarr attributes of an image's group, "image", "height" and "width" among them."""
-        if image not in self._images:
-            raise UserError(f"{self.path} holds no image {image!r}: run `dvc repro`")
-        attributes = self._guard(image, lambda: self._reader.attributes(group_name(image)))
-        if attributes.get("image") != image or any(
-            type(attributes.get(key)) is not kind for key, kind in _SIZE.items()
-        ):
-            raise self._damaged("its attributes do not fit", image)
-        return attributes
-
-    def array(self, image: str, name: str) -> npt.NDArray[Any]:
-        """One of an image's arrays, by the name it has in `ImageMasks`; no other array is read."""
-        return self._guard(image, lambda: self._reader.array(group_name(image), name, DTYPES[name]))
-
-    def read(self, image: str) -> ImageMasks:
-        """All of an image's masks."""
-        attributes = self.attributes(image)
-        fields: dict[str, Any] = {key: attributes.pop(key) for key in _SIZE}
-        fields |= {name: self.array(image, name) for name in MASK_ARRAYS}
-        return self._checked(ImageMasks(**fields, attributes=attributes))
-
-    def columns(self, image: str) -> MaskColumns:
-        """What is known of an image's masks, which themselves are not read."""
-        self.attributes(image)
-        arrays = {name: self.array(image, name) for name in MASK_ARRAYS if name != "masks"}
-        return MaskColumns(image, **arrays)
-
-    def read_predictions(self, image: str) -> ImagePredictions:
-        """The planes of an image's classes."""
-        attributes = self.attributes(image)
-        try:
-            group = ImagePredictions(
-                **{key: attributes[key] for key in _SIZE},
-                classes=tuple(attributes["classes"]),
-                masks=self.array(image, "masks"),
-                ids=self.array(image, "ids"),
-                scores=self.array(image, "scores"),
-                mask_count=attributes["mask_count"],
-                chosen=tuple(attributes["chosen"]),
-            )
-        except (KeyError, TypeError):
-            raise self._damaged("it holds no predictions", image) from None
-        return self._checked(group)
-
-    def _checked(self, group: G) -> G:
-        try:
-            check(group)
-        except ValueError as error:
-            raise self._damaged(error, group.image) from None
-        return group
-
-    def _guard(self, image: str, read: Callable[[], T]) -> T:
-        try:
-            return read()
-        except zarr_zip.DamagedError as error:
-            raise self._damaged(error, image) from None
-
-    def _damaged(self, what: object, image: str = "") -> UserError:
-        where = f"{self.path}, image {image!r}" if image else f"{self.path}"
-        return UserError(
-            f"{where} cannot be read ({what}): delete {self.path.parent} and run `dvc repro`"
-        )
+def _decode_masks(image: str, attributes: dict[str, Any], read: Read) -> ImageMasks:
+    size = {key: attributes.pop(key) for key in _SIZE}
+    return ImageMasks(image=image, attributes=attributes, **size, **_arrays(read, MASK_ARRAYS))
 
 
-class Store:
-    """A store to read from; its methods raise `UserError` as those of `Shard` do.
+def _encode_predictions(predictions: ImagePredictions) -> dict[str, bytes]:
+    check(predictions)
+    attributes: dict[str, Json] = {
+        "image": predictions.image,
+        "height": predictions.height,
+        "width": predictions.width,
+        "classes": list(predictions.classes),
+        "mask_count": predictions.mask_count,
+        "chosen": list(predictions.chosen),
+    }
+    arrays = {name: getattr(predictions, name) for name in PREDICTION_ARRAYS}
+    return zarr_zip.encode_group(attributes, arrays, PREDICTIONS_LEVEL)
+
+
+def _decode_predictions(image: str, attributes: dict[str, Any], read: Read) -> ImagePredictions:
+    values: Any = (attributes.get(key) for key in ("classes", "chosen", "mask_count"))
+    classes, chosen, count = values
+    if not (_list_of(str, classes) and _list_of(int, chosen) and type(count) is int):
+        raise DamagedError("its attributes do not fit")
+    size = {key: attributes[key] for key in _SIZE}
+    return ImagePredictions(
+        image=image,
+        classes=tuple(classes),
+        mask_count=count,
+        chosen=tuple(chosen),
+        **size,
+        **_arrays(read, PREDICTION_ARRAYS),
+    )
+
+
+def _arrays(read: Read, names: Iterable[str]) -> dict[str, Any]:
+    return {name: zarr_zip.decode_array(read, name, DTYPES[name]) for name in names}
+
+
+def _list_of(kind: type, value: Any) -> bool:
+    return isinstance(value, list) and all(type(item) is kind for item in value)
+
+
+class _Listed(NamedTuple):
+    """What the manifest says of one zip file."""
+
+    images: int
+    directory_sha256: str  # see `zarr_zip.Shard`
+
+
+def _manifest(kind: str, shards: Mapping[str, _Listed]) -> bytes:
+    """The zarr.json of a store's folder.
+
+    Args:
+        kind: the format's name.
+        shards: the zip files, by name.
+    """
+    attributes = {
+        "format": kind,
+        "images": sum(listed.images for listed in shards.values()),
+        "shards": {name: listed._asdict() for name, listed in shards.items()},
+    }
+    return zarr_zip.group_json(attributes)
+
+
+def _listed_shards(data: bytes, kind: str) -> dict[str, _Listed]:
+    """The zip files that a manifest lists, by name.
+
+    Raises:
+        DamagedError: `_manifest` writes no such bytes.
+    """
+    try:
+        tree = json.loads(data)["attributes"]["shards"]
+        shards = {name: _Listed(**listed) for name, listed in tree.items()}
+        intact = data == _manifest(kind, shards)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        intact = False
+    if not intact:
+        raise DamagedError(f"not of the format {kind!r}, or damaged")
+    return shards
+
+
+class _Store(ABC, Generic[R]):
+    """What the stores have in common: shards, the manifest, and what is said of damaged ones.
 
     The files last used are kept open: go through the images in `shard_order` where the order is
-    free.
+    free. Not to be used by two threads at once.
     """
+
+    format: ClassVar[str]
+    """Stands in the manifest and in each file."""
+
+    @classmethod
+    def write(cls, folder: Path, records: Iterable[R]) -> int:
+        """Make `folder` a store of exactly these images, in one step at the end; their number.
+
+        One file's images, compressed, are in memory at a time.
+
+        Args:
+            folder: replaced as a whole, never changed in place (see `maskquery.core.files`).
+            records: in `shard_order`.
+
+        Raises:
+            ValueError: images out of order or given twice, or arrays whose shapes or dtypes do not
+                fit.
+        """
+        shards: dict[str, _Listed] = {}
+        with files.replacing_folder(folder) as temporary:
+            for digits, members in itertools.groupby(
+                records, lambda record: shard_of(record.image)
+            ):
+                name = f"{digits}.zip"
+                if shards and name <= (last := next(reversed(shards))):
+                    raise ValueError(f"images must come in shard_order; {name} came after {last}")
+                groups = cls._encode_all(members)
+                shard = zarr_zip.zip_groups(groups, {"format": cls.format})
+                (temporary / name).write_bytes(shard.data)
+                shards[name] = _Listed(len(groups), shard.directory)
+            (temporary / MANIFEST).write_bytes(_manifest(cls.format, shards))
+        return sum(listed.images for listed in shards.values())
+
+    @classmethod
+    def _encode_all(cls, records: Iterable[R]) -> dict[str, Mapping[str, bytes]]:
+        groups: dict[str, Mapping[str, bytes]] = {}
+        for record in records:
+            name = group_name(record.image)
+            if name in groups:
+                raise ValueError(f"the image {record.image!r} is given twice")
+            groups[name] = cls._encode(record)
+        return groups
+
+    @staticmethod
+    @abstractmethod
+    def _encode(record: R) -> Mapping[str, bytes]: ...
 
     def __init__(self, folder: Path) -> None:
         """Look up which images there are.
 
         Raises:
-            UserError: there is no such folder, or no image in it.
+            UserError: there is no image, or the files are not those of the manifest.
         """
         self.folder = folder
-        self._open: OrderedDict[Path, Shard] = OrderedDict()
-        self._paths: dict[str, Path] = {}
-        for path in sorted(folder.glob("[0-9a-f][0-9a-f].zip")):
-            self._paths |= dict.fromkeys(self._shard(path).images(), path)
-        if not self._paths:
+        self._open: OrderedDict[str, zarr_zip.Reader] = OrderedDict()
+        self._shards = self._read_manifest()
+        self._names: dict[str, str] = {}
+        for name, listed in self._shards.items():
+            images = [unquote(group) for group in self._shard(name).groups()]
+            if len(images) != listed.images:
+                raise self._damaged(MANIFEST, f"{name} holds other images")
+            self._names |= dict.fromkeys(images, name)
+        if not self._names:
             raise UserError(f"{folder} holds no images: run `dvc repro`")
+
+    def _read_manifest(self) -> dict[str, _Listed]:
+        """What the manifest says of each file, once the files there are those that it lists."""
+        names = {path.name for path in self.folder.glob("[0-9a-f][0-9a-f].zip")}
+        try:
+            shards = _listed_shards((self.folder / MANIFEST).read_bytes(), self.format)
+        except FileNotFoundError:
+            what = f"has files, but no {MANIFEST} that lists them" if names else "holds no images"
+            raise UserError(f"{self.folder} {what}: run `dvc repro`") from None
+        except (OSError, DamagedError) as error:
+            raise self._damaged(MANIFEST, error) from None
+        if lacking := sorted(shards.keys() - names):
+            more = f", and so are {len(lacking) - 1} more of its files" if lacking[1:] else ""
+            raise UserError(f"{self.folder / lacking[0]} is missing{more}: run `dvc repro`")
+        if others := sorted(names - shards.keys()):
+            raise self._damaged(others[0], f"{MANIFEST} does not list it")
+        return shards
 
     def __enter__(self) -> Self:
         return self
@@ -284,36 +332,100 @@ class Store:
 
     def images(self) -> list[str]:
         """The ids of all images, sorted."""
-        return sorted(self._paths)
+        return sorted(self._names)
 
-    def attributes(self, image: str) -> dict[str, Any]:
-        """As `Shard.attributes`."""
-        return self._of(image).attributes(image)
+    @abstractmethod
+    def read(self, image: str) -> R:
+        """All that is stored of an image.
 
-    def array(self, image: str, name: str) -> npt.NDArray[Any]:
-        """As `Shard.array`."""
-        return self._of(image).array(image, name)
+        Raises:
+            UserError: there is no such image, or it is damaged; with the names of file and image.
+        """
 
-    def read(self, image: str) -> ImageMasks:
-        """As `Shard.read`."""
-        return self._of(image).read(image)
-
-    def columns(self, image: str) -> MaskColumns:
-        """As `Shard.columns`."""
-        return self._of(image).columns(image)
-
-    def read_predictions(self, image: str) -> ImagePredictions:
-        """As `Shard.read_predictions`."""
-        return self._of(image).read_predictions(image)
-
-    def _of(self, image: str) -> Shard:
-        if image not in self._paths:
+    def _read(self, image: str, decode: Callable[[str, dict[str, Any], Read], D]) -> D:
+        if image not in self._names:
             raise UserError(f"{self.folder} holds no image {image!r}: run `dvc repro`")
-        return self._shard(self._paths[image])
+        name = self._names[image]
+        read = functools.partial(self._shard(name).read, group_name(image))
+        try:
+            attributes = zarr_zip.decode_attributes(read)
+            fits = all(type(attributes.get(key)) is int for key in _SIZE)
+            if attributes.pop("image", None) != image or not fits:
+                raise DamagedError("its attributes do not fit")
+            record = decode(image, attributes, read)
+            check(record)
+        except (DamagedError, ValueError) as error:
+            raise self._damaged(name, error, image) from None
+        return record
 
-    def _shard(self, path: Path) -> Shard:
-        shard = self._open.pop(path, None) or Shard(path)
-        self._open[path] = shard
+    def _shard(self, name: str) -> zarr_zip.Reader:
+        """A file of the store, opened, and compared with the manifest, where it was not open."""
+        shard = self._open.pop(name, None) or self._opened(name)
+        self._open[name] = shard
         if len(self._open) > OPEN_SHARDS:
             self._open.popitem(last=False)[1].close()
         return shard
+
+    def _opened(self, name: str) -> zarr_zip.Reader:
+        try:
+            shard = zarr_zip.Reader(self.folder / name)
+        except FileNotFoundError:
+            raise UserError(f"{self.folder / name} is missing: run `dvc repro`") from None
+        except DamagedError as error:
+            raise self._damaged(name, error) from None
+        if shard.directory() != self._shards[name].directory_sha256:
+            shard.close()
+            raise self._damaged(name, f"{MANIFEST} says that it has other contents")
+        return shard
+
+    def _damaged(self, name: str, what: object, image: str = "") -> UserError:
+        where = f"{self.folder / name}, image {image!r}" if image else f"{self.folder / name}"
+        return UserError(
+            f"{where} cannot be read ({what}): delete {self.folder} and run `dvc repro`"
+        )
+
+
+class MaskStore(_Store[ImageMasks | EncodedMasks]):
+    """masks.zarr: the masks of each image."""
+
+    format = "maskquery masks 1"
+
+    @staticmethod
+    def _encode(record: ImageMasks | EncodedMasks) -> Mapping[str, bytes]:
+        if isinstance(record, EncodedMasks):
+            return record.entries
+        return _encode_masks(record, record.image)
+
+    def read(self, image: str) -> ImageMasks:
+        """All of an image's masks.
+
+        Raises:
+            UserError: there is no such image, or it is damaged.
+        """
+        return self._read(image, _decode_masks)
+
+    def columns(self, image: str) -> MaskColumns:
+        """What is known of an image's masks, without their pixels, which are not read.
+
+        Raises:
+            UserError: as `read`.
+        """
+        return self._read(image, _decode_columns)
+
+
+class PredictionStore(_Store[ImagePredictions]):
+    """predictions.zarr: a plane of pixels for each class of each image."""
+
+    format = "maskquery predictions 1"
+
+    @staticmethod
+    def _encode(record: ImagePredictions) -> Mapping[str, bytes]:
+        return _encode_predictions(record)
+
+    def read(self, image: str) -> ImagePredictions:
+        """The planes of an image's classes.
+
+        Raises:
+            UserError: there is no such image, or it is damaged.
+        """
+        return self._read(image, _decode_predictions)

@@ -26,19 +26,19 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "points": np.dtype(np.float32),
     "scores": np.dtype(np.float32),
 }
+COLUMN_ARRAYS = ("ids", "boxes", "areas", "predicted_iou", "stability_score", "points")
+MASK_ARRAYS = ("masks", *COLUMN_ARRAYS)
 PREDICTION_ARRAYS = ("masks", "ids", "scores")
-MASK_ARRAYS = tuple(name for name in DTYPES if name != "scores")
-_COLUMNS = {"boxes": (4,), "points": (2,)}
+_VECTORS = {"boxes": (4,), "points": (2,)}
 
 
-@dataclass(frozen=True)
-class ImageMasks:
-    """The masks of one image, N of them, in the order in which they were found.
+@dataclass(frozen=True, kw_only=True)
+class MaskColumns:
+    """What is known of one image's N masks besides their pixels, in the order of the generator.
 
     Attributes:
-        image: the image's id.
+        image: the image's id; empty where the generator, which is not told, has made the masks.
         height, width: H and W, pixels.
-        masks: (N, H, W8) uint8, packed bits.
         ids: (N,) uint64, see `mask_ids`; no two masks of an image are equal.
         boxes: (N, 4) int32, x0, y0, x1, y1 in pixels, half-open, tight.
         areas: (N,) int64, pixels, at least 1.
@@ -51,7 +51,6 @@ class ImageMasks:
     image: str
     height: int
     width: int
-    masks: Packed
     ids: npt.NDArray[np.uint64]
     boxes: npt.NDArray[np.int32]
     areas: npt.NDArray[np.int64]
@@ -61,17 +60,15 @@ class ImageMasks:
     attributes: Mapping[str, Json] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class MaskColumns:
-    """What is known of one image's masks besides their pixels; the fields of `ImageMasks`."""
+@dataclass(frozen=True, kw_only=True)
+class ImageMasks(MaskColumns):
+    """The masks of one image: their columns, and their pixels.
 
-    image: str
-    ids: npt.NDArray[np.uint64]
-    boxes: npt.NDArray[np.int32]
-    areas: npt.NDArray[np.int64]
-    predicted_iou: npt.NDArray[np.float32]
-    stability_score: npt.NDArray[np.float32]
-    points: npt.NDArray[np.float32]
+    Attributes:
+        masks: (N, H, W8) uint8, packed bits.
+    """
+
+    masks: Packed
 
 
 @dataclass(frozen=True)
@@ -99,9 +96,6 @@ class ImagePredictions:
     chosen: tuple[int, ...]
     ids: npt.NDArray[np.uint64]
     scores: npt.NDArray[np.float32]
-
-
-Group = ImageMasks | ImagePredictions
 
 
 def pack(masks: npt.NDArray[np.bool_]) -> Packed:
@@ -184,37 +178,43 @@ def _ends(hit: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.intp], npt.NDArray
     return hit.argmax(axis=1), hit.shape[1] - hit[:, ::-1].argmax(axis=1)
 
 
-def check(group: Group) -> None:
-    """Refuse a group that the store could not give back.
+def check(record: MaskColumns | ImagePredictions) -> None:
+    """Refuse a record that the store could not give back.
 
     Raises:
         ValueError: shapes, dtypes or bits are not what the class promises.
     """
-    w8 = -(-group.width // 8)
-    count = len(group.masks)
-    if min(group.height, group.width) < 1 or group.masks.shape != (count, group.height, w8):
-        size = f"{group.width} x {group.height} pixels"
-        raise ValueError(f"{group.image}: masks of shape {group.masks.shape} for {size}")
-    if group.width % 8 and np.any(group.masks[..., -1] & (0xFF >> group.width % 8)):
-        raise ValueError(f"{group.image}: bits beyond the width of {group.width} pixels are set")
-    expected: dict[str, tuple[int, ...]] = {"masks": group.masks.shape}
-    if isinstance(group, ImageMasks):
-        expected |= {
-            name: (count, *_COLUMNS.get(name, ())) for name in MASK_ARRAYS if name != "masks"
-        }
-        if len(np.unique(group.ids)) != count:
-            raise ValueError(f"{group.image}: two masks have one id; make them with image_masks")
+    if isinstance(record, ImageMasks | ImagePredictions):
+        _check_bits(record)
+    if isinstance(record, MaskColumns):
+        count = len(record.masks if isinstance(record, ImageMasks) else record.ids)
+        if len(np.unique(record.ids)) != count:
+            raise ValueError(f"{record.image}: two masks have one id; make them with image_masks")
+        expected = {name: (count, *_VECTORS.get(name, ())) for name in COLUMN_ARRAYS}
     else:
-        for what, found in (("planes", count), ("counts", len(group.chosen))):
-            if found != len(group.classes):
-                raise ValueError(f"{group.image}: {found} {what} for {len(group.classes)} classes")
-        expected |= {"ids": (sum(group.chosen),), "scores": (sum(group.chosen),)}
+        for what, count in (("planes", len(record.masks)), ("counts", len(record.chosen))):
+            if count != len(record.classes):
+                raise ValueError(
+                    f"{record.image}: {count} {what} for {len(record.classes)} classes"
+                )
+        expected = dict.fromkeys(("ids", "scores"), (sum(record.chosen),))
     for name, shape in expected.items():
-        array = getattr(group, name)
+        array = getattr(record, name)
         if array.shape != shape or array.dtype != DTYPES[name]:
             raise ValueError(
-                f"{group.image}: {name} is {array.dtype} {array.shape}, not {DTYPES[name]} {shape}"
+                f"{record.image}: {name} is {array.dtype} {array.shape}, not {DTYPES[name]} {shape}"
             )
+
+
+def _check_bits(record: ImageMasks | ImagePredictions) -> None:
+    masks, height, width = record.masks, record.height, record.width
+    if min(height, width) < 1 or masks.shape != (len(masks), height, -(-width // 8)):
+        size = f"{width} x {height} pixels"
+        raise ValueError(f"{record.image}: masks of shape {masks.shape} for {size}")
+    if masks.dtype != DTYPES["masks"]:
+        raise ValueError(f"{record.image}: masks is {masks.dtype}, not {DTYPES['masks']}")
+    if width % 8 and np.any(masks[..., -1] & (0xFF >> width % 8)):
+        raise ValueError(f"{record.image}: bits beyond the width of {width} pixels are set")
 
 
 def union(masks: Packed, chosen: npt.NDArray[np.bool_]) -> Packed:

@@ -17,10 +17,9 @@ import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,9 +28,7 @@ import zstandard
 CHUNK_BYTES = 8 * 2**20
 """Of a chunk before compression, a row larger than that excepted."""
 
-_SEAL = b"directory sha256 "
 _HEADER_BYTES = 30  # before an entry, without its name
-_END_BYTES = 22  # of a zip file's last record, without the comment
 
 _GROUP = {"zarr_format": 3, "node_type": "group"}
 _BROKEN = (
@@ -51,53 +48,96 @@ class DamagedError(Exception):
     """A file's bytes are not what was written; the message says what is wrong."""
 
 
-@dataclass(frozen=True)
-class Group:
-    """A Zarr group: its attributes, and its arrays by name, each of at least one dimension.
+Read = Callable[[str], bytes]
+"""Gives one of a group's files by its path within the group."""
 
-    They are compressed with zstd at `level`.
+
+class Shard(NamedTuple):
+    """A zip file of groups.
+
+    Attributes:
+        data: the file's bytes.
+        directory: sha256, in hex, of the bytes from the zip directory on, which has the name, the
+            size and the CRC-32 of every entry.
     """
 
-    attributes: Mapping[str, Any]
-    arrays: Mapping[str, npt.NDArray[Any]]
-    level: int
+    data: bytes
+    directory: str
 
 
-def encode_group(group: Group) -> dict[str, bytes]:
-    """The group's files, by their paths within it. Arrays are compressed here."""
-    entries = {"zarr.json": _json({**_GROUP, "attributes": dict(group.attributes)})}
-    for name, array in group.arrays.items():
-        entries |= {
-            f"{name}/{path}": data for path, data in _encode_array(array, group.level).items()
-        }
+def encode_group(
+    attributes: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]], level: int
+) -> dict[str, bytes]:
+    """The files of a Zarr group, by their paths within it. Arrays are compressed here.
+
+    Args:
+        attributes: JSON.
+        arrays: by name, each of at least one dimension.
+        level: of zstd.
+    """
+    entries = {"zarr.json": group_json(attributes)}
+    for name, array in arrays.items():
+        entries |= {f"{name}/{path}": data for path, data in _encode_array(array, level).items()}
     return entries
 
 
-def encode(groups: Mapping[str, dict[str, bytes]], attributes: Mapping[str, Any]) -> bytes:
-    """The bytes of a zip file of encoded `groups`, by name, with `attributes` at its root."""
+def group_json(attributes: Mapping[str, Any]) -> bytes:
+    """The zarr.json of a group with these attributes."""
+    return _json({**_GROUP, "attributes": dict(attributes)})
+
+
+def decode_attributes(read: Read) -> dict[str, Any]:
+    """The attributes that `encode_group` was given.
+
+    Raises:
+        DamagedError: the group is not one that `encode_group` makes.
+    """
+    try:
+        attributes = _parsed(read("zarr.json")).get("attributes")
+    except ValueError as error:
+        raise DamagedError(f"zarr.json: {error}") from None
+    if not isinstance(attributes, dict):
+        raise DamagedError("zarr.json has no attributes")
+    return attributes
+
+
+def decode_array(read: Read, name: str, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """One of the arrays that `encode_group` was given; no other file of the group is read.
+
+    Raises:
+        DamagedError: there is no such array of this `dtype`, or it is damaged.
+    """
+    metadata = read(f"{name}/zarr.json")
+    try:
+        shape, chunk, name_of_dtype = _layout(metadata)
+        if name_of_dtype != dtype.name:
+            raise DamagedError(f"{name} is not laid out as this program writes it")
+        array = np.empty(shape, dtype)
+        for number, start in enumerate(range(0, shape[0], chunk[0])):
+            data = read(f"{name}/{_chunk_path(number, len(shape))}")
+            rows = _decompress(data, chunk, dtype)
+            array[start : start + chunk[0]] = rows[: shape[0] - start]
+    except (*_BROKEN, KeyError, TypeError, IndexError) as error:
+        raise DamagedError(f"{name}: {error}") from None
+    return array
+
+
+def zip_groups(groups: Mapping[str, Mapping[str, bytes]], attributes: Mapping[str, Any]) -> Shard:
+    """A zip file of encoded `groups`, by name, with `attributes` at its root."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        _add(archive, "zarr.json", _json({**_GROUP, "attributes": dict(attributes)}))
+        _add(archive, "zarr.json", group_json(attributes))
         for name, entries in sorted(groups.items()):
             for path in sorted(entries):
                 _add(archive, f"{name}/{path}", entries[path])
-    return _sealed(buffer.getvalue(), archive.start_dir)
+    data = buffer.getvalue()
+    return Shard(data, hashlib.sha256(memoryview(data)[archive.start_dir :]).hexdigest())
 
 
-def _sealed(data: bytes, directory: int) -> bytes:
-    """With a digest of the directory, which starts there, as the archive's comment.
+def unzip_groups(data: bytes) -> dict[str, dict[str, bytes]]:
+    """What `zip_groups` was given: the groups' files, by name and path. Arrays stay compressed.
 
-    A zip file has a checksum of each entry and none of their names: without this, an image whose
-    name is damaged would just be missing.
-    """
-    seal = _SEAL + hashlib.sha256(data[directory:-_END_BYTES]).hexdigest().encode()
-    return data[:-2] + len(seal).to_bytes(2, "little") + seal
-
-
-def decode(data: bytes) -> dict[str, dict[str, bytes]]:
-    """What `encode` was given: the groups' files, by name and path. Arrays stay compressed.
-
-    Nothing is checked: the bytes are known to be those that were encoded.
+    Nothing is checked: the bytes are known to be those that were zipped.
     """
     groups: dict[str, dict[str, bytes]] = {}
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -107,19 +147,6 @@ def decode(data: bytes) -> dict[str, dict[str, bytes]]:
                 start = entry.header_offset + _HEADER_BYTES + len(entry.filename)
                 groups.setdefault(name, {})[rest] = data[start : start + entry.file_size]
     return groups
-
-
-def attributes_of(entries: Mapping[str, bytes]) -> dict[str, Any]:
-    """The attributes of an encoded group."""
-    attributes: dict[str, Any] = json.loads(entries["zarr.json"])["attributes"]
-    return attributes
-
-
-def with_attributes(
-    entries: Mapping[str, bytes], attributes: Mapping[str, Any]
-) -> dict[str, bytes]:
-    """An encoded group with other attributes."""
-    return {**entries, "zarr.json": _json({**_GROUP, "attributes": dict(attributes)})}
 
 
 def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
@@ -171,7 +198,12 @@ def _chunk_path(number: int, dimensions: int) -> str:
 
 
 class Reader:
-    """A zip file that `encode` made. Methods raise `DamagedError` where the bytes do not fit."""
+    """A zip file that `zip_groups` made.
+
+    Methods raise `DamagedError` where the bytes do not fit. An entry that is read is compared with
+    its CRC-32, and its name with the one in the zip directory. The directory itself has no checksum
+    in a zip file: who knows `Shard.directory` compares it with `directory`.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open the file.
@@ -188,22 +220,16 @@ class Reader:
         assert self._archive.fp is not None  # noqa: S101 - it was just opened
         self._descriptor = self._archive.fp.fileno()
         self._size = os.fstat(self._descriptor).st_size
-        if not self._is_intact():
-            self.close()
-            raise DamagedError("its list of entries is damaged")
-
-    def _is_intact(self) -> bool:
-        """Whether the directory is the one that was sealed, or never was sealed."""
-        comment = self._archive.comment
-        if not comment.startswith(_SEAL):
-            return True
-        start, end = self._archive.start_dir, self._size - _END_BYTES - len(comment)
-        directory = os.pread(self._descriptor, max(0, end - start), start)
-        return comment == _SEAL + hashlib.sha256(directory).hexdigest().encode()
 
     def close(self) -> None:
         """Close the file."""
         self._archive.close()
+
+    def directory(self) -> str:
+        """`Shard.directory` of the file as it is."""
+        start = self._archive.start_dir
+        data = os.pread(self._descriptor, max(0, self._size - start), max(0, start))
+        return hashlib.sha256(data).hexdigest()
 
     def groups(self) -> list[str]:
         """The names of the groups, sorted."""
@@ -211,59 +237,30 @@ class Reader:
         names = (name for name in self._archive.namelist() if name.endswith(suffix))
         return sorted(name.removesuffix(suffix) for name in names if name.count("/") == 1)
 
-    def attributes(self, group: str = "") -> dict[str, Any]:
-        """The attributes of a group; of the root where no name is given."""
-        attributes = self._metadata(group).get("attributes")
-        if not isinstance(attributes, dict):
-            raise DamagedError(f"{group} has no attributes")
-        return attributes
-
-    def array(self, group: str, name: str, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-        """One array of a group, of which nothing else is read."""
-        node = f"{group}/{name}"
-        metadata = self._read(f"{node}/zarr.json")
+    def read(self, group: str, path: str) -> bytes:
+        """One of a group's files; `functools.partial(reader.read, group)` is a `Read`."""
+        name = f"{group}/{path}"
         try:
-            shape, chunk, name_of_dtype = _layout(metadata)
-            if name_of_dtype != dtype.name:
-                raise DamagedError(f"{name} is not laid out as this program writes it")
-            array = np.empty(shape, dtype)
-            for number, start in enumerate(range(0, shape[0], chunk[0])):
-                data = self._read(f"{node}/{_chunk_path(number, len(shape))}")
-                rows = _decompress(data, chunk, dtype)
-                array[start : start + chunk[0]] = rows[: shape[0] - start]
-        except (*_BROKEN, KeyError, TypeError, IndexError) as error:
-            raise DamagedError(f"{name}: {error}") from None
-        return array
-
-    def _metadata(self, node: str) -> dict[str, Any]:
-        data = self._read(f"{node}/zarr.json".lstrip("/"))
-        try:
-            return _parsed(data)
-        except ValueError as error:
-            raise DamagedError(f"{node}: {error}") from None
-
-    def _read(self, path: str) -> bytes:
-        try:
-            entry = self._archive.getinfo(path)
+            entry = self._archive.getinfo(name)
             data = self._stored(entry)
             # A zip file that something else packed takes zipfile's own, slower way.
-            return self._archive.read(path) if data is None else data
+            return self._archive.read(name) if data is None else data
         except KeyError:
-            raise DamagedError(f"{path} is missing") from None
+            raise DamagedError(f"{name} is missing") from None
         except _BROKEN as error:
             raise DamagedError(str(error)) from None
 
     def _stored(self, entry: zipfile.ZipInfo) -> bytes | None:
-        """An entry as `encode` stores it, checked; None if it is stored in another way."""
+        """An entry as `zip_groups` stores it, checked; None if it is stored in another way."""
         name = entry.filename.encode()
         start, end = _HEADER_BYTES + len(name), _HEADER_BYTES + len(name) + entry.file_size
-        found = os.pread(self._descriptor, min(end, self._size), entry.header_offset)
+        data = os.pread(self._descriptor, min(end, self._size), entry.header_offset)
         lengths = struct.pack("<HH", len(name), 0)
-        if entry.compress_type or entry.flag_bits or found[26:start] != lengths + name:
+        if entry.compress_type or entry.flag_bits or data[26:start] != lengths + name:
             return None
-        if len(found) < end or zlib.crc32(found[start:]) != entry.CRC:
+        if len(data) < end or zlib.crc32(data[start:]) != entry.CRC:
             raise DamagedError(f"Bad CRC-32 for {entry.filename}")
-        return found[start:]
+        return data[start:]
 
 
 def _parsed(data: bytes) -> dict[str, Any]:
@@ -286,8 +283,8 @@ def _layout(metadata: bytes) -> tuple[tuple[int, ...], tuple[int, ...], str]:
 
 
 def _decompress(data: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    expected, found = math.prod(shape) * dtype.itemsize, zstandard.frame_content_size(data)
-    if found != expected:  # told by the frame's header, before any memory is taken
-        raise DamagedError(f"a chunk of {found} bytes where {expected} were expected")
+    expected, size = math.prod(shape) * dtype.itemsize, zstandard.frame_content_size(data)
+    if size != expected:  # as the frame's header says, before any memory is taken
+        raise DamagedError(f"a chunk of {size} bytes where {expected} were expected")
     raw = zstandard.ZstdDecompressor().decompress(data)
     return np.frombuffer(raw, dtype.newbyteorder("<")).reshape(shape)

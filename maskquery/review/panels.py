@@ -26,11 +26,15 @@ class Params(params.Section):
 
 
 def fetch_predictions(base: str, folder: Path) -> Path | None:
-    """The predictions of the commit `base`, from DVC's cache; None if it does not hold them."""
+    """The predictions of the commit `base`, from DVC's cache.
+
+    None if it does not hold them, or a version made them that wrote no manifest.
+    """
     target = folder / "base-predictions.zarr"
     done = history.dvc("get", ".", PREDICTIONS.as_posix(), "--rev", base, "--out", str(target),
                        "--force")  # fmt: skip
-    return None if done.returncode else target
+    readable = not done.returncode and (target / mask_store.MANIFEST).exists()
+    return target if readable else None
 
 
 def draw(selected: Sequence[ImageChange], before: Path, folder: Path) -> list[Path]:
@@ -49,7 +53,7 @@ def draw(selected: Sequence[ImageChange], before: Path, folder: Path) -> list[Pa
     settings = params.load(Params)
     found = image_files.find(settings.images)
     drawn = []
-    with mask_store.Store(before) as old, mask_store.Store(PREDICTIONS) as new:
+    with mask_store.PredictionStore(before) as old, mask_store.PredictionStore(PREDICTIONS) as new:
         for change in selected:
             if change.image not in found:
                 raise UserError(f"{settings.images} has no image {change.image!r}: run `dvc repro`")
@@ -66,13 +70,13 @@ def draw(selected: Sequence[ImageChange], before: Path, folder: Path) -> list[Pa
 
 
 def _panel(
-    store: mask_store.Store,
+    store: mask_store.PredictionStore,
     change: ImageChange,
     settings: Params,
     path: sources.File,
     title: str,
 ) -> Image.Image:
-    prediction = store.read_predictions(change.image)
+    prediction = store.read(change.image)
     truth = settings.ground_truth
     label_map = ground_truth.pair([change.image], truth.folder, truth.pattern)[change.image]
     height, width, name = prediction.height, prediction.width, change.class_name
@@ -83,9 +87,9 @@ def _panel(
     return panels.panel_of(image_files.read(path), predicted, true, name, title)
 
 
-def _size(store: mask_store.Store, image: str) -> tuple[int, int]:
-    about = store.attributes(image)
-    return about["height"], about["width"]
+def _size(store: mask_store.PredictionStore, image: str) -> tuple[int, int]:
+    prediction = store.read(image)
+    return prediction.height, prediction.width
 
 
 def _stacked(sheets: Sequence[Image.Image]) -> Image.Image:

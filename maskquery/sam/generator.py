@@ -37,7 +37,7 @@ from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor
 from torchvision.ops import nms
 
-from maskquery.masks.packed import Packed, mask_boxes, pack, unpack
+from maskquery.masks.packed import ImageMasks, Packed, image_masks, mask_boxes, pack, unpack
 from maskquery.models.device import has_bfloat16
 from maskquery.sam.decoder import PointDecoder
 from maskquery.sam.encoder import prepared
@@ -48,23 +48,6 @@ from maskquery.sam.upsampling import Geometry, draw, measure
 Floats = npt.NDArray[np.float32]
 
 CHUNK_BYTES = 2 << 20  # of image tokens, for the prompts decoded at a time on the CPU
-
-
-@dataclass(frozen=True)
-class Found:
-    """N masks of an H x W image, best first; `masks.image_masks` takes it.
-
-    Attributes:
-        masks: (N, H, W8) uint8, packed bits. Some may be equal or without a pixel.
-        predicted_iou: (N,) float32.
-        stability_score: (N,) float32.
-        points: (N, 2) float32, x, y in pixels.
-    """
-
-    masks: Packed
-    predicted_iou: Floats
-    stability_score: Floats
-    points: Floats
 
 
 @dataclass(frozen=True)
@@ -122,20 +105,32 @@ class MaskGenerator:
         self._decoding = nullcontext() if on_cpu else threading.Lock()
 
     @torch.inference_mode()
-    def __call__(self, image: npt.NDArray[np.uint8]) -> Found:
-        """The masks of `image` (H, W, 3) uint8 RGB, of any size; there may be none."""
+    def __call__(self, image: npt.NDArray[np.uint8]) -> ImageMasks:
+        """The masks of `image` (H, W, 3) uint8 RGB, of any size, best first; there may be none.
+
+        The record's `image`, the id, is left empty. Of equal masks the first is kept.
+        """
         torch.set_num_threads(self._threads)  # a new thread takes over the last number set
         height, width = image.shape[:2]
         padded = self._padded(image)
-        found = self._drawn(self._crops(padded), padded.shape[:2])
+        crops = self._crops(padded)
+        masks = self._drawn(crops, padded.shape[:2])
+        rows = np.arange(len(masks))
         if self._settings.min_mask_region_area > 0:
-            found = self._without_small_regions(found, padded.shape[1])
-        if padded.shape == image.shape:
-            return found
-        trimmed = pack(unpack(found.masks, padded.shape[1])[:, :height, :width])
-        last = np.array([width - 0.5, height - 0.5], np.float32)
-        points = np.minimum(found.points, last)
-        return Found(trimmed, found.predicted_iou, found.stability_score, points)
+            masks, rows = self._without_small_regions(masks, padded.shape[1])
+        candidates = [crop.found for crop in crops]
+        points = _concatenated([crop.found.points + crop.box[:2] for crop in crops], (0, 2))
+        if padded.shape != image.shape:
+            masks = pack(unpack(masks, padded.shape[1])[:, :height, :width])
+            points = np.minimum(points, np.array([width - 0.5, height - 0.5], np.float32))
+        return image_masks(
+            "",
+            width,
+            masks,
+            predicted_iou=_concatenated([c.predicted_iou for c in candidates], (0,))[rows],
+            stability_score=_concatenated([c.stability_score for c in candidates], (0,))[rows],
+            points=points[rows],
+        )
 
     def _padded(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """`image`, its last row or column repeated if it is too thin for upstream's steps.
@@ -254,11 +249,11 @@ class MaskGenerator:
             keep = stability >= np.float32(settings.stability_score_thresh)
         return Candidates(logits, boxes, scores, stability, points[prompts])[keep]
 
-    def _drawn(self, crops: list[Crop], size: tuple[int, ...]) -> Found:
-        """The candidates of all crops as masks of the image (H, W)."""
+    def _drawn(self, crops: list[Crop], size: tuple[int, ...]) -> Packed:
+        """The M candidates of all crops as masks of the image: (M, H, W8) packed bits."""
         height, width = size
-        found = [crop.found for crop in crops]
-        masks = np.zeros((sum(len(own.boxes) for own in found), height, -(-width // 8)), np.uint8)
+        count = sum(len(crop.found.boxes) for crop in crops)
+        masks = np.zeros((count, height, -(-width // 8)), np.uint8)
         places = iter(masks)
 
         def place(job: tuple[Packed, Floats, Crop]) -> None:
@@ -269,37 +264,35 @@ class MaskGenerator:
                 drawn = pack(np.pad(unpack(drawn, x1 - x0), ((0, 0), (x0, width - x1))))
             mask[y0:y1] = drawn
 
-        jobs = [(next(places), own, crop) for crop in crops for own in crop.found.logits]
+        jobs = [(next(places), logits, crop) for crop in crops for logits in crop.found.logits]
         list(self._pool.map(place, jobs))
-        points = [crop.found.points + crop.box[:2] for crop in crops]
-        return Found(
-            masks,
-            _concatenated([own.predicted_iou for own in found], (0,)),
-            _concatenated([own.stability_score for own in found], (0,)),
-            _concatenated(points, (0, 2)),
-        )
+        return masks
 
-    def _without_small_regions(self, found: Found, width: int) -> Found:
-        """Small holes filled and small islands removed; new duplicates go, changed ones first."""
+    def _without_small_regions(
+        self, masks: Packed, width: int
+    ) -> tuple[Packed, npt.NDArray[np.int64]]:
+        """Small holes filled and small islands removed; new duplicates go, changed ones first.
+
+        Returns:
+            The masks that stay, and which of those given they are.
+        """
         settings = self._settings
-        masks, unchanged = found.masks.copy(), []
-        for index, mask in enumerate(found.masks):
+        cleaned, unchanged = masks.copy(), []
+        for index, mask in enumerate(masks):
             pixels, filled = remove_small_regions(
                 unpack(mask, width), settings.min_mask_region_area, mode="holes"
             )
             pixels, cleared = remove_small_regions(
                 pixels, settings.min_mask_region_area, mode="islands"
             )
-            masks[index] = pack(pixels)
+            cleaned[index] = pack(pixels)
             unchanged.append(float(not (filled or cleared)))
-        boxes = np.zeros((len(masks), 4), np.int64)
-        if (solid := masks.any(axis=(1, 2))).any():
-            boxes[solid] = mask_boxes(masks[solid], width) - (0, 0, 1, 1)
+        boxes = np.zeros((len(cleaned), 4), np.int64)
+        if (solid := cleaned.any(axis=(1, 2))).any():
+            boxes[solid] = mask_boxes(cleaned[solid], width) - (0, 0, 1, 1)
         limit = max(settings.box_nms_thresh, settings.crop_nms_thresh)
         keep = _nms(boxes, torch.tensor(unchanged), limit)
-        return Found(
-            masks[keep], found.predicted_iou[keep], found.stability_score[keep], found.points[keep]
-        )
+        return cleaned[keep], keep
 
 
 def _nms(boxes: npt.NDArray[np.int64], scores: Tensor, limit: float) -> npt.NDArray[np.int64]:

@@ -1,7 +1,7 @@
 """The stage `masks`, one image at a time: its cell, and what goes into it."""
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +9,7 @@ import numpy.typing as npt
 from maskquery.images import clahe, image_files, sources
 from maskquery.jobs import cache, digests, per_image
 from maskquery.masks import mask_store
-from maskquery.masks.packed import image_masks
+from maskquery.masks.packed import ImageMasks, Json
 from maskquery.models import checkpoints
 from maskquery.sam import VERSION
 from maskquery.sam.settings import Settings
@@ -49,19 +49,14 @@ class Work:
         )
 
     def compute(self, image: tuple[Pixels, str], _: Sequence[str]) -> dict[str, bytes]:
-        """The image's masks as a store of their own; see `mask_store.decode`."""
+        """The image's masks as the bytes of a cell; see `mask_store.decode`."""
         pixels, digest = image
-        found = self._find()(clahe.equalised(pixels, self._limit))
-        made = image_masks(
-            "image",
-            pixels.shape[1],
-            **vars(found),
-            attributes={"sam": self._origin, "sha256": digest},
-        )
-        return {KIND: mask_store.encode(made)}
+        masks = self._find()(clahe.equalised(pixels, self._limit))
+        origin: dict[str, Json] = {"sam": self._origin, "sha256": digest}
+        return {KIND: mask_store.encode(dataclasses.replace(masks, attributes=origin))}
 
 
-def load(model: str, settings: Settings) -> Callable[[Pixels], Any]:
+def load(model: str, settings: Settings) -> Callable[[Pixels], ImageMasks]:
     """The generator of masks; imported here, for torch takes seconds and is not always needed."""
     from maskquery.models import device
     from maskquery.sam import generator, loading

@@ -38,7 +38,7 @@ def write_masks(
     tally = per_image.Tally(len(order))
     counts: list[int] = []
 
-    def groups() -> Iterator[mask_store.Encoded]:
+    def groups() -> Iterator[mask_store.EncodedMasks]:
         side_cache = cells.Cells(job.KIND)
         make = functools.partial(job.Work, max_pixels=max_pixels, model=sam.model, settings=sam)
         if cluster.wanted():
@@ -48,14 +48,14 @@ def write_masks(
             found = per_image.results(order, own.look, own.compute, side_cache, tally)
         for image, parts in found:
             group = mask_store.decode(parts[job.KIND], image)
-            counts.append(group.length("ids"))
+            counts.append(group.count)
             yield group
         watched.expect_unchanged()
         per_image.write_failures(failures, tally)
         per_image.expect_success(tally, on_error, f" (see {failures})")
 
     with cells.held(masks), tally.interruptible():
-        mask_store.write(masks, groups())
+        mask_store.MaskStore.write(masks, groups())
         cells.record(masks, job.KIND, tally.used)
     without = f", {counts.count(0)} of them without any" if 0 in counts else ""
     line = f"masks: {sum(counts)} masks in {len(counts)} images{without}; {tally.summary()}"

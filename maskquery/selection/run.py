@@ -42,7 +42,7 @@ def write_predictions(
     """
     table = score_table.read(scores)
     limits = threshold.resolve(calibrated, table.classes)
-    with mask_store.Store(masks) as store:
+    with mask_store.MaskStore(masks) as store:
         images = mask_store.shard_order(store.images())
         if unknown := table.images.keys() - set(images):
             raise score_table.stale(masks, min(unknown))
@@ -50,13 +50,13 @@ def write_predictions(
             predict(store, image, table, limits, selection)
             for image in console.progress(images, len(images), "predictions")
         )
-        mask_store.write(predictions, planes)
+        mask_store.PredictionStore.write(predictions, planes)
     names = ", ".join(table.classes)
     return f"predictions: {len(images)} images, threshold {threshold}: {names}"
 
 
 def predict(
-    store: mask_store.Store,
+    store: mask_store.MaskStore,
     image: str,
     table: score_table.Scores,
     limits: Callable[[Floats], Floats],
@@ -71,8 +71,9 @@ def predict(
         limits: the thresholds of an image, from its scores; see `Threshold.resolve`.
         selection: which masks may stand for a class.
     """
-    size, ids = store.attributes(image), store.array(image, "ids")
-    planes = np.zeros((len(table.classes), size["height"], -(-size["width"] // 8)), np.uint8)
+    columns = store.columns(image)
+    ids, height, width = columns.ids, columns.height, columns.width
+    planes = np.zeros((len(table.classes), height, -(-width // 8)), np.uint8)
     score = table.of(image, ids, store.folder)
     chosen = above(score, limits(score))
     if chosen.any():  # else nothing is worth reading the masks for
@@ -85,8 +86,8 @@ def predict(
     ]
     return ImagePredictions(
         image=image,
-        height=size["height"],
-        width=size["width"],
+        height=height,
+        width=width,
         classes=table.classes,
         masks=planes,
         mask_count=len(ids),

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from maskquery.masks.packed import ImageMasks, MaskColumns
+from maskquery.masks.packed import MaskColumns
 from maskquery.tables import parquet
 
 GROUP_ROWS = 16_384  # 32 MiB of float32 at 512 dimensions
@@ -34,7 +34,7 @@ def schema_of(dimensions: int) -> pa.Schema:
 
 
 def rows_of(
-    masks: ImageMasks | MaskColumns, views: Sequence[str], embeddings: npt.NDArray[np.float32]
+    masks: MaskColumns, views: Sequence[str], embeddings: npt.NDArray[np.float32]
 ) -> pa.Table:
     """One image's rows of embeddings.parquet: a row per mask and view, views within masks.
 

@@ -1,19 +1,20 @@
 """What embeddings.parquet and scores.parquet have in common: writing and reading Parquet.
 
 Both are read by any Parquet reader. What decided their contents (models, their hashes, settings) is
-JSON in the schema's metadata under the key `retrieval`. Equal rows and metadata give equal bytes.
+JSON in the schema's metadata under the key `maskquery`. Equal rows and metadata give equal bytes.
+
+Damage is noticed by what Parquet has: pages have checksums, and the footer, which has none, says
+twice how many rows there are, where columns lie, of what types they are, and the metadata.
 
 Their columns stand in `embedding_table` and `score_table`, a module each, so that a change of one
 reruns only the stages that use it.
 """
 
 import contextlib
-import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,12 +24,9 @@ import pyarrow.parquet as pq
 from maskquery.core import files
 from maskquery.core.errors import UserError
 
-METADATA_KEY = b"retrieval"
+METADATA_KEY = b"maskquery"
 
-_SEAL = b"footer sha256 "
-_SEAL_BYTES = len(_SEAL) + 32
-
-_DAMAGED = (OSError, pa.ArrowException, UnicodeDecodeError)
+_DAMAGED = (OSError, pa.ArrowException, ValueError)
 
 NAME = pa.dictionary(pa.int32(), pa.string())
 """The type of a column of names, each of which is stored once."""
@@ -87,51 +85,22 @@ def write(
     schema = schema.with_metadata({METADATA_KEY: text.encode()})
     scalars = [field.name for field in schema if not pa.types.is_fixed_size_list(field.type)]
     rows = 0
-    with files.replacing_file(path) as temporary:
-        with pq.ParquetWriter(
+    with (
+        files.replacing_file(path) as temporary,
+        pq.ParquetWriter(
             temporary,
             schema,
             compression="zstd",
             use_dictionary=["image", "view", "class", "mask_id"],
             write_statistics=scalars,
             write_page_checksum=True,
-        ) as writer:
-            for table in _regrouped(parts, schema, group_rows):
-                # Images bring dictionaries of their own: a row group has one of all its images.
-                writer.write_table(table.unify_dictionaries(), row_group_size=group_rows)
-                rows += table.num_rows
-        _seal(temporary)
+        ) as writer,
+    ):
+        for table in _regrouped(parts, schema, group_rows):
+            # Images bring dictionaries of their own: a row group has one of all its images.
+            writer.write_table(table.unify_dictionaries(), row_group_size=group_rows)
+            rows += table.num_rows
     return rows
-
-
-def _seal(path: Path) -> None:
-    """Put a digest of the footer before it: Parquet has checksums of pages and none of the footer.
-
-    What stands between the last page and the footer is skipped by every reader.
-    """
-    with path.open("r+b") as file:
-        footer = _footer(file)
-        file.seek(-len(footer), os.SEEK_END)
-        file.write(_SEAL + hashlib.sha256(footer).digest() + footer)
-
-
-def _is_intact(path: Path) -> bool:
-    """Whether the footer is the one that was sealed, or never was sealed."""
-    with path.open("rb") as file:
-        footer = _footer(file)
-        place = file.seek(0, os.SEEK_END) - len(footer) - _SEAL_BYTES
-        file.seek(max(place, 0))
-        seal = file.read(_SEAL_BYTES)
-    return not seal.startswith(_SEAL) or seal == _SEAL + hashlib.sha256(footer).digest()
-
-
-def _footer(file: BinaryIO) -> bytes:
-    """The footer with its length and Parquet's last four bytes; less, of a file that is none."""
-    size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - 8))
-    length = int.from_bytes(file.read(4), "little") + 8
-    file.seek(max(0, size - length))
-    return file.read()
 
 
 def _regrouped(parts: Iterable[pa.Table], schema: pa.Schema, rows: int) -> Iterator[pa.Table]:
@@ -166,7 +135,7 @@ class Reader:
         field = (
             self.schema.field(column) if column in self.schema.names else pa.field("", pa.null())
         )
-        return field.type.list_size if pa.types.is_fixed_size_list(field.type) else 0
+        return max(0, field.type.list_size) if pa.types.is_fixed_size_list(field.type) else 0
 
     def groups(self, columns: Sequence[str], schema: pa.Schema) -> Iterator[pa.Table]:
         """Some columns of each row group; there may be none. They are of the schema's types."""
@@ -175,23 +144,54 @@ class Reader:
             raise self.unusable(f"no column {', '.join(sorted(missing))}")
         if any(self.schema.field(name).type != schema.field(name).type for name in columns):
             raise self.unusable("its columns are of other types")
-        for group in range(self._file.num_row_groups):
+        end = 0
+        for group, count in enumerate(self._row_counts()):
             try:
                 table = self._file.read_row_group(group, columns=columns, use_threads=False)
                 table.validate(full=True)  # page headers have no checksum
             except _DAMAGED as error:
                 raise self.unusable(str(error)) from None
-            if table.num_rows != self._file.metadata.row_group(group).num_rows:
+            end = self._end_of(group, columns, end)
+            if table.num_rows != count:
                 raise self.unusable("rows are missing")
             if any(table[name].null_count for name in columns):
                 raise self.unusable("values are missing")
             yield table
 
+    def _row_counts(self) -> list[int]:
+        """The rows of each row group, once the footer is found to agree with itself."""
+        footer = self._file.metadata
+        counts = [footer.row_group(group).num_rows for group in range(footer.num_row_groups)]
+        if sum(counts) != footer.num_rows:
+            raise self.unusable("rows are missing")
+        return counts
+
+    def _end_of(self, group: int, columns: Sequence[str], end: int) -> int:
+        """Where the columns of a row group end, which lie in their order beyond `end`.
+
+        Else a column would be another row group's. Of columns that were read only: pyarrow ends the
+        process where it is asked about one that it cannot make sense of.
+        """
+        footer, schema = self._file.metadata.row_group(group), self._file.schema
+        paths = [schema.column(index).path.split(".")[0] for index in range(len(schema))]
+        for chunk in (footer.column(i) for i, path in enumerate(paths) if path in columns):
+            starts = [chunk.data_page_offset]
+            starts += [chunk.dictionary_page_offset] if chunk.has_dictionary_page else []
+            if min(starts) < end:
+                raise self.unusable("its columns do not lie one after the other")
+            end = min(starts) + chunk.total_compressed_size
+        return end
+
     def metadata(self) -> dict[str, Any]:
-        """What `write` was given."""
+        """What `write` was given.
+
+        It stands in the footer twice, as pyarrow writes it: by itself and within Arrow's schema.
+        """
+        copies = [self._file.metadata.metadata or {}, self._file.schema_arrow.metadata or {}]
+        text, other = (copy.get(METADATA_KEY, b"") for copy in copies)
         try:
-            metadata = json.loads((self._file.schema_arrow.metadata or {})[METADATA_KEY])
-        except (KeyError, ValueError):
+            metadata = json.loads(text) if text == other else None
+        except ValueError:
             metadata = None
         if not isinstance(metadata, dict):
             raise self.unusable("its metadata is not this program's")
@@ -210,8 +210,6 @@ def opened(path: Path) -> Iterator[Reader]:
         UserError: the file is missing or damaged.
     """
     try:
-        if not _is_intact(path):
-            raise _unusable(path, "its footer is damaged")
         file = pq.ParquetFile(path, page_checksum_verification=True)
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run `dvc repro`") from None
@@ -243,8 +241,8 @@ def codes(column: pa.ChunkedArray) -> tuple[list[str], npt.NDArray[np.int32]]:
 
 def strings(column: pa.ChunkedArray) -> npt.NDArray[np.object_]:
     """A column of names as (R,) str objects."""
-    found, rows = codes(column)
-    return np.array(found, object)[rows]
+    names, rows = codes(column)
+    return np.array(names, object)[rows]
 
 
 def numbers(column: pa.ChunkedArray | pa.Array) -> npt.NDArray[Any]:

@@ -18,7 +18,7 @@ from maskquery.core.errors import UserError
 from maskquery.evaluation import panels
 from maskquery.formats import pack
 from maskquery.images import image_files, sources
-from maskquery.masks.mask_store import Store
+from maskquery.masks.mask_store import MaskStore
 from maskquery.sam import job as sam_work
 from maskquery.tables import embedding_table
 from stages import embeddings, masks
@@ -80,7 +80,7 @@ def test_each_case_has_its_outcome(folder: Path, case: Case) -> None:
         assert not (folder.parent / "masks.zarr").exists()
         return
     failures = run_both(folder, on_error="skip")
-    with Store(folder.parent / "masks.zarr") as store:
+    with MaskStore(folder.parent / "masks.zarr") as store:
         assert "good" in store.images()
         assert (case.image in store.images()) == (case.outcome == "processed")
         if case.outcome == "processed":
@@ -199,7 +199,7 @@ def test_strange_names_go_through_dvc(tmp_path: Path) -> None:
         case.make(repository.folder / "data/images")
     repository.dvc("repro")
     assert repository.repro() == [0, 0]
-    with Store(repository.folder / "data/masks.zarr") as store:
+    with MaskStore(repository.folder / "data/masks.zarr") as store:
         assert {case.image for case in strange} < set(store.images())
 
 
@@ -228,6 +228,6 @@ def test_an_image_id_is_no_path(tmp_path: Path, image: str) -> None:
     assert re.fullmatch(r"[A-Za-z0-9_.-]+\.jpg", name)
     assert Path(name).name == name
     write_masks(tmp_path / "deep" / "masks.zarr", {image: np.ones((1, 3, 4), bool)})
-    with Store(tmp_path / "deep" / "masks.zarr") as store:
+    with MaskStore(tmp_path / "deep" / "masks.zarr") as store:
         assert store.read(image).image == image
     assert [path.name for path in tmp_path.iterdir()] == ["deep"]

@@ -10,6 +10,7 @@ import pytest
 
 from maskquery.core.errors import UserError
 from maskquery.masks import mask_store
+from maskquery.masks.packed import ImagePredictions
 from maskquery.models import checkpoints
 from maskquery.tables import embedding_table, parquet, score_table
 from tests.support.builders import masks_of, random_stack
@@ -53,30 +54,50 @@ def test_stores(tmp_path: Path) -> None:
     names = [f"r{n}" for n in range(2000) if mask_store.shard_of(f"r{n}") == "3f"][:2]
     folder = tmp_path / "masks.zarr"
     stacks = [masks_of(name, random_stack(RNG, 2, 5, 11), sam={"model": "tiny"}) for name in names]
-    mask_store.write(folder, stacks)
+    mask_store.MaskStore.write(folder, stacks)
 
     def read() -> Any:
-        with mask_store.Store(folder) as store:
-            return [store.read(image) for image in store.images()]
+        with mask_store.MaskStore(folder) as store:
+            return [(store.columns(image), store.read(image)) for image in store.images()]
 
     expect_no_silent_damage(folder / "3f.zip", read)
+    expect_no_silent_damage(folder / "zarr.json", read, step=1)
 
 
+def test_predictions(tmp_path: Path) -> None:
+    planes = masks_of("room", random_stack(RNG, 2, 5, 11)).masks
+    ids, scores = np.arange(3, dtype=np.uint64), RNG.random(3).astype(np.float32)
+    record = ImagePredictions("room", 5, 11, ("chair", "bed"), planes, 7, (1, 2), ids, scores)
+    folder = tmp_path / "predictions.zarr"
+    mask_store.PredictionStore.write(folder, [record])
+
+    def read() -> Any:
+        with mask_store.PredictionStore(folder) as store:
+            return [store.read(image) for image in store.images()]
+
+    expect_no_silent_damage(next(folder.glob("*.zip")), read)
+    expect_no_silent_damage(folder / "zarr.json", read, step=1)
+
+
+@pytest.mark.parametrize("rows", [3, 100])
 @pytest.mark.parametrize("kind", ["embeddings", "scores"])
-def test_tables(tmp_path: Path, kind: str) -> None:
+def test_tables(tmp_path: Path, kind: str, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one row group and of several, whose columns could be mistaken for each other."""
+    monkeypatch.setattr(embedding_table, "GROUP_ROWS", rows)
+    monkeypatch.setattr(score_table, "GROUP_ROWS", rows)
     path = tmp_path / "t.parquet"
     stacks = [masks_of(name, random_stack(RNG, 2, 5, 11)) for name in ("a", "b")]
     metadata = {"sam": {"model": "tiny"}}
     vectors = RNG.random((2, 2, 4)).astype(np.float32)
     if kind == "embeddings":
-        rows = [embedding_table.rows_of(stack, ["crop", "masked"], vectors) for stack in stacks]
-        embedding_table.write(path, rows, 4, metadata)
+        tables = [embedding_table.rows_of(stack, ["crop", "masked"], vectors) for stack in stacks]
+        embedding_table.write(path, tables, 4, metadata)
     else:
-        rows = [
+        tables = [
             score_table.rows_of(stack.image, stack.ids, ["chair", "bed"], *[vectors[..., 0]] * 2)
             for stack in stacks
         ]
-        score_table.write(path, rows, ["chair", "bed"], metadata)
+        score_table.write(path, tables, ["chair", "bed"], metadata)
 
     def read() -> Any:
         own = list(embedding_table.read(path)) if kind == "embeddings" else score_table.read(path)

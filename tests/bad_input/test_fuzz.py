@@ -29,11 +29,11 @@ from maskquery.images import archives, image_files
 from maskquery.jobs import cache, cleaning
 from maskquery.jobs.cells import Cells
 from maskquery.masks import mask_store
-from maskquery.masks.packed import check
+from maskquery.masks.packed import ImagePredictions, check
 from maskquery.tables import embedding_table, parquet, score_table
 from stages import embeddings, masks
 from tests.bad_input import packed
-from tests.support.builders import ROOT, masks_of, random_stack
+from tests.support.builders import ROOT, list_anew, masks_of, random_stack
 
 bounded = settings(
     max_examples=300 * int(os.environ.get("FUZZ", "1")),
@@ -191,23 +191,60 @@ def root(folder: Path) -> Iterator[None]:
 
 
 STACK = masks_of("room", random_stack(RNG, 2, 5, 11), sam={"model": "tiny"})
-SHARD = mask_store.encode(STACK)
+CELL = mask_store.encode(STACK)
+PREDICTIONS = ImagePredictions(
+    image="room",
+    height=STACK.height,
+    width=STACK.width,
+    classes=("chair", "bed"),
+    masks=STACK.masks,
+    mask_count=2,
+    chosen=(1, 2),
+    ids=STACK.ids[[0, 0, 1]],
+    scores=np.ones(3, np.float32),
+)
+KINDS = ("masks", "predictions")
 
 
-def read_store(path: Path) -> None:
+def store_files(kind: str) -> dict[str, bytes]:
+    """The manifest and the only shard of a store of one image."""
+    with tempfile.TemporaryDirectory() as parent:
+        folder = Path(parent) / "s"
+        if kind == "masks":
+            mask_store.MaskStore.write(folder, [STACK])
+        else:
+            mask_store.PredictionStore.write(folder, [PREDICTIONS])
+        (shard,) = folder.glob("*.zip")
+        return {"manifest": (folder / "zarr.json").read_bytes(), "shard": shard.read_bytes()}
+
+
+STORES = {kind: store_files(kind) for kind in KINDS}
+
+
+def read_store(kind: str, folder: Path) -> None:
     """Everything in it, sound."""
-    shard = mask_store.Shard(path)
-    for image in shard.images():
-        check(shard.read(image))
-        shard.columns(image)
-    shard.close()
+    if kind == "predictions":
+        with mask_store.PredictionStore(folder) as predictions:
+            for image in predictions.images():
+                check(predictions.read(image))
+        return
+    with mask_store.MaskStore(folder) as store:
+        for image in store.images():
+            check(store.read(image))
+            check(store.columns(image))
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @bounded
-@given(damaged({"shard": SHARD}))
-def test_stores(folder: Path, data: bytes) -> None:
-    (folder / "3f.zip").write_bytes(data)
-    sound(lambda: read_store(folder / "3f.zip"))
+@given(st.data())
+def test_stores(folder: Path, kind: str, data: st.DataObject) -> None:
+    """A damaged shard, which the manifest lists as it is; then a damaged manifest."""
+    (folder / "zarr.json").write_bytes(STORES[kind]["manifest"])
+    (folder / "3f.zip").write_bytes(data.draw(damaged({"shard": STORES[kind]["shard"]})))
+    list_anew(folder)
+    sound(lambda: read_store(kind, folder))
+    (folder / "zarr.json").write_bytes(data.draw(damaged({"json": STORES[kind]["manifest"]})))
+    sound(lambda: read_store(kind, folder))
 
 
 JSON = st.recursive(
@@ -219,14 +256,28 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @bounded
 @given(st.data())
-def test_stores_of_other_programs(folder: Path, data: st.DataObject) -> None:
-    """Proper zip files and JSON, in which one value is anything."""
-    with zipfile.ZipFile(io.BytesIO(SHARD)) as archive:
+def test_stores_of_other_programs(folder: Path, kind: str, data: st.DataObject) -> None:
+    """Proper zip files and JSON, in which one value is anything; then the manifest."""
+    with zipfile.ZipFile(io.BytesIO(STORES[kind]["shard"])) as archive:
         entries = {name: archive.read(name) for name in archive.namelist()}
     name = data.draw(st.sampled_from([name for name in entries if name.endswith("zarr.json")]))
-    tree = json.loads(entries[name])
+    entries[name] = changed(entries[name], data)
+    with zipfile.ZipFile(folder / "3f.zip", "w") as archive:
+        for entry, content in entries.items():
+            archive.writestr(entry, content)
+    (folder / "zarr.json").write_bytes(STORES[kind]["manifest"])
+    list_anew(folder)
+    sound(lambda: read_store(kind, folder))
+    (folder / "zarr.json").write_bytes(changed((folder / "zarr.json").read_bytes(), data))
+    sound(lambda: read_store(kind, folder))
+
+
+def changed(text: bytes, data: st.DataObject) -> bytes:
+    """A JSON text in which one value is anything."""
+    tree = json.loads(text)
     node: Any = tree
     while True:
         key = data.draw(
@@ -236,11 +287,7 @@ def test_stores_of_other_programs(folder: Path, data: st.DataObject) -> None:
             break
         node = node[key]
     node[key] = data.draw(JSON)
-    entries[name] = json.dumps(tree).encode()
-    with zipfile.ZipFile(folder / "3f.zip", "w") as archive:
-        for entry, content in entries.items():
-            archive.writestr(entry, content)
-    sound(lambda: read_store(folder / "3f.zip"))
+    return json.dumps(tree, separators=(",", ":")).encode()
 
 
 def parquet_files() -> dict[str, bytes]:
@@ -287,7 +334,7 @@ def test_tables_of_other_programs(
         )
     )
     fields = [pa.field(name, data.draw(st.sampled_from(TYPES))) for name in names]
-    metadata = {b"retrieval": json.dumps(footer).encode()}
+    metadata = {b"maskquery": json.dumps(footer).encode()}
     schema = pa.schema(fields, metadata=metadata)
     arrays = [pa.nulls(rows, field.type) for field in fields]
     pq.write_table(pa.Table.from_arrays(arrays, schema=schema), folder / "t.parquet")
@@ -308,7 +355,7 @@ def test_params(folder: Path, data: bytes) -> None:
 
 
 @bounded
-@given(st.binary(max_size=80) | damaged({"cell": SHARD + bytes(32)}))
+@given(st.binary(max_size=80) | damaged({"cell": CELL + bytes(32)}))
 def test_cells(data: bytes) -> None:
     path = cache.cell("masks", cache.key("a"))
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -62,7 +62,7 @@ def build(folder: Path) -> dict[str, ImageMasks]:
     for image, stack in stacks.items():
         _draw(folder, image, stack, rng)
     ordered = [made[image] for image in mask_store.shard_order(made)]
-    mask_store.write(folder / "data/masks.zarr", ordered)
+    mask_store.MaskStore.write(folder / "data/masks.zarr", ordered)
     rows = [embedding_table.rows_of(m, VIEWS, _embeddings(m, rng)) for _, m in sorted(made.items())]
     clip = {"model": "tiny", "sha256": checkpoints.find("clip", "tiny").sha256, "views": VIEWS}
     table = folder / "data/embeddings.parquet"

@@ -268,7 +268,7 @@ def test_without_a_single_mask_there_is_nothing_to_find(inside: Site, tmp_path: 
     files = Files(masks=tmp_path / "masks.zarr", embeddings=tmp_path / "embeddings.parquet")
     clip = parquet.read_metadata(Path("data/embeddings.parquet"))
     embedding_table.write(files.embeddings, [], 128, clip)
-    mask_store.write(files.masks, [inside.masks[EMPTY]])
+    mask_store.MaskStore.write(files.masks, [inside.masks[EMPTY]])
     with Workspace(files, params.load(Params)) as workspace:
         assert workspace.scored(EMPTY, workspace.start).score.shape == (0, 3)
         assert len(workspace.spread(workspace.start)) == 3

@@ -20,7 +20,7 @@ from maskquery.core.errors import UserError
 from maskquery.finding import ROOT, command, find
 from maskquery.finding.asking import against, asking, changed, names, threshold_of
 from maskquery.jobs import cache as cache_module
-from maskquery.masks.mask_store import Store
+from maskquery.masks.mask_store import MaskStore, PredictionStore
 from maskquery.masks.packed import unpack
 from stages import embeddings, masks, predictions, scores
 from tests.support.builders import loaded_modules
@@ -92,9 +92,9 @@ def test_it_gives_what_the_stages_give(folder: Path, tmp_path: Path) -> None:
         asked |= {"images": str(folder), "threshold": threshold}
         (own / "params.yaml").write_text(yaml.safe_dump(asked, sort_keys=False))
         run_stages(own)
-        with Store(own / "predictions.zarr") as expected:
+        with PredictionStore(own / "predictions.zarr") as expected:
             for image, own_image in found.items():
-                prediction = expected.read_predictions(image)
+                prediction = expected.read(image)
                 plane = unpack(prediction.masks[0], prediction.width)
                 np.testing.assert_array_equal(own_image.union(prompt), plane)
                 assert len(own_image.masks(prompt)) == prediction.chosen[0]
@@ -240,8 +240,8 @@ def test_at_the_command_line_images_that_fail_may_be_skipped(folder: Path, tmp_p
     line = command.main(
         ["shots", *PROMPTS, "--threshold=-1", "--on-error", "skip", "--out", "o", *settings]
     )
-    with Store(tmp_path / "o/masks.zarr") as store:
-        count = sum(len(store.array(image, "ids")) for image in store.images())
+    with MaskStore(tmp_path / "o/masks.zarr") as store:
+        count = sum(len(store.columns(image).ids) for image in store.images())
     assert line.startswith(f"find: {count} masks of 'a red chair' in ")
     assert line.endswith("; 1 images failed: see o/failures.json; look at o/overlays")
     with pytest.raises(UserError, match="1 of 4 images failed; the others are done and kept"):

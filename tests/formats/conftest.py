@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from maskquery.formats.objects import Files
-from maskquery.masks.mask_store import Store
+from maskquery.masks.mask_store import PredictionStore
 from maskquery.masks.packed import unpack
 from stages import predictions
 from tests.support.builders import NEUTRAL, Bools, random_stack, write_masks, write_scores
@@ -55,8 +55,8 @@ class Pipeline:
 
     def planes(self) -> dict[str, dict[str, Bools]]:
         """What predictions.zarr holds: (H, W) bool by image and class."""
-        with Store(self.files.predictions) as store:
-            found = [store.read_predictions(image) for image in store.images()]
+        with PredictionStore(self.files.predictions) as store:
+            found = [store.read(image) for image in store.images()]
         return {
             each.image: dict(zip(CLASSES, unpack(each.masks, each.width), strict=True))
             for each in found

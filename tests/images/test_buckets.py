@@ -22,7 +22,7 @@ from maskquery.core import params
 from maskquery.core.errors import FatalError, UserError
 from maskquery.formats import list_images, pack
 from maskquery.images import buckets, image_files
-from maskquery.masks.mask_store import Store, group_name, shard_of
+from maskquery.masks.mask_store import MaskStore, group_name, shard_of
 from maskquery.sam import job as sam_work
 from stages import embeddings, masks
 from tests.robustness import standin
@@ -209,7 +209,7 @@ def test_names_that_lead_out_are_refused(url: str, server: Bucket, tmp_path: Pat
 
 
 GOOD = {
-    "format": "retrieval listing 1",
+    "format": "maskquery listing 1",
     "url": "s3://photos/mine",
     "objects": {"a.png": {"etag": "1", "size": 3}},
 }
@@ -231,8 +231,9 @@ GOOD = {
 )
 def test_a_file_that_is_no_listing(changes: dict[str, Any], says: str, tmp_path: Path) -> None:
     path = tmp_path / "images.json"
-    path.write_text(json.dumps(GOOD))
-    assert list(image_files.find(path)) == ["a"]
+    for name in ("maskquery listing 1", "retrieval listing 1"):  # the second of older versions
+        path.write_text(json.dumps({**GOOD, "format": name}))
+        assert list(image_files.find(path)) == ["a"]
     path.write_text(json.dumps({**GOOD, **changes}))
     with pytest.raises(UserError, match=says):
         image_files.find(path)
@@ -293,7 +294,7 @@ def test_results_in_a_bucket_are_read_with_zarr_and_pandas(
     list_images.run(url, listing)
     run_both(listing, tmp_path / "data")
     server.upload(tmp_path / "data", "results")
-    with Store(tmp_path / "data/masks.zarr") as store:
+    with MaskStore(tmp_path / "data/masks.zarr") as store:
         expected = store.read("b/ü")
     shard = f"{shard_of('b/ü')}.zip"
     store = zarr.storage.FsspecStore.from_url(f"zip::s3://photos/results/masks.zarr/{shard}")

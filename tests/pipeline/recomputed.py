@@ -103,7 +103,7 @@ def without_wholes(
 def read_masks(folder: Path) -> dict[str, dict[int, Bools]]:
     """Every image's masks, (H, W) bool, by mask id, with nothing but zarr."""
     masks = {}
-    for path in folder.iterdir():
+    for path in folder.glob("*.zip"):
         shard = zarr.open_group(zarr.storage.ZipStore(path, mode="r"), mode="r")
         for _, group in shard.groups():
             stack = np.unpackbits(group["masks"][:], axis=-1)[..., : group.attrs["width"]]

@@ -60,7 +60,7 @@ def image_ious(folder: Path, name: str) -> list[float]:
     """With zarr and numpy alone: of each image of the test part that shows the class."""
     params = yaml.safe_load((folder / "params.yaml").read_text())
     truth, ious = params["ground_truth"], []
-    for path in (folder / "data/predictions.zarr").iterdir():
+    for path in (folder / "data/predictions.zarr").glob("*.zip"):
         shard = zarr.open_group(zarr.storage.ZipStore(path, mode="r"), mode="r")
         for _, group in shard.groups():
             about = group.attrs

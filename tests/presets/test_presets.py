@@ -15,7 +15,7 @@ from maskquery.clip.openai import CLIP
 from maskquery.core import params
 from maskquery.core.errors import UserError
 from maskquery.images import image_files
-from maskquery.masks.mask_store import Store
+from maskquery.masks.mask_store import MaskStore, PredictionStore
 from maskquery.masks.packed import unpack
 from maskquery.presets.command import main
 from stages import calibration, embeddings, masks, predictions, scores
@@ -73,7 +73,7 @@ def test_the_report_to_the_letter(folder: Path, monkeypatch: pytest.MonkeyPatch)
     masks.run(folder / "m", folder / "f.json", params.load(masks.Params))
     embeddings.run(folder / "m", folder / "e", params.load(embeddings.Params))
     scores.run(folder / "e", folder / "s", params.load(scores.Params))
-    with Store(folder / "m") as made:
+    with MaskStore(folder / "m") as made:
         own = made.read("room-000")
     clip: CLIP = loading.load("tiny", "cpu")
     pixels = image_files.read(Path("rooms/room-000.jpg"))
@@ -85,8 +85,8 @@ def test_the_report_to_the_letter(folder: Path, monkeypatch: pytest.MonkeyPatch)
     document["threshold"] = threshold
     (folder / "params.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
     predictions.run(folder / "m", folder / "s", folder / "t", folder / "p", read_predictions())
-    with Store(folder / "p") as found:
-        prediction = found.read_predictions("room-000")
+    with PredictionStore(folder / "p") as found:
+        prediction = found.read("room-000")
     stack = unpack(own.masks, own.width)
     for index, name in enumerate(document["classes"]):
         expected = stack[cosines[:, index] > threshold].any(axis=0)

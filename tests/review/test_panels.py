@@ -27,7 +27,7 @@ def predict(path: Path, height: int, width: int) -> None:
         ids=np.empty(0, np.uint64),
         scores=np.empty(0, np.float32),
     )
-    mask_store.write(path, [prediction])
+    mask_store.PredictionStore.write(path, [prediction])
 
 
 @pytest.mark.parametrize(("size", "sheets"), [((20, 30), 2), ((10, 30), 1)])

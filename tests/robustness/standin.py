@@ -14,7 +14,6 @@ import signal
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ import numpy.typing as npt
 
 from maskquery.clip import job as clip_work
 from maskquery.core import console
-from maskquery.masks.packed import ImageMasks, pack
+from maskquery.masks.packed import ImageMasks, image_masks, pack
 from maskquery.sam import job as sam_work
 from stages import embeddings, masks
 
@@ -33,7 +32,7 @@ COUNT = itertools.count(1)
 def find_masks(model: str, settings: Any) -> Any:
     """Every `points_per_side`-th level of red is a mask."""
 
-    def find(pixels: npt.NDArray[np.uint8]) -> SimpleNamespace:
+    def find(pixels: npt.NDArray[np.uint8]) -> ImageMasks:
         if digest(pixels) == os.environ.get("STANDIN_POISON"):
             os.abort()
         note(f"masks {digest(pixels)} {settings.points_per_side}")
@@ -42,8 +41,13 @@ def find_masks(model: str, settings: Any) -> Any:
         count = len(levels)
         scores = np.linspace(0.5, 1, count)
         points = np.zeros((count, 2))
-        return SimpleNamespace(
-            masks=pack(stack), predicted_iou=scores, stability_score=scores, points=points
+        return image_masks(
+            "",
+            pixels.shape[1],
+            pack(stack),
+            predicted_iou=scores,
+            stability_score=scores,
+            points=points,
         )
 
     return find

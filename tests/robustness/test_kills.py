@@ -69,7 +69,7 @@ def test_killed_while_writing(project: Project, clean: dict[str, bytes], moment:
     place = {
         "write a cell": "maskquery.jobs.cells._digest",
         "move a cell": "pathlib.Path.replace",
-        "write the output": "maskquery.masks.zarr_zip.encode",
+        "write the output": "maskquery.masks.zarr_zip.zip_groups",
         "move it": "maskquery.core.files._move_over",
     }[moment]
     code = f"""

@@ -14,10 +14,10 @@ from segment_anything import SamAutomaticMaskGenerator
 from segment_anything.modeling import Sam
 
 from maskquery.images import image_files
-from maskquery.masks.packed import ImageMasks, check, image_masks, unpack
+from maskquery.masks.packed import ImageMasks, check, image_masks, pack, unpack
 from maskquery.sam import generator, loading
 from maskquery.sam.decoder import Decoded, PointDecoder
-from maskquery.sam.generator import Found, MaskGenerator
+from maskquery.sam.generator import MaskGenerator
 from maskquery.sam.settings import Settings
 
 ROOMS = Path(__file__).resolve().parents[2] / "data/rooms/images"
@@ -41,35 +41,34 @@ def noise(height: int, width: int) -> Pixels:
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def upstream(sam: Sam, settings: Settings, image: Pixels) -> list[dict[str, Any]]:
-    made: list[dict[str, Any]] = SamAutomaticMaskGenerator(sam, **settings.upstream()).generate(
-        image
+def upstream(sam: Sam, settings: Settings, image: Pixels) -> ImageMasks:
+    """Of equal masks the first, and none without a pixel, as everywhere here."""
+    records = SamAutomaticMaskGenerator(sam, **settings.upstream()).generate(image)
+    stack = np.array([record["segmentation"] for record in records], bool)
+    return image_masks(
+        "",
+        image.shape[1],
+        pack(stack.reshape(-1, *image.shape[:2])),
+        predicted_iou=[record["predicted_iou"] for record in records],
+        stability_score=[record["stability_score"] for record in records],
+        points=[record["point_coords"][0] for record in records],
     )
-    return made
 
 
-def check_agreement(found: Found, records: list[dict[str, Any]], width: int) -> None:
+def check_agreement(masks: ImageMasks, expected: ImageMasks) -> None:
     """The same masks in the same order: all to IoU 0.99, and 99 of 100 to 0.999."""
-    assert len(found.masks) == len(records)
-    masks = unpack(found.masks, width)
-    pairs = list(zip(masks, (record["segmentation"] for record in records), strict=True))
+    check(masks)
+    assert len(masks.ids) == len(expected.ids)
+    stacks = (unpack(each.masks, each.width) for each in (masks, expected))
+    pairs = list(zip(*stacks, strict=True))
     union = np.array([np.sum(ours | theirs) for ours, theirs in pairs])
     common = np.array([np.sum(ours & theirs) for ours, theirs in pairs])
     iou = np.where(union == 0, 1, common / np.maximum(union, 1))
     assert iou.min() >= 0.99
     assert np.mean(iou >= 0.999) >= 0.99
     for name in ("predicted_iou", "stability_score"):
-        values = np.array([record[name] for record in records])
-        np.testing.assert_allclose(getattr(found, name), values, atol=1e-3)
-    points = np.array([record["point_coords"][0] for record in records])
-    np.testing.assert_allclose(found.points, points, atol=1e-3)
-
-
-def checked(found: Found, width: int) -> ImageMasks:
-    """What the stage makes of the masks, which is refused if anything does not fit."""
-    masks = image_masks("image", width, **vars(found))
-    check(masks)
-    return masks
+        np.testing.assert_allclose(getattr(masks, name), getattr(expected, name), atol=1e-3)
+    np.testing.assert_allclose(masks.points, expected.points, atol=1e-3)
 
 
 OPTIONS: list[dict[str, Any]] = [
@@ -92,7 +91,7 @@ def test_rooms_are_upstreams(trained: Sam, make: Make, changes: dict[str, Any]) 
     for number in (1, 2):
         found = MaskGenerator(trained, settings)(room(number))
         assert len(found.masks) > 3
-        check_agreement(found, upstream(trained, settings, room(number)), 320)
+        check_agreement(found, upstream(trained, settings, room(number)))
 
 
 def test_thresholds_are_upstreams(trained: Sam, make: Make) -> None:
@@ -106,14 +105,14 @@ def test_thresholds_are_upstreams(trained: Sam, make: Make) -> None:
     )
     found = MaskGenerator(trained, settings)(room(3))
     assert 3 < len(found.masks) < len(every.masks) / 2
-    check_agreement(found, upstream(trained, settings, room(3)), 320)
+    check_agreement(found, upstream(trained, settings, room(3)))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (37, 1999), (61, 47), (7, 5), (1024, 300)])
 def test_odd_sizes_are_upstreams(trained: Sam, make: Make, size: tuple[int, int]) -> None:
     image, settings = noise(*size), make(points_per_side=3, box_nms_thresh=0.9)
     found = MaskGenerator(trained, settings)(image)
-    check_agreement(found, upstream(trained, settings, image), size[1])
+    check_agreement(found, upstream(trained, settings, image))
 
 
 @pytest.mark.parametrize(
@@ -127,14 +126,14 @@ def test_thin_images_are_upstreams(
     image = room(4, *size[::-1])
     settings = make(points_per_side=3, box_nms_thresh=0.7, crop_n_layers=layers)
     found = MaskGenerator(trained, settings)(image)
-    check_agreement(found, upstream(trained, settings, image), size[1])
+    check_agreement(found, upstream(trained, settings, image))
 
 
 def test_large_image_is_upstreams(trained: Sam, make: Make) -> None:
     """Of one point, for upstream's memory."""
     image, settings = room(5, 4000, 3000), make(points_per_side=1)
     found = MaskGenerator(trained, settings)(image)
-    check_agreement(found, upstream(trained, settings, image), 4000)
+    check_agreement(found, upstream(trained, settings, image))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 5), (33, 63), (1, 600), (600, 1), (3, 2000)])
@@ -143,8 +142,8 @@ def test_large_image_is_upstreams(trained: Sam, make: Make) -> None:
 def test_any_size(sam: Sam, make: Make, size: tuple[int, int], layers: int, tier: str) -> None:
     height, width = size
     settings = make(points_per_side=2, crop_n_layers=layers, tier=tier)
-    found = MaskGenerator(sam, settings)(noise(*size))
-    masks = checked(found, width)
+    masks = MaskGenerator(sam, settings)(noise(*size))
+    check(masks)
     assert masks.masks.shape[1:] == (height, (width + 7) // 8)
     assert len(masks.masks) > 0
     assert np.all((masks.points >= 0) & (masks.points < (width, height)))
@@ -160,7 +159,7 @@ def test_image_without_a_mask(sam: Sam, make: Make, threshold: str, layers: int,
         found = MaskGenerator(sam, settings)(noise(20, 30))
         assert found.masks.shape == (0, 20, 4)
         assert found.points.shape == (0, 2)
-        assert len(checked(found, 30).ids) == 0
+        check(found)
 
 
 def test_image_is_not_changed(sam: Sam, make: Make) -> None:

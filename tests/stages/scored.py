@@ -51,7 +51,7 @@ class Project:
             self.groups[image] = masks_of(image, random_stack(rng, 9, *size), sha256=digest)
             vectors[image] = unit(rng.normal(size=(9, 1, 4)))
         order = mask_store.shard_order(self.groups)
-        mask_store.write(self.masks, [self.groups[image] for image in order])
+        mask_store.MaskStore.write(self.masks, [self.groups[image] for image in order])
         clip = {
             "model": "tiny", "sha256": checkpoints.find("clip", "tiny").sha256, "views": VIEWS,
             "crop_padding": 0.1, "crop_shape": "pad", "mirrored": False, "clahe": 0.0,

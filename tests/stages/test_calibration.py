@@ -60,10 +60,10 @@ class Run:
         out = self.folder / "predictions.zarr"
         predictions.run(*self.files, out, settings)
         values, index = [], CLASSES.index(name)
-        with mask_store.Store(out) as store:
+        with mask_store.PredictionStore(out) as store:
             for image in images:
                 true = np.load(self.truth / f"{image}.npy") == index + 1
-                bits = store.read_predictions(image).masks[index]
+                bits = store.read(image).masks[index]
                 found = np.unpackbits(bits, axis=1, count=20).astype(bool)
                 if true.any():
                     values.append((found & true).sum() / (found | true).sum())
@@ -120,10 +120,10 @@ def test_predictions_take_each_class_s_own(run: Run) -> None:
     line = predictions.run(*run.files, out, settings)
     assert line == "predictions: 12 images, threshold calibrated: chair, sofa"
     limits = np.array([found[name] for name in CLASSES], np.float32)
-    with mask_store.Store(out) as store:
+    with mask_store.PredictionStore(out) as store:
         for image in IMAGES:
             expected = (run.scores[image] > limits).sum(axis=0)
-            assert store.read_predictions(image).chosen == tuple(expected)
+            assert store.read(image).chosen == tuple(expected)
 
 
 def test_without_ground_truth_or_calibration_part_there_is_none(run: Run) -> None:

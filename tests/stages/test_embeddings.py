@@ -84,7 +84,7 @@ def inputs(tmp_path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(png_of(image))
     stacks = [masks_of(image) for image in mask_store.shard_order(SIZES)]
-    mask_store.write(tmp_path / "masks.zarr", stacks)
+    mask_store.MaskStore.write(tmp_path / "masks.zarr", stacks)
     return tmp_path
 
 
@@ -140,7 +140,7 @@ def test_metadata_say_what_made_it(weights: str, inputs: Path) -> None:
 
 
 def test_no_mask_at_all(weights: str, inputs: Path) -> None:
-    mask_store.write(inputs / "masks.zarr", [masks_of("empty")])
+    mask_store.MaskStore.write(inputs / "masks.zarr", [masks_of("empty")])
     output = inputs / "embeddings.parquet"
     line = embeddings.run(inputs / "masks.zarr", output, settings(inputs))
     assert line.startswith("embeddings: 0 rows for 1 images, views: crop, masked, blurred; ")
@@ -175,7 +175,7 @@ def test_one_more_view_and_other_masks_cost_no_more_than_themselves(
     assert sum(crops) == 9
     embeddings.run(inputs / "masks.zarr", output, settings(inputs, views=("masked", "crop")))
     assert sum(crops) == 18
-    changed = mask_store.Store(inputs / "masks.zarr").read("z")
+    changed = mask_store.MaskStore(inputs / "masks.zarr").read("z")
     others = [masks_of(image) for image in SIZES if image != "z"]
     changed = image_masks(
         "z",
@@ -187,7 +187,9 @@ def test_one_more_view_and_other_masks_cost_no_more_than_themselves(
         attributes=changed.attributes,
     )
     groups = {group.image: group for group in [*others, changed]}
-    mask_store.write(inputs / "masks.zarr", [groups[i] for i in mask_store.shard_order(groups)])
+    mask_store.MaskStore.write(
+        inputs / "masks.zarr", [groups[i] for i in mask_store.shard_order(groups)]
+    )
     embeddings.run(inputs / "masks.zarr", output, settings(inputs, views=("masked", "crop")))
     assert sum(crops) == 20
 

@@ -15,8 +15,7 @@ from maskquery.core import params
 from maskquery.core.errors import UserError
 from maskquery.core.files import file_hash
 from maskquery.images import image_files
-from maskquery.masks.mask_store import Store
-from maskquery.masks.packed import image_masks
+from maskquery.masks.mask_store import MaskStore
 from maskquery.models import checkpoints
 from maskquery.models.checkpoints import Checkpoint
 from maskquery.sam import loading
@@ -107,11 +106,11 @@ def test_store_holds_what_the_generator_finds(
     line = run(tmp_path, made)
     generate = MaskGenerator(loading.load("tiny", torch.device("cpu")), made.sam)
     total = 0
-    with Store(tmp_path / "masks.zarr") as store:
+    with MaskStore(tmp_path / "masks.zarr") as store:
         assert store.images() == ["a", "c", "sub/b"]
         for image in store.images():
             pixels = image_files.read(folder / f"{image}.png")
-            expected = image_masks(image, pixels.shape[1], **vars(generate(pixels)))
+            expected = generate(pixels)
             stored = store.read(image)
             assert len(stored.ids) > 0
             total += len(stored.ids)
@@ -141,7 +140,7 @@ def test_same_bytes_again_and_without_cells(
 def test_images_without_a_mask(weights: str, settings: Settings, tmp_path: Path) -> None:
     line = run(tmp_path, settings(stability_score_thresh=1.0))
     assert line.startswith("masks: 0 masks in 3 images, 3 of them without any; 3 images computed")
-    with Store(tmp_path / "masks.zarr") as store:
+    with MaskStore(tmp_path / "masks.zarr") as store:
         assert store.read("a").masks.shape == (0, 20, 4)
 
 
@@ -154,7 +153,7 @@ def test_no_model_is_loaded_where_every_image_has_its_cell(
     (folder / "c.png").unlink()
     line = run(tmp_path, settings())
     assert line.endswith(" masks in 2 images; 0 images computed, 2 from the side cache")
-    with Store(tmp_path / "masks.zarr") as store:
+    with MaskStore(tmp_path / "masks.zarr") as store:
         assert store.images() == ["renamed", "sub/b"]
 
 

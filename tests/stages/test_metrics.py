@@ -1,5 +1,6 @@
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ class Run:
             )
             for image in mask_store.shard_order(self.planes)
         ]
-        mask_store.write(self.predictions, groups)
+        mask_store.PredictionStore.write(self.predictions, groups)
 
     def __call__(self, *, calibration: tuple[str, ...] = (), **changes: Any) -> dict[str, Any]:
         section = {"folder": str(self.truth), "pattern": "{image}.npy", "palette": {}}
@@ -210,11 +211,27 @@ def test_classes_and_labels_must_agree(run: Run) -> None:
 
 
 def test_predictions_of_several_runs_are_refused(run: Run) -> None:
-    (first, *_) = run.predictions.iterdir()
+    with mask_store.PredictionStore(run.predictions) as store:
+        first, *others = map(store.read, mask_store.shard_order(store.images()))
+    mixed = [replace(first, classes=("lamp", "sofa", "chair")), *others]
+    mask_store.PredictionStore.write(run.predictions, mixed)
+    with pytest.raises(UserError, match="predictions of several runs"):
+        run()
+
+
+def test_a_file_of_another_run_is_refused(run: Run) -> None:
+    first = min(run.predictions.glob("*.zip"))
     kept = first.read_bytes()
     run.write_predictions(("lamp", "sofa", "chair"))
     first.write_bytes(kept)
-    with pytest.raises(UserError, match="predictions of several runs"):
+    with pytest.raises(UserError, match=f"{first.name} cannot be read .*other contents"):
+        run()
+
+
+def test_a_missing_file_is_not_just_fewer_images(run: Run) -> None:
+    first = min(run.predictions.glob("*.zip"))
+    first.unlink()
+    with pytest.raises(UserError, match=f"{first.name} is missing: run `dvc repro`"):
         run()
 
 

@@ -47,7 +47,7 @@ class Run:
                 image, *SHAPE, tuple(LABELS), planes, 9, (1, 1), *CHOSEN
             )
         order = mask_store.shard_order(groups)
-        mask_store.write(self.predictions, [groups[image] for image in order])
+        mask_store.PredictionStore.write(self.predictions, [groups[image] for image in order])
 
     def __call__(
         self, count: int = 2, name: str = "chair", order: str = "name", **truth: Any
@@ -94,7 +94,7 @@ def test_a_panel_shows_image_ground_truth_and_prediction(run: Run) -> None:
     inside = truth[75:125, 75:125]
     assert inside.min() > 200
     assert (truth > 128).mean() == pytest.approx(100 / 2400, rel=0.1)
-    predicted = mask_store.Store(run.predictions).read_predictions("room_1").masks[0]
+    predicted = mask_store.PredictionStore(run.predictions).read("room_1").masks[0]
     white = (panel[24 + 267 + 32 :, 8:408].mean(axis=-1) > 128)[:267].mean()
     assert white == pytest.approx(np.bitwise_count(predicted).sum() / 2400, abs=0.05)
 

@@ -39,13 +39,13 @@ class Run:
     def write_scores(self) -> None:
         write_scores(self.scores, self.made, CLASSES, self.similarity)
 
-    def __call__(self, threshold: float | str = 0.1, **changes: Any) -> mask_store.Store:
+    def __call__(self, threshold: float | str = 0.1, **changes: Any) -> mask_store.PredictionStore:
         settings = predictions.Params(
             threshold=threshold, selection=NEUTRAL.model_copy(update=changes)
         )
         inputs = (self.masks, self.scores, self.thresholds)
         self.line = predictions.run(*inputs, self.output, settings)
-        return mask_store.Store(self.output)
+        return mask_store.PredictionStore(self.output)
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_planes_are_what_a_slow_recomputation_from_the_files_gives(
                 plane = CLASSES.index(row["class"])
                 expected[plane] |= by_id[row["mask_id"]]
                 chosen[plane] += 1
-        prediction = found.read_predictions(image)
+        prediction = found.read(image)
         assert prediction.classes == tuple(CLASSES)
         assert (prediction.height, prediction.width) == stack.shape[1:]
         assert (prediction.mask_count, prediction.chosen) == (len(stack), tuple(chosen))
@@ -79,16 +79,16 @@ def test_planes_are_what_a_slow_recomputation_from_the_files_gives(
 def test_an_image_without_masks_and_one_without_a_chosen_mask_have_empty_planes(run: Run) -> None:
     found = run()
     for image, count in (("bare", 0), ("low", 3)):
-        prediction = found.read_predictions(image)
+        prediction = found.read(image)
         assert not prediction.masks.any()
         assert (prediction.mask_count, prediction.chosen) == (count, (0, 0))
 
 
 def test_masks_and_scores_meet_by_id_and_not_by_position(run: Run) -> None:
-    expected = run().read_predictions("a").masks
+    expected = run().read("a").masks
     reordered = {**run.stacks, "a": run.stacks["a"][::-1]}
     write_masks(run.masks, reordered)
-    np.testing.assert_array_equal(run().read_predictions("a").masks, expected)
+    np.testing.assert_array_equal(run().read("a").masks, expected)
 
 
 def test_the_same_inputs_give_the_same_bytes(run: Run) -> None:

@@ -1,7 +1,11 @@
 """Small stores, tables and folders for tests."""
 
+import hashlib
+import json
+import re
 import subprocess
 import sys
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -47,8 +51,26 @@ def random_stack(rng: np.random.Generator, count: int, height: int, width: int) 
 def write_masks(folder: Path, stacks: Mapping[str, Bools]) -> dict[str, ImageMasks]:
     """Write a store of masks; what is in it, by image."""
     made = {image: masks_of(image, stack) for image, stack in stacks.items()}
-    mask_store.write(folder, [made[image] for image in mask_store.shard_order(made)])
+    mask_store.MaskStore.write(folder, [made[image] for image in mask_store.shard_order(made)])
     return made
+
+
+def list_anew(folder: Path) -> None:
+    """Make a store's manifest fit its files as they are, whatever they hold."""
+    manifest = json.loads((folder / mask_store.MANIFEST).read_bytes())
+    shards: dict[str, dict[str, Any]] = {}
+    for path in sorted(folder.glob("*.zip")):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                directory = path.read_bytes()[archive.start_dir :]
+                groups = [n for n in archive.namelist() if re.fullmatch("[^/]+/zarr.json", n)]
+        except Exception:  # no reader makes sense of it, and none shall
+            directory, groups = b"", []
+        digest = hashlib.sha256(directory).hexdigest()
+        shards[path.name] = {"images": len(groups), "directory_sha256": digest}
+    count = sum(listed["images"] for listed in shards.values())
+    manifest["attributes"] |= {"images": count, "shards": shards}
+    (folder / mask_store.MANIFEST).write_text(json.dumps(manifest, separators=(",", ":")))
 
 
 NEUTRAL = Selection(
