@@ -25,10 +25,10 @@ from maskquery.images import buckets, image_files
 from maskquery.masks.mask_store import Store, group_name, shard_of
 from maskquery.sam import job as sam_work
 from stages import embeddings, masks
-from tests.robustness import standin
-from tests.robustness.project import PARAMS
-from tests.robustness.repository import PIPELINE, Repository
+from tests.support import standin
 from tests.support.bucket import Bucket, serving
+from tests.support.project import PARAMS
+from tests.support.repository import PIPELINE, Repository
 
 NUMBERS = itertools.count()
 NAMES = ("a.png", "b/c d.PNG", "b/ü.png")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.pipeline.workspace import STAGES, Workspace
+from tests.support.workspace import STAGES, Workspace
 
 
 def test_an_edit_of_the_scoring_code_runs_no_model(workspace: Workspace) -> None:

@@ -124,7 +124,7 @@ class Project:
         )
 
     def start_stage(self, stage: str, **environment: str) -> "subprocess.Popen[str]":
-        return self.start(sys.executable, "-m", "tests.robustness.standin", stage, **environment)
+        return self.start(sys.executable, "-m", "tests.support.standin", stage, **environment)
 
     def run_stage(self, stage: str, **environment: str) -> Done:
         with self.start_stage(stage, **environment) as process:

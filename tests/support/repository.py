@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
-from tests.robustness.project import STAGES, Done, Project
+from tests.support.project import STAGES, Done, Project
 
-COMMAND = "python -m tests.robustness.standin"
+COMMAND = "python -m tests.support.standin"
 PIPELINE = {
     "stages": {
         "masks": {
