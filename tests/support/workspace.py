@@ -1,6 +1,5 @@
 """A copy of this repository in which the real pipeline runs, small enough to take seconds."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -12,7 +11,9 @@ from typing import Any
 
 import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support import environment
+from tests.support.builders import ROOT
+
 # What the tests do not need, and results, which are to be made.
 LEFT_OUT = ("tests/", "benchmarks/", "docs/", "data/rooms/", "metrics/", "dvc.lock")
 ROOMS = 3
@@ -93,7 +94,9 @@ class Workspace:
         done = subprocess.run(
             command,
             cwd=self.folder,
-            env=environment(self.folder),
+            env=environment.plain()
+            | environment.versioned(self.folder)
+            | {"MASKQUERY_DEVICE": "cpu"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -149,20 +152,3 @@ def tracked() -> Iterator[str]:
         check=True,
     )
     return (name for name in listing.stdout.split("\0") if name and (ROOT / name).is_file())
-
-
-def environment(folder: Path) -> dict[str, str]:
-    """The variables of a shell in which this interpreter is the first, and no user's settings."""
-    foreign = ("DVC_", "GIT_", "MASKQUERY_", "PYTHON")
-    variables = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
-    state = folder.parent / f"{folder.name}-state"
-    return variables | {
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-        "MASKQUERY_DEVICE": "cpu",
-        "DVC_NO_ANALYTICS": "1",
-        "DVC_GLOBAL_CONFIG_DIR": str(state),
-        "DVC_SYSTEM_CONFIG_DIR": str(state),
-        "DVC_SITE_CACHE_DIR": str(state),
-        "GIT_CONFIG_GLOBAL": os.devnull,
-        "GIT_CONFIG_NOSYSTEM": "1",
-    }
