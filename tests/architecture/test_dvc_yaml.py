@@ -102,6 +102,13 @@ def test_code_dependencies_are_the_rooms_that_the_stage_imports(name: str) -> No
     assert declared - read == set(), f"dvc.yaml has deps that {name} never imports: needless reruns"
 
 
+@pytest.mark.parametrize("room", ["scoring", "selection", "evaluation"])
+def test_sam_and_clip_do_not_depend_on_what_follows_the_embeddings(room: str) -> None:
+    readers = {name for name, stage in STAGES.items() if f"maskquery/{room}" in stage["deps"]}
+    assert readers
+    assert not readers & {"masks", "embeddings"}
+
+
 def outputs(stage: dict[str, Any], *kinds: str) -> list[str]:
     """The paths of a stage's outputs of these kinds; an entry with options is a mapping."""
     entries = [entry for kind in kinds for entry in stage.get(kind, [])]

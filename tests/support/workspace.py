@@ -18,9 +18,11 @@ from tests.support.builders import ROOT
 LEFT_OUT = ("tests/", "benchmarks/", "docs/", "data/rooms/", "metrics/", "dvc.lock")
 ROOMS = 3
 
-# A coarse grid, and thresholds that let masks of any model pass.
+# A coarse grid without crops, and thresholds that let masks of any model pass. (The golden test has
+# the grid and the crops of params.yaml.)
 SMALL = {
     "sam.points_per_side": 5,
+    "sam.crop_n_layers": 0,
     "sam.pred_iou_thresh": 0.2,
     "sam.stability_score_thresh": 0.3,
     "sam.min_mask_region_area": 0,
