@@ -190,6 +190,7 @@ def test_a_folder_that_must_not_be_read_is_named(readable: Path) -> None:
     closed.chmod(0o755)
 
 
+@pytest.mark.slow
 def test_strange_names_go_through_dvc(tmp_path: Path) -> None:
     repository = Repository.create(tmp_path / "repository", 1)
     strange = [

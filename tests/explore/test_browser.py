@@ -24,6 +24,9 @@ from tests.explore.site import CLASSES, EMPTY, HOSTILE, SPARE, THRESHOLD, VIEWS,
 HIT, MISS, FALSE = [0, 158, 115, 153], [0, 114, 178, 153], [213, 94, 0, 153]
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("screenshots", numbered=False)

@@ -268,6 +268,7 @@ def test_any_process_reads_an_image(url: str, tmp_path: Path) -> None:
     assert read == [picture(0)] * 3
 
 
+@pytest.mark.slow
 def test_dvc_reruns_what_a_new_listing_changes(url: str, server: Bucket, tmp_path: Path) -> None:
     """DVC hashes the listing, and needs nothing that speaks S3."""
     repository = Repository.create(tmp_path / "repository", 1)
