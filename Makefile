@@ -5,6 +5,10 @@ BIN := .venv/bin
 PYTHON ?= $(shell for p in python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo $$p && break; done)
 
+# For `make test`: in how many processes, each of which needs about 2 GB of memory.
+WORKERS ?= 2
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+
 # For `make demo-models`: how many rooms to train on, where to work, and minutes for each model.
 ROOMS ?= 4000
 WORK ?= .cache/demo-models
@@ -43,8 +47,12 @@ metrics: .venv/installed  ## print the figures of each class
 	@$(BIN)/python -m maskquery metrics
 
 .PHONY: test
-test: .venv/installed-dev  ## run all tests
-	@$(BIN)/python -m pytest
+test: .venv/installed-dev  ## run all tests (WORKERS=2)
+	@$(PYTEST)
+
+.PHONY: test-fast
+test-fast: .venv/installed-dev  ## run the tests that take no more than two minutes together
+	@$(PYTEST) -m "not slow"
 
 .PHONY: check
 check: .venv/installed-dev  ## format, lint, types and import rules

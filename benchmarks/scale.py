@@ -1,6 +1,6 @@
 """Many images that are done: what a run costs that has nothing to do, or one image more.
 
-The stages and DVC are real, the models a few lines of numpy (see tests/robustness/standin.py), and
+The stages and DVC are real, the models a few lines of numpy (see tests/support/standin.py), and
 the images small: what is measured is the price of their number. Loose files and the same files
 packed (`maskquery pack`) are measured in turn. How many: $SCALE_IMAGES, else 20,000.
 """
@@ -23,8 +23,8 @@ from PIL import Image
 
 from benchmarks.measuring import Row
 from maskquery.formats import pack
-from tests.robustness.project import STAGES
-from tests.robustness.repository import Repository
+from tests.support.project import STAGES
+from tests.support.repository import Repository
 
 IMAGES = int(os.environ.get("SCALE_IMAGES", "20000"))
 MASKS = 8  # of each image
@@ -107,7 +107,7 @@ class Side:
 
     def stage(self, name: str) -> Spent:
         """A stage by itself, with nothing to compute."""
-        command = [sys.executable, "-m", "tests.robustness.standin", name]
+        command = [sys.executable, "-m", "tests.support.standin", name]
 
         def run() -> None:
             done = self._repository.run(*command, MASKQUERY_CACHE=self._cells)

@@ -59,10 +59,15 @@ def imported_names(source: str) -> list[str]:
     return names
 
 
-def rooms_of(module: str, root: Path = ROOT) -> set[str]:
-    """The code that `module` may load, as dvc.yaml names it: its own file, and rooms."""
-    files = {file for file in module_files(module, root) if file.count("/") > 1}
-    return {f"{module.replace('.', '/')}.py", *("/".join(file.split("/")[:2]) for file in files)}
+def code_of(module: str, root: Path = ROOT) -> set[str]:
+    """The code that `module` may load, as dvc.yaml names it: rooms, and files outside of any."""
+    files = (file for file in module_files(module, root) if file != "stages/__init__.py")
+    return {"/".join(file.split("/")[:2]) for file in files}
+
+
+def test_the_package_of_the_stages_computes_nothing() -> None:
+    # So it need be no dependency.
+    assert set(imported_names((ROOT / "stages/__init__.py").read_text())) <= {"os"}
 
 
 def test_imports_are_found_wherever_they_stand(tmp_path: Path) -> None:
@@ -76,7 +81,8 @@ def test_imports_are_found_wherever_they_stand(tmp_path: Path) -> None:
         "maskquery/lazy/__init__.py": "",
         "maskquery/lazy/a.py": "if TYPE_CHECKING:\n    import maskquery.types.b",
         "maskquery/types/__init__.py": "from maskquery.core import NAME",
-        "maskquery/types/b.py": "import stages.one",
+        "maskquery/types/b.py": "import stages.one, maskquery.table",
+        "maskquery/table.py": "",
         "maskquery/above/__init__.py": "",
         "maskquery/unused/__init__.py": "",
     }
@@ -84,15 +90,23 @@ def test_imports_are_found_wherever_they_stand(tmp_path: Path) -> None:
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).write_text(source)
     rooms = {f"maskquery/{room}" for room in ("core", "deep", "lazy", "types")}
-    assert rooms_of("stages.one", tmp_path) == {"stages/one.py", *rooms}
+    expected = {"stages/one.py", "maskquery/table.py", *rooms}
+    assert code_of("stages.one", tmp_path) == expected
 
 
 @pytest.mark.parametrize("name", STAGES)
 def test_code_dependencies_are_the_rooms_that_the_stage_imports(name: str) -> None:
     declared = {dep for dep in STAGES[name]["deps"] if dep.startswith(("stages/", "maskquery/"))}
-    read = rooms_of(f"stages.{name}")
+    read = code_of(f"stages.{name}")
     assert read - declared == set(), f"dvc.yaml lacks deps of {name}: it may keep stale results"
     assert declared - read == set(), f"dvc.yaml has deps that {name} never imports: needless reruns"
+
+
+@pytest.mark.parametrize("room", ["scoring", "selection", "evaluation"])
+def test_sam_and_clip_do_not_depend_on_what_follows_the_embeddings(room: str) -> None:
+    readers = {name for name, stage in STAGES.items() if f"maskquery/{room}" in stage["deps"]}
+    assert readers
+    assert not readers & {"masks", "embeddings"}
 
 
 def outputs(stage: dict[str, Any], *kinds: str) -> list[str]:

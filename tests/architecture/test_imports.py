@@ -1,6 +1,9 @@
 """Who may import whom: the contracts of .importlinter, and what an import alone loads."""
 
+import ast
+import configparser
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -33,6 +36,18 @@ def test_the_contracts_are_kept() -> None:
     assert "0 broken" in done.stdout
 
 
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the code, which tests leave as it is."""
+    folder = tmp_path_factory.mktemp("tree")
+    for package in PACKAGES:
+        shutil.copytree(
+            ROOT / package, folder / package, ignore=shutil.ignore_patterns("weights", "__pyc*")
+        )
+    shutil.copyfile(ROOT / ".importlinter", folder / ".importlinter")
+    return folder
+
+
 @pytest.mark.parametrize(
     ("file", "line", "contract"),
     [
@@ -52,15 +67,12 @@ def test_the_contracts_are_kept() -> None:
         ("maskquery/formats/coco.py", "import pandas", "what follows the scores"),
     ],
 )
-def test_a_wrong_import_breaks_them(tmp_path: Path, file: str, line: str, contract: str) -> None:
-    for package in PACKAGES:
-        shutil.copytree(
-            ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("weights", "__pyc*")
-        )
-    shutil.copyfile(ROOT / ".importlinter", tmp_path / ".importlinter")
-    with (tmp_path / file).open("a") as source:
-        source.write(f"\n\ndef lazily() -> None:\n    {line}\n")
-    done = lint_imports(tmp_path)
+def test_a_wrong_import_breaks_them(tree: Path, file: str, line: str, contract: str) -> None:
+    path = tree / file
+    source = path.read_text()
+    path.write_text(f"{source}\n\ndef lazily() -> None:\n    {line}\n")
+    done = lint_imports(tree)
+    path.write_text(source)
     assert done.returncode == 1
     broken = [row for row in done.stdout.splitlines() if row.rstrip().endswith("BROKEN")]
     assert any(contract in row for row in broken), done.stdout
@@ -83,6 +95,30 @@ def test_a_stage_with_a_model_reads_its_params_before_it_loads_one(name: str) ->
 def test_a_stage_after_the_threshold_loads_little(name: str, needless: set[str]) -> None:
     heavy = MODELS | {"pandas", "zarr", "cv2", "requests", "tqdm"}
     assert not loaded_modules(f"import stages.{name}") & (heavy | needless)
+
+
+def test_every_module_lies_in_a_room_of_the_layers() -> None:
+    config = configparser.ConfigParser()
+    config.read(ROOT / ".importlinter")
+    layers = config["importlinter:contract:layers"]["layers"]
+    rooms = {path.parent.name for path in (ROOT / "maskquery").glob("*/__init__.py")}
+    assert rooms == set(re.findall(r"maskquery\.(\w+)", layers))
+    above = {path.name for path in (ROOT / "maskquery").glob("*.py")}
+    assert above == {"__init__.py", "__main__.py", "cli.py", "metrics_table.py"}
+
+
+def test_the_package_itself_loads_no_room() -> None:
+    # test_dvc_yaml.py and a stage's start rely on it.
+    loaded_modules("import maskquery; assert not [m for m in sys.modules if 'maskquery.' in m]")
+
+
+def test_a_room_imports_nothing_of_the_package_itself() -> None:
+    """`from maskquery import find` would load what people use, unseen by the layers."""
+    for path in (ROOT / "maskquery").rglob("*/*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module == "maskquery":
+                rooms = {alias.name for alias in node.names}
+                assert all((ROOT / "maskquery" / room).is_dir() for room in rooms), path
 
 
 def test_the_command_starts_with_nothing() -> None:

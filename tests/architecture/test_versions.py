@@ -1,8 +1,9 @@
 """A reminder: code that computes other masks or embeddings needs another version.
 
 The cells of the side cache are named after `maskquery.sam.VERSION` and `maskquery.clip.VERSION`, so
-that results of older code are not taken for those of the present one. Whether results change is for
-a person to say: this test only notices that the code did. Comments and docstrings do not count.
+that results of older code are not taken for those of the present one. This test notices that the
+code changed (comments and docstrings do not count), and tells what the golden data say of its
+results.
 """
 
 import ast
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from maskquery import clip, sam
+from tests.architecture import golden
 
 ROOT = Path(__file__).parents[2]
 NOTED = Path(__file__).with_name("versions.json")
@@ -61,11 +63,11 @@ def noted() -> dict[str, Any]:
 
 @pytest.mark.parametrize("stage", VERSIONS)
 def test_the_code_is_that_of_the_version(stage: str) -> None:
-    package = {"masks": "sam", "embeddings": "clip"}[stage]
-    assert noted()[stage] == {"version": VERSIONS[stage], "code": code_of(stage)}, (
-        f"the code that computes {stage} has changed: if the same image may now give other bytes, "
-        f"raise VERSION in maskquery/{package}/__init__.py; in any case run "
-        "`python -m tests.architecture.test_versions`"
+    expected = {"version": VERSIONS[stage], "code": code_of(stage)}
+    # The verdict computes masks and embeddings: only where the code has changed.
+    assert noted()[stage] == expected, (
+        f"the code that computes {stage} has changed; {golden.verdict(stage)}; "
+        "in any case run `python -m tests.architecture.test_versions`"
     )
 
 

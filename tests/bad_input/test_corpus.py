@@ -24,10 +24,10 @@ from maskquery.tables import embedding_table
 from stages import embeddings, masks
 from tests.bad_input.corpus import CASES, MAX_PIXELS, PNG, Case
 from tests.bad_input.packed import PACKED, tarred
-from tests.robustness import standin
-from tests.robustness.project import PARAMS
-from tests.robustness.repository import Repository
+from tests.support import standin
 from tests.support.builders import ROOT, write_masks
+from tests.support.project import PARAMS
+from tests.support.repository import Repository
 
 
 @pytest.fixture(autouse=True)
@@ -190,6 +190,7 @@ def test_a_folder_that_must_not_be_read_is_named(readable: Path) -> None:
     closed.chmod(0o755)
 
 
+@pytest.mark.slow
 def test_strange_names_go_through_dvc(tmp_path: Path) -> None:
     repository = Repository.create(tmp_path / "repository", 1)
     strange = [

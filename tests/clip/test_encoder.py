@@ -135,6 +135,7 @@ def one_by_one(
     return torch.nn.functional.normalize(embeddings, dim=-1).numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(120, 160), (1100, 900)])
 def test_masks_as_one_by_one(
     clip: CLIP, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]

@@ -59,6 +59,7 @@ def test_tiny(clip: CLIP, publish: Publish, tmp_path: Path) -> None:
     assert not loaded.training
 
 
+@pytest.mark.slow
 def test_published_format_at_full_size(publish: Publish, tmp_path: Path) -> None:
     torch.manual_seed(0)
     published = CLIP(512, 224, 12, 768, 32, 77, 49408, 512, 8, 12).eval()

@@ -35,6 +35,7 @@ def run(
     main()
 
 
+@pytest.mark.slow
 def test_trained_stopped_resumed_and_shipped(
     monkeypatch: pytest.MonkeyPatch, rooms: Path, tmp_path: Path
 ) -> None:

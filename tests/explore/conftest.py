@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
@@ -21,6 +23,12 @@ class Site(NamedTuple):
     folder: Path
     cache: Path
     masks: dict[str, ImageMasks]
+
+
+def labels(workspace: Site, image: str) -> npt.NDArray[np.int64]:
+    """An image's label map."""
+    found: npt.NDArray[np.int64] = np.load(workspace.folder / f"data/truth/{image}.npy")
+    return found
 
 
 @pytest.fixture(scope="session")

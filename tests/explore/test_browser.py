@@ -18,11 +18,13 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from maskquery.clip import texts
-from tests.explore.conftest import Site
+from tests.explore.conftest import Site, labels
 from tests.explore.site import CLASSES, EMPTY, HOSTILE, SPARE, THRESHOLD, VIEWS, WIDE, Server
-from tests.explore.test_server import labels
 
 HIT, MISS, FALSE = [0, 158, 115, 153], [0, 114, 178, 153], [213, 94, 0, 153]
+
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="session")

@@ -24,6 +24,8 @@ from tests.explore import site
 from tests.explore.conftest import Site
 from tests.explore.site import CLASSES, WIDE
 
+pytestmark = pytest.mark.slow
+
 NEUTRAL = site.params()["selection"]
 SELECTIONS: dict[str, dict[str, Any]] = {
     "neutral": {},

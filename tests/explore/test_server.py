@@ -24,7 +24,7 @@ from maskquery.selection.thresholds import Threshold
 from maskquery.tables import embedding_table, parquet, score_table
 from stages import scores as stage
 from tests.explore import site
-from tests.explore.conftest import Site
+from tests.explore.conftest import Site, labels
 from tests.explore.site import EMPTY, HOSTILE, SPARE, THRESHOLD, WIDE, Server
 
 
@@ -34,10 +34,6 @@ def start(server: Server) -> dict[str, Any]:
     assert status == 200
     found: dict[str, Any] = json.loads(body)
     return found
-
-
-def labels(workspace: Site, image: str) -> np.ndarray:
-    return np.load(workspace.folder / f"data/truth/{image}.npy")
 
 
 def raw(server: Server, target: str, headers: dict[str, str]) -> tuple[int, bytes]:

@@ -1,8 +1,12 @@
+import contextlib
+import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools.coco import COCO
 
 from maskquery.formats.objects import Files
 from maskquery.masks.mask_store import PredictionStore
@@ -85,3 +89,9 @@ class Pipeline:
 @pytest.fixture
 def pipeline(tmp_path: Path) -> Pipeline:
     return Pipeline(tmp_path)
+
+
+def load_coco(path: Path) -> Any:
+    """With COCO's own loader, which prints."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        return COCO(path)

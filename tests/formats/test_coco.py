@@ -1,26 +1,16 @@
-import contextlib
-import io
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from pycocotools.coco import COCO
 
 from maskquery.formats import coco, objects
-from tests.formats.conftest import CLASSES, NAMES, Pipeline
-
-
-def load(path: Path) -> Any:
-    """With COCO's own loader, which prints."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        return COCO(path)
+from tests.formats.conftest import CLASSES, NAMES, Pipeline, load_coco
 
 
 def test_regions_come_back_through_cocos_own_code(pipeline: Pipeline, tmp_path: Path) -> None:
     coco.write(tmp_path, objects.read(pipeline.files, "classes"))
-    found = load(tmp_path / "annotations.json")
+    found = load_coco(tmp_path / "annotations.json")
     assert [each["name"] for each in found.loadCats(found.getCatIds())] == list(CLASSES)
     files = {name: image for image, (name, _) in NAMES.items()}
     assert {each["file_name"] for each in found.imgs.values()} == files.keys()
@@ -39,7 +29,7 @@ def test_regions_come_back_through_cocos_own_code(pipeline: Pipeline, tmp_path: 
 
 def test_masks_come_back_with_their_similarity_and_id(pipeline: Pipeline, tmp_path: Path) -> None:
     coco.write(tmp_path, objects.read(pipeline.files, "masks"))
-    found = load(tmp_path / "annotations.json")
+    found = load_coco(tmp_path / "annotations.json")
     expected = pipeline.chosen()
     files = {name: image for image, (name, _) in NAMES.items()}
     count = 0

@@ -10,7 +10,7 @@ from pycocotools import mask as coco_mask
 
 from maskquery.core.errors import UserError
 from maskquery.formats import coco_file
-from tests.formats.test_coco import load
+from tests.formats.conftest import load_coco
 
 HEIGHT, WIDTH = 20, 31
 POLYGONS = [[2, 2, 18.5, 2, 18.5, 12, 2, 12], [20, 1, 30.9, 1, 25, 19]]
@@ -54,7 +54,7 @@ def write(path: Path, content: Any) -> Path:
 
 def test_pixels_are_those_of_cocos_own_code(tmp_path: Path) -> None:
     path = write(tmp_path / "a.json", document())
-    theirs = load(path)
+    theirs = load_coco(path)
     ours = coco_file.read(path)
     assert len(ours.annotations) == 4
     for annotation in ours.annotations:

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from maskquery.formats import coco, fiftyone, objects
-from tests.formats.conftest import NAMES, Pipeline
-from tests.formats.test_coco import load
+from tests.formats.conftest import NAMES, Pipeline, load_coco
 
 
 def test_every_image_of_labels_json_stands_in_data(pipeline: Pipeline, tmp_path: Path) -> None:
@@ -12,7 +11,7 @@ def test_every_image_of_labels_json_stands_in_data(pipeline: Pipeline, tmp_path:
     out.mkdir()
     fiftyone.write(out, objects.read(pipeline.files, "masks"))
     assert {path.name for path in out.iterdir()} == {"data", "labels.json"}
-    entries = load(out / "labels.json").imgs.values()
+    entries = load_coco(out / "labels.json").imgs.values()
     assert {entry["file_name"] for entry in entries} == {name for name, _ in NAMES.values()}
     for entry in entries:
         copy = out / "data" / entry["file_name"]

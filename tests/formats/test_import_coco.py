@@ -16,8 +16,7 @@ from maskquery.evaluation.ground_truth import GroundTruth
 from maskquery.formats import coco, import_coco, objects
 from maskquery.formats.import_coco import Params, Sets
 from maskquery.masks.packed import unpack
-from tests.formats.conftest import CLASSES, NAMES, Pipeline
-from tests.formats.test_coco import load
+from tests.formats.conftest import CLASSES, NAMES, Pipeline, load_coco
 from tests.support.builders import ROOT, Bools
 
 
@@ -46,7 +45,7 @@ def test_the_pipeline_reads_the_pixels_that_coco_has(
 ) -> None:
     out = tmp_path / "truth"
     line = import_coco.run(source, out, given(pipeline), {})
-    truth, theirs = section(out), load(source)
+    truth, theirs = section(out), load_coco(source)
     maps = ground_truth.pair(NAMES, truth.folder, truth.pattern)
     assert maps.keys() == NAMES.keys()
     files = {entry["file_name"]: entry["id"] for entry in theirs.imgs.values()}

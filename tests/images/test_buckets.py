@@ -25,10 +25,10 @@ from maskquery.images import buckets, image_files
 from maskquery.masks.mask_store import MaskStore, group_name, shard_of
 from maskquery.sam import job as sam_work
 from stages import embeddings, masks
-from tests.robustness import standin
-from tests.robustness.project import PARAMS
-from tests.robustness.repository import PIPELINE, Repository
+from tests.support import standin
 from tests.support.bucket import Bucket, serving
+from tests.support.project import PARAMS
+from tests.support.repository import PIPELINE, Repository
 
 NUMBERS = itertools.count()
 NAMES = ("a.png", "b/c d.PNG", "b/ü.png")
@@ -269,6 +269,7 @@ def test_any_process_reads_an_image(url: str, tmp_path: Path) -> None:
     assert read == [picture(0)] * 3
 
 
+@pytest.mark.slow
 def test_dvc_reruns_what_a_new_listing_changes(url: str, server: Bucket, tmp_path: Path) -> None:
     """DVC hashes the listing, and needs nothing that speaks S3."""
     repository = Repository.create(tmp_path / "repository", 1)

@@ -11,8 +11,8 @@ import yaml
 from maskquery.core.errors import UserError
 from maskquery.jobs import cluster, per_image
 from maskquery.jobs.cells import Cells
-from tests.robustness.project import Project
 from tests.support.builders import ROOT, loaded_modules
+from tests.support.project import Project
 
 
 @pytest.fixture(autouse=True)
@@ -89,7 +89,7 @@ def test_without_an_address_ray_is_not_imported(
     monkeypatch.delenv("MASKQUERY_CACHE")
     code = f"""
 import os
-from tests.robustness import standin
+from tests.support import standin
 from stages import embeddings, masks
 os.chdir({str(project.folder)!r})
 standin.install()

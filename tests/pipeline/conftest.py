@@ -3,7 +3,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.pipeline.workspace import Done, Workspace
+from tests.support.workspace import Done, Workspace
 
 
 class Made(NamedTuple):

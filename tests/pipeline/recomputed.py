@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import yaml
-import zarr
+
+from tests.support.plain import read_masks
 
 Bools = npt.NDArray[np.bool_]
 
@@ -98,19 +99,6 @@ def without_wholes(
     ]
     ordered = [own for _, own in chosen.groupby(["image", "class"], sort=False)]
     return pd.concat(ordered)[kept] if ordered else chosen
-
-
-def read_masks(folder: Path) -> dict[str, dict[int, Bools]]:
-    """Every image's masks, (H, W) bool, by mask id, with nothing but zarr."""
-    masks = {}
-    for path in folder.glob("*.zip"):
-        shard = zarr.open_group(zarr.storage.ZipStore(path, mode="r"), mode="r")
-        for _, group in shard.groups():
-            stack = np.unpackbits(group["masks"][:], axis=-1)[..., : group.attrs["width"]]
-            assert stack.shape[1] == group.attrs["height"]
-            ids = [int(mask_id) for mask_id in group["ids"][:]]
-            masks[group.attrs["image"]] = dict(zip(ids, stack.astype(bool), strict=True))
-    return masks
 
 
 def regions(plane: Bools) -> Iterator[Bools]:

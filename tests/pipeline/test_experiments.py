@@ -10,7 +10,7 @@ import pytest
 
 from tests.pipeline.conftest import Made
 from tests.pipeline.recomputed import flat, metrics_of
-from tests.pipeline.workspace import STAGES, Done, Workspace
+from tests.support.workspace import STAGES, Done, Workspace
 
 SHORT = "metrics/metrics.json"
 

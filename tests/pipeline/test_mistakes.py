@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.pipeline.workspace import Workspace
+from tests.support.workspace import Workspace
 
 IMAGES = "data/rooms/images"
 LABELS = "data/rooms/render_semantic_npy"

@@ -14,7 +14,7 @@ import zarr
 from nbclient import NotebookClient
 
 from tests.pipeline.conftest import Made
-from tests.pipeline.workspace import ROOT
+from tests.support.builders import ROOT
 
 NOTEBOOK = Path("notebooks/retrieval.ipynb")
 

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from tests.pipeline.conftest import Made
-from tests.pipeline.recomputed import read_masks
-from tests.pipeline.workspace import STAGES, Workspace
+from tests.support.plain import read_masks
+from tests.support.workspace import STAGES, Workspace
 
 SIZES = {  # height, width as they are to be seen
     "shapes": (240, 320),

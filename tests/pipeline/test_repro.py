@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.pipeline.conftest import Made
-from tests.pipeline.workspace import ROOMS, STAGES, Workspace
+from tests.support.workspace import ROOMS, STAGES, Workspace
 
 
 def test_a_fresh_clone_runs_every_stage(made: Made) -> None:

@@ -1,17 +1,87 @@
 """An edit reruns the stages that read what was edited, and no other."""
 
+import json
+import re
 from pathlib import Path
+from typing import Any
 
-from tests.pipeline.workspace import STAGES, Workspace
+import pytest
+import yaml
+
+from tests.pipeline.conftest import Made
+from tests.support.builders import ROOT
+from tests.support.workspace import ROOMS as IMAGES
+from tests.support.workspace import STAGES, Workspace
+
+DECLARED: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+ROOMS = sorted(path.parent.name for path in (ROOT / "maskquery").glob("*/__init__.py"))
+READERS = {
+    room: {name for name in STAGES if f"maskquery/{room}" in DECLARED[name]["deps"]}
+    for room in ROOMS
+}
+COMPUTING = ["masks", "embeddings"]  # the stages that run SAM and CLIP's image encoder
 
 
-def test_an_edit_of_the_scoring_code_runs_no_model(workspace: Workspace) -> None:
-    with workspace.path("maskquery/selection/thresholds.py").open("a") as source:
-        source.write("\n# An edit that changes no result.\n")
+def edit(workspace: Workspace, *rooms: str) -> None:
+    """Change a file of each room so that no result changes."""
+    for room in rooms:
+        with workspace.path(f"maskquery/{room}/__init__.py").open("a") as source:
+            source.write("\n# An edit that changes no result.\n")
+
+
+@pytest.fixture(scope="module")
+def edited(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A copy in which tests edit code, and take it back."""
+    return made.workspace.copy(tmp_path_factory.mktemp("edited") / "repository")
+
+
+@pytest.mark.parametrize(
+    "rooms",
+    [*([room] for room in ROOMS if READERS[room]), [room for room in ROOMS if not READERS[room]]],
+    ids=" ".join,
+)
+def test_an_edit_of_a_room_concerns_the_stages_that_declare_it(
+    edited: Workspace, rooms: list[str]
+) -> None:
+    edit(edited, *rooms)
+    changed = json.loads(edited.dvc("status", "--json").output)
+    edited.git("checkout", "--", "maskquery")
+    assert changed.keys() == set().union(*(READERS[room] for room in rooms))
+
+
+def results(workspace: Workspace) -> dict[str, bytes]:
+    """All files of the outputs."""
+    folders = [workspace.path("data"), workspace.path("metrics")]
+    paths = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(workspace.folder)): path.read_bytes() for path in paths}
+
+
+def test_an_edit_of_scoring_selection_and_evaluation_runs_no_model_on_images(
+    workspace: Workspace,
+) -> None:
+    before = results(workspace)
+    edit(workspace, "scoring", "selection", "evaluation")
     done = workspace.dvc("repro")
-    # Predictions came out the same, so nothing after them was needed.
-    assert done.ran == ["predictions"]
-    assert done.skipped == [name for name in STAGES if name != "predictions"]
+    assert done.skipped == COMPUTING
+    assert done.ran == [name for name in STAGES if name not in COMPUTING]
+    assert results(workspace) == before
+
+
+def test_an_edit_that_changes_no_prediction_runs_nothing_after_it(workspace: Workspace) -> None:
+    edit(workspace, "selection")
+    done = workspace.dvc("repro")
+    assert done.ran == ["calibration", "predictions", "curves", "ceilings", "prompts"]
+    assert done.skipped == ["masks", "embeddings", "scores", "metrics", "overlays"]
+
+
+def test_an_edit_of_core_takes_all_finished_work_from_the_cache(workspace: Workspace) -> None:
+    before = results(workspace)
+    edit(workspace, "core")
+    done = workspace.dvc("repro")
+    assert done.ran == STAGES
+    for stage in COMPUTING:
+        assert re.search(rf"^{stage}: .*; 0 images computed, {IMAGES} from", done.output, re.M)
+    assert results(workspace) == before
 
 
 def test_an_edit_of_a_prompt_runs_scores_and_what_follows(workspace: Workspace) -> None:

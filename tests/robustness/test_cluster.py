@@ -24,16 +24,16 @@ from maskquery.jobs import cells, cluster, per_image
 from maskquery.masks import mask_store
 from stages import embeddings, masks
 from tests.robustness import bulk
-from tests.robustness.project import OUTPUTS, STAGES, Project, kill
-from tests.robustness.standin import digest
 from tests.support.builders import ROOT
+from tests.support.project import OUTPUTS, STAGES, Project, kill
+from tests.support.standin import digest
 
 # Ray's own settings warn of themselves when they are made.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context")
 
 IMAGES = 24
 STORE = 80 * 2**20  # bytes of each node's object store, about the least that Ray takes
-HOOK = "tests.robustness.standin.install"
+HOOK = "tests.support.standin.install"
 
 
 class Nodes:

@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.robustness.project import STAGES
-from tests.robustness.repository import Repository
+from tests.support.project import STAGES
+from tests.support.repository import Repository
 
 IMAGES = 6
 NOTHING, ONE, ALL = [0, 0], [1, 1], [IMAGES, IMAGES]

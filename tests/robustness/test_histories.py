@@ -23,7 +23,7 @@ from maskquery.formats import pack
 from maskquery.jobs.cells import Cells
 from maskquery.sam import job as sam_work
 from stages import embeddings, masks
-from tests.robustness import standin
+from tests.support import standin
 
 KINDS = ("masks", "embeddings")
 NAMES = ["a", "b", "-c", "sub/a", "sub/ü n"]

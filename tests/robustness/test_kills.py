@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.robustness.project import OUTPUTS, STAGES, Done, Project, kill
+from tests.support.project import OUTPUTS, STAGES, Done, Project, kill
 
 IMAGES = 12
 KILLS = 15  # at most, of each stage
@@ -75,7 +75,7 @@ def test_killed_while_writing(project: Project, clean: dict[str, bytes], moment:
     code = f"""
 import os, signal, sys
 from unittest import mock
-from tests.robustness import standin
+from tests.support import standin
 from maskquery.core import console, files
 from maskquery.jobs import cells
 from maskquery.masks import zarr_zip
@@ -198,7 +198,7 @@ def test_memory_runs_out_for_good(
     if memory.folder is not None:
         group = memory.folder / "cgroup.procs"
         eats = {"STANDIN_EATS_AT": "5", "STANDIN_EATS": str(2**30)}
-        command = f"echo $$ > {group} && exec {sys.executable} -m tests.robustness.standin masks"
+        command = f"echo $$ > {group} && exec {sys.executable} -m tests.support.standin masks"
         process = project.start("sh", "-c", command, **eats)
     else:
         process = project.start_stage("masks", STANDIN_DIES_AT="5")

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from maskquery.formats import pack
-from tests.robustness.project import STAGES, Project
+from tests.support.project import STAGES, Project
 
 WATCHED = """
 import os, sys
@@ -24,7 +24,7 @@ def hook(event, arguments):
             seen.add(os.path.abspath(os.fsdecode(path)))
 
 sys.addaudithook(hook)
-from tests.robustness import standin
+from tests.support import standin
 from maskquery.core import console
 from stages import embeddings, masks
 

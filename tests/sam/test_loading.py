@@ -47,6 +47,7 @@ def test_tiny(sam: Sam, publish: Publish, tmp_path: Path) -> None:
     assert not loaded.training
 
 
+@pytest.mark.slow
 def test_published_format_at_full_size(publish: Publish, tmp_path: Path) -> None:
     published = sam_model_registry["vit_b"]()
     torch.save(published.state_dict(), tmp_path / "sam_vit_b.pth")

@@ -1,6 +1,5 @@
 """A project in git and DVC."""
 
-import os
 import re
 import sys
 from pathlib import Path
@@ -8,9 +7,10 @@ from typing import Any
 
 import yaml
 
-from tests.robustness.project import STAGES, Done, Project
+from tests.support import environment
+from tests.support.project import STAGES, Done, Project
 
-COMMAND = "python -m tests.robustness.standin"
+COMMAND = "python -m tests.support.standin"
 PIPELINE = {
     "stages": {
         "masks": {
@@ -50,16 +50,7 @@ class Repository(Project):
         return repository
 
     def environment(self, **more: str) -> dict[str, str]:
-        state = str(self.folder.with_name(f"{self.folder.name}-state"))
-        return super().environment(
-            DVC_NO_ANALYTICS="1",
-            DVC_GLOBAL_CONFIG_DIR=state,
-            DVC_SYSTEM_CONFIG_DIR=state,
-            DVC_SITE_CACHE_DIR=state,
-            GIT_CONFIG_GLOBAL=os.devnull,
-            GIT_CONFIG_NOSYSTEM="1",
-            **more,
-        )
+        return super().environment(**environment.versioned(self.folder), **more)
 
     def run(self, *command: str, **environment: str) -> Done:
         with self.start(*command, **environment) as process:

@@ -1,6 +1,6 @@
 """The stages `masks` and `embeddings` as they are, except that the models are a few lines of numpy.
 
-`python -m tests.robustness.standin masks` runs one as `python -m stages.masks` does. Every image
+`python -m tests.support.standin masks` runs one as `python -m stages.masks` does. Every image
 that is computed appends a line to $STANDIN_LOG and takes $STANDIN_SECONDS; number $STANDIN_EATS_AT
 takes $STANDIN_EATS bytes of memory. The image of which $STANDIN_POISON is the digest ends the
 process.

@@ -1,6 +1,5 @@
 """A folder in which the two stages on images run, with stand-ins for the models; no git, no DVC."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
+from tests.support import environment
 from tests.support.builders import ROOT
 
 PARAMS: dict[str, Any] = {
@@ -98,12 +98,8 @@ class Project:
         return content
 
     def environment(self, **more: str) -> dict[str, str]:
-        foreign = ("DVC_", "GIT_", "RAY_", "MASKQUERY_", "PYTHON")
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         return {
-            **kept,
-            "PATH": path,
+            **environment.plain(),
             "PYTHONPATH": str(ROOT),
             "STANDIN_LOG": str(self.log),
             "OMP_NUM_THREADS": "1",
@@ -124,7 +120,7 @@ class Project:
         )
 
     def start_stage(self, stage: str, **environment: str) -> "subprocess.Popen[str]":
-        return self.start(sys.executable, "-m", "tests.robustness.standin", stage, **environment)
+        return self.start(sys.executable, "-m", "tests.support.standin", stage, **environment)
 
     def run_stage(self, stage: str, **environment: str) -> Done:
         with self.start_stage(stage, **environment) as process:
