@@ -137,10 +137,7 @@ def _panel_lines(base: str, changed: Sequence[ImageChange], folder: Path) -> str
         return f"No panels: {panels.PREDICTIONS} is not here (`dvc pull` or `dvc repro`)."
     before = panels.fetch_predictions(base, folder)
     if before is None:
-        return (
-            "No panels: DVC's cache does not hold the base's predictions (`dvc pull`), or an older "
-            "version made them."
-        )
+        return "No panels: DVC's cache does not hold the base's predictions (`dvc pull`)."
     drawn = panels.draw(selected, before, folder)
     names = ", ".join(f"`{path.name}`" for path in drawn)
     return f"Panels, before above and now below: {names}"

@@ -67,7 +67,8 @@ def judge(base: str) -> Verdict:
     """What forbids a merge onto the commit `base`.
 
     A metric may get worse by its tolerance in the change or in the base, whichever is tighter: a
-    change that loosens the tolerance does not pass by that. A metric that cannot be compared does not pass.
+    change that loosens the tolerance does not pass by that. A metric that cannot be compared does
+    not pass.
 
     Raises:
         UserError: params.yaml or a metrics file cannot be used, or git or DVC could not tell.
