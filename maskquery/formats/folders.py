@@ -12,6 +12,8 @@ from maskquery.core.errors import UserError
 MARK = "made.json"
 """The file that says what a folder was made from; only folders that have it are replaced."""
 
+OTHER = "give another folder"
+
 
 @contextlib.contextmanager
 def replacing(folder: Path, contents: Mapping[str, Any]) -> Iterator[Path]:
@@ -44,15 +46,17 @@ def expect_replaceable(folder: Path, images: Path) -> None:
     Raises:
         UserError: naming it.
     """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file", OTHER)
+    if Path.cwd().is_relative_to(folder.resolve()):
+        raise UserError(f"{folder} is the folder that this runs in, or is around it", OTHER)
     if folder.resolve().is_relative_to(images.resolve()):
         raise UserError(
-            f"{folder} is in {images}, where its pictures would be taken for images next time: "
-            "give another folder"
+            f"{folder} is in {images}, where its pictures would be taken for images next time",
+            OTHER,
         )
     if folder.is_dir() and any(folder.iterdir()):
         if not (folder / MARK).is_file():
-            raise UserError(f"{folder} holds other files, which would be lost: give another folder")
+            raise UserError(f"{folder} holds other files, which would be lost", OTHER)
         if images.resolve().is_relative_to(folder.resolve()):
-            raise UserError(f"{images} would be lost with what is in {folder}: give another folder")
-    elif folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file: give another folder")
+            raise UserError(f"{images} would be lost with what is in {folder}", OTHER)

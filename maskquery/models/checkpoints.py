@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 from maskquery.core import locks
 from maskquery.core.errors import UserError
-from maskquery.core.files import file_hash
+from maskquery.core.files import file_hash, user_cache
 
 if TYPE_CHECKING:
     import requests
@@ -134,18 +134,14 @@ def fetch(kind: Kind, model: str) -> Path:
 def folder() -> Path:
     """Where downloads are kept: $MASKQUERY_MODELS, or ~/.cache/maskquery/models."""
     own = os.environ.get("MASKQUERY_MODELS")
-    return Path(own).expanduser() if own else _user_cache() / "maskquery" / "models"
-
-
-def _user_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(own).expanduser() if own else user_cache() / "models"
 
 
 def _places(checkpoint: Checkpoint) -> Iterator[Path]:
     torch_home = os.environ.get("TORCH_HOME")
     if torch_home:
         yield Path(torch_home) / "hub" / "checkpoints" / checkpoint.file
-    yield _user_cache() / "torch" / "hub" / "checkpoints" / checkpoint.file
+    yield user_cache().parent / "torch" / "hub" / "checkpoints" / checkpoint.file
     yield Path.home() / ".cache" / "clip" / checkpoint.file
     yield folder() / checkpoint.file
 
