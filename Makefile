@@ -21,18 +21,22 @@ FORMAT ?= coco
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-.venv/installed: requirements.txt constraints.txt
+.venv/installed: requirements.txt constraints.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 found: install it, or run make with PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@echo "installing into .venv: a few minutes the first time"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@# The command `maskquery`, which runs the code of this folder.
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $@
 
-.venv/installed-explore: .venv/installed requirements-explore.txt
-	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-explore.txt
+# What the extra `explore` needs, in the versions that are tested.
+.venv/installed-explore: .venv/installed requirements-dev.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt \
+		$$(grep -oE '^(starlette|uvicorn)==[^ ]+' requirements-dev.txt)
 	@touch $@
 
-.venv/installed-dev: .venv/installed requirements-dev.txt requirements-explore.txt requirements-s3.txt requirements-ray.txt
+.venv/installed-dev: .venv/installed requirements-dev.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
@@ -44,7 +48,7 @@ repro: .venv/installed  ## run what is out of date in the pipeline, then print t
 
 .PHONY: metrics
 metrics: .venv/installed  ## print the figures of each class
-	@$(BIN)/python -m maskquery metrics
+	@$(BIN)/maskquery metrics
 
 .PHONY: test
 test: .venv/installed-dev  ## run all tests (WORKERS=2)
@@ -68,15 +72,15 @@ format: .venv/installed-dev  ## rewrite the code in the project's format
 
 .PHONY: explore
 explore: .venv/installed-explore  ## look at images, masks and scores in a browser (ARGS="--port 8765")
-	@$(BIN)/python -m maskquery explore $(ARGS)
+	@$(BIN)/maskquery explore $(ARGS)
 
 .PHONY: review
 review: .venv/installed  ## what this working tree does to the results, against BASE (default main)
-	@PATH="$$(cd $(BIN) && pwd):$$PATH" python -m maskquery review $(or $(BASE),main)
+	@PATH="$$(cd $(BIN) && pwd):$$PATH" maskquery review $(or $(BASE),main)
 
 .PHONY: export
 export: .venv/installed  ## predictions in another tool's format, into data/export (FORMAT=coco ARGS="--objects masks")
-	@$(BIN)/python -m maskquery export $(FORMAT) $(ARGS)
+	@$(BIN)/maskquery export $(FORMAT) $(ARGS)
 
 .PHONY: bench
 bench: .venv/installed-dev  ## measure what the README claims, into benchmarks/results/ (ARGS="masks memory")
@@ -84,11 +88,11 @@ bench: .venv/installed-dev  ## measure what the README claims, into benchmarks/r
 
 .PHONY: cache
 cache: .venv/installed  ## what the side cache holds, and how much of it is needed
-	@$(BIN)/python -m maskquery cache list
+	@$(BIN)/maskquery cache list
 
 .PHONY: cache-gc
 cache-gc: .venv/installed  ## remove what nothing needs from the side cache (ARGS="--size 20GB --dry-run")
-	@$(BIN)/python -m maskquery cache gc $(ARGS)
+	@$(BIN)/maskquery cache gc $(ARGS)
 
 .PHONY: demo-models
 demo-models: .venv/installed-dev  ## render rooms, train both tiny models (ROOMS, WORK, MINUTES), ship them

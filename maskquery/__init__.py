@@ -9,12 +9,17 @@ the rooms that its results depend on. Imports go downward only:
     jobs, tables                                   many images; Parquet
     images, masks, models                          where bytes lie
     core
+
+`from maskquery import find` is what other programs use; the command `maskquery` is `cli`.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from maskquery.finding import find as find
+
+__version__ = "0.1.0"
+"""The only place of the version: pyproject.toml takes it from here."""
 
 
 def __getattr__(name: str) -> Any:

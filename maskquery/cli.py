@@ -7,8 +7,16 @@ import importlib
 import sys
 from collections.abc import Callable, Sequence
 
-from maskquery.core import console
-from maskquery.core.errors import UserError
+import maskquery
+
+try:
+    from maskquery.core import console
+    from maskquery.core.arguments import program
+    from maskquery.core.errors import UsageError
+except ImportError as error:
+    if error.name != "fcntl":
+        raise
+    sys.exit(f"error: {error}")
 
 COMMANDS = {
     "find": ("maskquery.finding.command", "objects in an image or a folder, by text"),
@@ -26,12 +34,19 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str]) -> str:
-    """Run the command that the first argument names; its closing line."""
+    """Run the command that the first argument names; its closing line.
+
+    Raises:
+        UsageError: there is no such command, or it does not take the other arguments.
+        UserError: what the command raises.
+    """
     if not arguments or arguments[0] in ("-h", "--help"):
         return usage()
     name, *rest = arguments
+    if name == "--version":
+        return f"maskquery {maskquery.__version__}"
     if name not in COMMANDS:
-        raise UserError(f"there is no command {name!r}; there are {', '.join(COMMANDS)}")
+        raise UsageError(f"there is no command {name!r}; there are {', '.join(COMMANDS)}")
     command: Callable[[Sequence[str]], str] = importlib.import_module(COMMANDS[name][0]).main
     return command(rest)
 
@@ -39,10 +54,10 @@ def main(arguments: Sequence[str]) -> str:
 def usage() -> str:
     """The commands, a line each."""
     lines = [f"  {name:<9}{about}" for name, (_, about) in COMMANDS.items()]
-    more = "`maskquery COMMAND --help` says more about one."
-    return "\n".join(["usage: maskquery COMMAND ...", "", *lines, "", more])
+    more = f"`{program()} COMMAND --help` says more about one; `--version` tells the version."
+    return "\n".join([f"usage: {program()} COMMAND ...", "", *lines, "", more])
 
 
 def run() -> None:
     """The console script."""
-    console.run_stage(lambda: main(sys.argv[1:]))
+    console.run(lambda: main(sys.argv[1:]))

@@ -1,10 +1,10 @@
 """The metrics of each class, as a table."""
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from maskquery.core.arguments import Parser
 from maskquery.core.errors import UserError
 
 DETAILS = Path("metrics/details.json")
@@ -12,7 +12,7 @@ DETAILS = Path("metrics/details.json")
 
 def main(arguments: Sequence[str]) -> str:
     """The table."""
-    argparse.ArgumentParser(prog="maskquery metrics", description=__doc__).parse_args(arguments)
+    Parser("metrics", __doc__).parse_args(arguments)
     import pandas as pd
 
     try:

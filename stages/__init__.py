@@ -1,6 +1,14 @@
 """The DVC stages, one short module each, named after what they make."""
 
 import os
+import sys
 
 # Else pydantic looks through all installed packages for plugins, at each start.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
+try:
+    import maskquery.core  # noqa: F401 - here, where it can be refused in one line
+except ImportError as error:
+    if error.name != "fcntl":
+        raise
+    sys.exit(f"error: {error}")

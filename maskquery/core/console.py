@@ -1,12 +1,17 @@
-"""What every stage does at the command line: errors in one line, progress, a closing line."""
+"""What stages and commands do on a terminal: errors in one line, progress, a closing line.
+
+Exit codes: 1 for what is wrong with files, settings or the machine, 2 for what was typed wrongly,
+130 for a Ctrl-C.
+"""
 
 import gc
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from maskquery.core.errors import UserError
+from maskquery.core.errors import RERUN, UsageError, UserError
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -17,18 +22,39 @@ QUIET_SECONDS = 1.0
 """A stage that ends sooner shows no bar, and does not spend the time to import one."""
 
 
-def run_stage(main: Callable[[], str]) -> None:
-    """Run a stage and print the line it returns; a `UserError` is one line and exit code 1."""
+def run(main: Callable[[], str]) -> None:
+    """Run a stage or a command and print the line it returns; a `UserError` is one line."""
     try:
-        print(main())
+        _print(main())
     except (UserError, OSError) as error:  # OSError: a full disk, a folder that must not be written
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(2 if isinstance(error, UsageError) else 1)
     except KeyboardInterrupt as interruption:
         print(f"interrupted: {interruption}".removesuffix(": "), file=sys.stderr)
         sys.exit(130)
     finally:
+        _print("", end="")  # what `--help` printed may still be in the buffer
         gc.freeze()  # else the interpreter searches all modules for garbage before it ends
+
+
+def run_stage(main: Callable[[], str]) -> None:
+    """As `run`, of a stage: params.yaml says all that it needs, so it takes no arguments."""
+    run(main if len(sys.argv) == 1 else _refuse_arguments)
+
+
+def _refuse_arguments() -> str:
+    spec = sys.modules["__main__"].__spec__
+    stage = f"python -m {spec.name}" if spec else sys.argv[0]
+    raise UsageError(f"{stage} takes no arguments", f"change params.yaml, then {RERUN}")
+
+
+def _print(text: str, end: str = "\n") -> None:
+    """Print to the end, or until the reader has gone: `| head -1` reads one line."""
+    try:
+        print(text, end=end, flush=True)
+    except BrokenPipeError:
+        # What is left in the buffer goes nowhere, or the interpreter complains when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def tell(line: str) -> None:

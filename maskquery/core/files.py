@@ -25,6 +25,11 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def user_cache() -> Path:
+    """The folder of what can be had again, of this user and for all projects."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "maskquery"
+
+
 def write_file(path: Path, data: bytes) -> None:
     """Make `path` hold exactly `data`; missing parent folders are created."""
     with replacing_file(path) as temporary:

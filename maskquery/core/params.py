@@ -6,6 +6,7 @@ tuples, so sequences are annotated `tuple[...]`; folders are annotated `Folder`.
 """
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
@@ -51,15 +52,40 @@ def load(cls: type[S], path: Path = PARAMS_FILE) -> S:
     Raises:
         UserError: in one line, naming the dotted key, what was found and what is allowed.
     """
-    document = _tuples(read(path))
+    try:
+        return parse(cls, read(path))
+    except ParamsError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+class ParamsError(ValueError):
+    """A value that does not fit, or a key that there is not.
+
+    Attributes:
+        key: with dots between its parts, "sam.model".
+    """
+
+    def __init__(self, key: str, text: str) -> None:
+        super().__init__(text)
+        self.key = key
+
+
+def parse(cls: type[S], document: Mapping[Any, Any]) -> S:
+    """As `load`, of what stands in a params.yaml.
+
+    Raises:
+        ParamsError: as `load`, but for the file's name.
+    """
+    document = _tuples(dict(document))
     try:
         return cls.model_validate({key: document[key] for key in keys(cls) if key in document})
     except pydantic.ValidationError as error:
-        found = error.errors(include_url=False)
-        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        errors = error.errors(include_url=False)
+        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
         # A misspelt key is reported twice, as missing and as unknown: the second says more.
-        found.sort(key=lambda item: item["type"] != "extra_forbidden")
-        raise UserError(f"{path}: {_explain(found[0], cls)}{more}") from None
+        first = min(errors, key=lambda item: item["type"] != "extra_forbidden")
+        location = tuple(part for part in first["loc"] if part != "[key]")
+        raise ParamsError(_dotted(location), f"{_explain(first, cls)}{more}") from None
 
 
 def keys(cls: type[Section]) -> tuple[str, ...]:

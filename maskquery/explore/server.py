@@ -21,7 +21,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from maskquery.core import console, params
-from maskquery.core.errors import UserError
+from maskquery.core.errors import UsageError, UserError
 from maskquery.core.params import Section
 from maskquery.explore import experiment, pictures, scores
 from maskquery.explore.headers import Headers
@@ -121,14 +121,22 @@ def application(workspace: Workspace, hosts: list[str]) -> Starlette:
     )
 
 
+def expect_reachable(host: str) -> None:
+    """Refuse an address that no browser can call.
+
+    Raises:
+        UsageError: it stands for all addresses of the machine.
+    """
+    if host in ("0.0.0.0", "::"):  # noqa: S104
+        raise UsageError(f"--host {host} names no machine", "give the address that browsers call")
+
+
 def serve(workspace: Workspace, host: str, port: int) -> None:
     """Serve until interrupted.
 
     Raises:
         UserError: the address cannot be had.
     """
-    if host in ("0.0.0.0", "::"):  # noqa: S104
-        raise UserError(f"--host {host} names no machine: give the address that browsers will call")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

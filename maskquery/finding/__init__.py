@@ -1,42 +1,33 @@
 """Find objects in an image, or in a folder of images, by text: the pipeline once, without DVC.
 
-    found = find("photo.jpg", "a red chair", threshold=0.3)
-    found["photo"].union("a red chair")     # (H, W) bool
+    images = find("photo.jpg", "a red chair", threshold=0.3)
+    images["photo"].union("a red chair")     # (H, W) bool
 
 It calls what the stages call, in a folder of its own, and so gives what the pipeline gives, bit by
-bit, and shares its side cache.
+bit, and shares its cache of finished work.
 """
 
 import contextlib
-import dataclasses
-import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
-
-import pydantic
-import yaml
+from typing import Any
 
 from maskquery.clip.run import write_embeddings
-from maskquery.clip.settings import ClipParams
-from maskquery.core import params
-from maskquery.core.errors import UserError
+from maskquery.core import params, yaml_text
+from maskquery.core.errors import RERUN, InterruptedWork, UserError
 from maskquery.evaluation import panels
-from maskquery.finding.asking import against, asking, changed, prompts_of, threshold_of
+from maskquery.finding import asking, settings
+from maskquery.finding.settings import Given, Params
 from maskquery.formats import coco, folders, objects
 from maskquery.formats.objects import AnnotatedImage, Files
 from maskquery.images import image_files, names, sources
-from maskquery.jobs.per_image import OnError
+from maskquery.jobs.per_image import ImagesFailedError
 from maskquery.sam.run import write_masks
-from maskquery.sam.settings import SamParams
-from maskquery.scoring import class_embeddings
-from maskquery.scoring.run import Classes, write_scores
-from maskquery.selection.rules import Selection
+from maskquery.scoring.run import write_scores
 from maskquery.selection.run import write_predictions
-from maskquery.selection.thresholds import Threshold
 
-ROOT = Path(__file__).resolve().parents[2]
 FAILURES, MASKS, EMBEDDINGS = "failures.json", "masks.zarr", "embeddings.parquet"
 SCORES, PREDICTIONS = "scores.parquet", "predictions.zarr"
 COMMAND = "maskquery find"
@@ -69,149 +60,140 @@ def find(
             annotations.json (COCO, each mask with its score), overlays/, failures.json,
             params.yaml, and made.json, which says what stood against each prompt.
         settings: other values by dotted key ("sam.points_per_side"), in place of those of
-            params.yaml: the one in the current folder, else the repository's own.
+            params.yaml: the one in the current folder, else the package's own.
 
     Raises:
-        UserError: an input or a setting does not fit, an image cannot be read (`on_error: skip`
-            goes on without it), or `out` holds something else.
+        UsageError: an argument or a setting does not fit.
+        UserError: an image cannot be read (`on_error: skip` goes on without it), `out` holds
+            something else, or params.yaml in the current folder does not fit.
     """
-    source = Path(source)
-    base = Path.cwd() if params.PARAMS_FILE.is_file() else ROOT
-    document = changed(base / params.PARAMS_FILE, settings or {})
-    if threshold is None:
-        threshold = threshold_of(document, base)
-    rivals = {prompt: against(document, prompt) for prompt in prompts_of(prompts)}
-    document = asking(document, rivals) | {"threshold": threshold}
-    if out:
-        folders.Output(Path(out), COMMAND, source).expect_replaceable()
-    with contextlib.ExitStack() as stack:
-        temporary = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        folder = source if sources.is_source(source) else folder_of(source, temporary / "image")
-        out = Path(out) if out else temporary / "out"
-        document["images"] = str(folder)
-        stack.enter_context(_side_cache(base))
-        with _spoken({} if folder == source else {str(folder / source.name): str(source)}):
-            found = _run(out, document, source, rivals)
-    paths = {} if folder == source else {source.stem: source}  # and not a link to it
-    return {
-        name: dataclasses.replace(image, path=paths.get(name, image.path))
-        for name, image in found.items()
-    }
+    given = [Given(key, value, "settings") for key, value in (settings or {}).items()]
+    if threshold is not None:
+        given.append(Given("threshold", threshold, "threshold"))
+    return run(Path(source), prompts, given, Path(out) if out else None)
 
 
-def folder_of(image: Path, folder: Path) -> Path:
-    """Make `folder` one that holds a link to the image and nothing else."""
-    if not image.is_file():
-        what = "is neither an image nor a folder" if image.exists() else "does not exist"
-        raise UserError(f"{image} {what}")
-    if image.suffix.lower() not in names.SUFFIXES or image.name.startswith("."):
-        raise UserError(f"{image} is not an image by its name ({', '.join(names.SUFFIXES)})")
-    folder.mkdir()
-    (folder / image.name).symlink_to(image.absolute())
-    return folder
-
-
-@contextlib.contextmanager
-def _side_cache(base: Path) -> Iterator[None]:
-    """Use the side cache beside the params.yaml that the settings come from."""
-    if "MASKQUERY_CACHE" in os.environ or base == Path.cwd():
-        yield
-        return
-    os.environ["MASKQUERY_CACHE"] = str(base / ".cache")
-    try:
-        yield
-    finally:
-        del os.environ["MASKQUERY_CACHE"]
-
-
-@contextlib.contextmanager
-def _spoken(names: Mapping[str, str]) -> Iterator[None]:
-    """Have errors name the user's own files, and the command that was given."""
-    words = {**names, "`dvc repro`": "the same command"}
-
-    def reworded(error: BaseException) -> str:
-        text = str(error)
-        for before, after in words.items():
-            text = text.replace(before, after)
-        return text
-
-    try:
-        yield
-    except UserError as error:
-        raise UserError(reworded(error)) from None
-    except KeyboardInterrupt as error:
-        raise KeyboardInterrupt(reworded(error)) from None
-
-
-def _run(
-    out: Path, document: Mapping[str, Any], source: Path, rivals: Mapping[str, Sequence[str]]
+def run(
+    source: Path, prompts: str | Sequence[str], given: Sequence[Given], out: Path | None
 ) -> dict[str, AnnotatedImage]:
-    """Run the stages, and make the rest of `out` from their files."""
-    mark = {"against": rivals, "threshold": document["threshold"]}
-    with folders.Output(out, COMMAND, source).replacing(mark) as folder:
-        write_params(folder, document)
-        work = f"{folder}{os.sep}"  # has another name once it is done
-        with _spoken({f" (see {work}{FAILURES})": "", work: ""}):
-            files = _stages(folder, rivals)
-        write_params(folder, {**document, "images": str(source)})  # and not a folder of links
+    """As `find`, with values that name the place where they were given."""
+    question = ask(source, prompts, given)
+    if out:
+        folders.Output(out, COMMAND, source).expect_replaceable()
+    expect_source(source)
+    with tempfile.TemporaryDirectory() as temporary, _own_remedies():
+        return _answer(question, out or Path(temporary) / "out")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What to find, and how.
+
+    Attributes:
+        document: the contents of the params.yaml that says so.
+        params: what is in it.
+        rivals: what stands against each prompt.
+    """
+
+    document: Mapping[str, Any]
+    params: Params
+    rivals: Mapping[str, Sequence[str]]
+
+
+def ask(source: Path, prompts: str | Sequence[str], given: Sequence[Given]) -> Question:
+    """The question, checked, before anything is computed; raises what `find` raises."""
+    prompts = asking.prompts_of(prompts)
+    settings.expect_known(given)
+    base = settings.base_here()
+    document = settings.put_in(params.read(base.params), given) | {"images": str(source)}
+    settings.checked(document, given, base)
+    document["threshold"] = settings.threshold_of(document, base)
+    rivals = {prompt: asking.against(document, prompt) for prompt in prompts}
+    document = asking.asking(document, rivals)
+    return Question(document, settings.checked(document, given, base), rivals)
+
+
+def expect_source(source: Path) -> None:
+    """Refuse what is neither an image nor a source of images.
+
+    Raises:
+        UserError: naming it.
+    """
+    if not source.exists():
+        raise UserError(f"{source} does not exist")
+    if not sources.is_source(source) or (source.is_file() and source.name.startswith(".")):
+        raise UserError(f"{source} is not an image by its name ({', '.join(names.SUFFIXES)})")
+
+
+@contextlib.contextmanager
+def _own_remedies() -> Iterator[None]:
+    """Say how to go on with `find`, where the stages would say how to go on with the pipeline."""
+    try:
+        yield
+    except ImagesFailedError as error:  # the list of them has gone with the folder it was in
+        raise ImagesFailedError(error.failures, error.done) from None
+    except UserError as error:
+        if RERUN not in error.remedy:
+            raise
+        raise UserError(error.problem, "ask again; what is done is kept") from None
+    except InterruptedWork as interruption:
+        raise InterruptedWork(interruption.done, "the same command goes on there") from None
+
+
+def _answer(question: Question, out: Path) -> dict[str, AnnotatedImage]:
+    """Do what the stages do, and make the rest of `out` from their files."""
+    mark = {"against": question.rivals, "threshold": question.document["threshold"]}
+    output = folders.Output(out, COMMAND, question.params.images)
+    with output.replacing(mark) as folder:
+        write_params(folder, question.document)
+        files = _stages(folder, question)
         coco.write(folder, objects.read(files, "masks"))
-        found = {image.image: image for image in objects.read(files, "masks").images}
-        draw(found.values(), list(rivals), folder / "overlays")
-    return found
+        images = {image.image: image for image in objects.read(files, "masks").images}
+        draw(images.values(), list(question.rivals), folder / "overlays")
+    return images
 
 
 def write_params(folder: Path, document: Mapping[str, Any]) -> None:
     """Write params.yaml into a folder."""
-    text = yaml.safe_dump(dict(document), sort_keys=False, allow_unicode=True)
-    (folder / "params.yaml").write_text(text, encoding="utf-8")
+    (folder / "params.yaml").write_text(yaml_text.dump(dict(document)), encoding="utf-8")
 
 
-class Params(params.Section):
-    """What params.yaml says to `find`."""
-
-    threshold: Threshold
-    images: params.Folder
-    max_pixels: Annotated[int, pydantic.Field(ge=1)]
-    on_error: OnError
-    sam: SamParams
-    clip: ClipParams
-    scores: class_embeddings.Settings
-    classes: Classes
-    selection: Selection
-
-
-def _stages(folder: Path, rivals: Mapping[str, Sequence[str]]) -> Files:
-    """What the stages do, on the params.yaml in `folder`, into `folder`."""
-    settings = params.load(Params, folder / "params.yaml")  # a slip is told before work begins
+def _stages(folder: Path, question: Question) -> Files:
+    """What the stages do, into `folder`."""
+    values = question.params
     masks, embeddings, scores = (folder / name for name in (MASKS, EMBEDDINGS, SCORES))
     predictions = folder / PREDICTIONS
     write_masks(
-        settings.images,
+        values.images,
         masks,
         folder / FAILURES,
-        max_pixels=settings.max_pixels,
-        on_error=settings.on_error,
-        sam=settings.sam,
+        max_pixels=values.max_pixels,
+        on_error=values.on_error,
+        sam=values.sam,
     )
-    write_embeddings(settings.images, masks, embeddings, clip=settings.clip)
+    write_embeddings(values.images, masks, embeddings, clip=values.clip)
     write_scores(
-        embeddings, scores, settings=settings.scores, classes=settings.classes, rivals=rivals
+        embeddings,
+        scores,
+        settings=values.scores,
+        classes=values.classes,
+        rivals=question.rivals,
     )
     write_predictions(
         masks,
         scores,
         folder / "thresholds.json",  # there is none: a number needs none
         predictions,
-        threshold=settings.threshold,
-        selection=settings.selection,
+        threshold=values.threshold,
+        selection=values.selection,
     )
-    return Files(images=settings.images, predictions=predictions, masks=masks)
+    return Files(images=values.images, predictions=predictions, masks=masks)
 
 
-def draw(found: Iterable[AnnotatedImage], prompts: Sequence[str], folder: Path) -> None:
+def draw(images: Iterable[AnnotatedImage], prompts: Sequence[str], folder: Path) -> None:
     """Fill a new folder with a panel for each image and prompt."""
     folder.mkdir()
-    for image in found:
+    for image in images:
         pixels = image_files.read(image.path)
         for prompt in prompts:
             panel = panels.panel_of(pixels, image.union(prompt), None, prompt, image.image)

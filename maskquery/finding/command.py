@@ -7,40 +7,38 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from maskquery.core.errors import UserError
-from maskquery.finding import FAILURES, SCORES, find
+from maskquery import finding
+from maskquery.core import yaml_text
+from maskquery.core.arguments import Parser
+from maskquery.core.errors import UsageError, UserError
+from maskquery.finding import FAILURES, SCORES
+from maskquery.finding.settings import Given
 from maskquery.formats import folders
+from maskquery.formats.objects import AnnotatedImage
 from maskquery.tables import score_table
 
 
 def main(arguments: Sequence[str]) -> str:
     """Find, and say what was found."""
-    chosen = _parser().parse_args(arguments)
-    named = {
-        "sam.model": chosen.sam,
-        "clip.model": chosen.clip,
-        "sam.points_per_side": chosen.points_per_side,
-        "on_error": chosen.on_error,
-    }
-    settings = dict(map(setting, chosen.set))
-    settings |= {key: value for key, value in named.items() if value is not None}
-    found = find(
-        chosen.source, chosen.prompts, threshold=chosen.threshold, out=chosen.out, settings=settings
-    )
-    parts = []
-    for prompt in dict.fromkeys(chosen.prompts):
-        counts = [len(image.masks(prompt)) for image in found.values()]
-        shown = sum(map(bool, counts))
-        what = f"{sum(counts)} masks of {prompt!r} in {shown} of {len(counts)} images"
-        parts.append(what if shown else f"{what} ({_nearest(chosen.out, prompt)})")
+    chosen = parser().parse_args(arguments)
+    expect_texts(chosen.prompts)
+    images = finding.run(chosen.source, chosen.prompts, given_by(chosen), chosen.out)
+    parts = [
+        _counted(prompt, list(images.values()), chosen.out)
+        for prompt in dict.fromkeys(chosen.prompts)
+    ]
     failed = json.loads((chosen.out / FAILURES).read_text(encoding="utf-8"))["failed"]
     if failed:
         parts.append(f"{failed} images failed: see {chosen.out / FAILURES}")
     return f"find: {'; '.join(parts)}; look at {chosen.out / 'overlays'}"
+
+
+def _counted(prompt: str, images: Sequence[AnnotatedImage], out: Path) -> str:
+    counts = [len(image.masks(prompt)) for image in images]
+    shown = sum(map(bool, counts))
+    text = f"{sum(counts)} masks of {prompt!r} in {shown} of {len(counts)} images"
+    return text if shown else f"{text} ({_nearest(out, prompt)})"
 
 
 def _nearest(out: Path, prompt: str) -> str:
@@ -55,15 +53,46 @@ def _nearest(out: Path, prompt: str) -> str:
     )
 
 
-def setting(text: str) -> tuple[str, Any]:
-    """KEY=VALUE, the value as in YAML."""
+def expect_texts(prompts: Sequence[str]) -> None:
+    """Refuse a file among the prompts: a second image, or what the shell made of a pattern.
+
+    Raises:
+        UsageError: naming it.
+    """
+    for prompt in prompts:
+        if Path(prompt).is_file():
+            raise UsageError(
+                f"the prompt {prompt!r} is a file, and only the first argument may be one",
+                "for several images name their folder, and put each prompt in quotes",
+            )
+
+
+def given_by(chosen: argparse.Namespace) -> list[Given]:
+    """The values that stand on the command line."""
+    options = [
+        Given("threshold", chosen.threshold, "--threshold"),
+        Given("sam.model", chosen.sam, "--sam"),
+        Given("clip.model", chosen.clip, "--clip"),
+        Given("sam.points_per_side", chosen.points_per_side, "--points-per-side"),
+        Given("on_error", chosen.on_error, "--on-error"),
+    ]
+    named = [option for option in options if option.value is not None]
+    return named + [setting(text) for text in chosen.set]
+
+
+def setting(text: str) -> Given:
+    """KEY=VALUE, the value as in params.yaml.
+
+    Raises:
+        UsageError: it is something else.
+    """
     key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise UsageError(f"--set {text}: it must be KEY=VALUE, such as sam.pred_iou_thresh=0.88")
     try:
-        if key and equals:
-            return key, yaml.safe_load(value)
-    except yaml.YAMLError:
-        pass
-    raise UserError(f"--set {text}: it must be KEY=VALUE, such as sam.pred_iou_thresh=0.88")
+        return Given(key, yaml_text.parse(value, f"--set {text}"), "--set")
+    except UserError as error:
+        raise UsageError(error.problem, error.remedy) from None
 
 
 def _threshold(text: str) -> float | str:
@@ -74,20 +103,22 @@ def _threshold(text: str) -> float | str:
         return text
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="maskquery find",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
+def parser() -> Parser:
+    """The command's arguments."""
+    arguments = Parser("find", __doc__)
+    add = arguments.add_argument
     add("source", metavar="IMAGE_OR_FOLDER", type=Path)
     add("prompts", metavar="PROMPT", nargs="+", help="what to find, each for itself")
-    add("--threshold", type=_threshold, help="a mask is found if its score is above it, -1 to 1")
+    add(
+        "--threshold",
+        type=_threshold,
+        metavar="NUMBER",
+        help="a mask is found if its score is above it, -1 to 1",
+    )
     add("--out", type=Path, default=Path("found"), help="folder to make (%(default)s)")
     add("--sam", metavar="MODEL", help="tiny, vit_b, vit_l, vit_h")
     add("--clip", metavar="MODEL", help="tiny, ViT-B/32, ...")
     add("--points-per-side", type=int, metavar="N", help="of the grid of points that prompt SAM")
     add("--on-error", choices=["fail", "skip"], help="when an image fails, after all the others")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="any other of params.yaml")
-    return parser
+    return arguments

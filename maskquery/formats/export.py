@@ -6,7 +6,6 @@
 Reads the pipeline's own files, after `dvc repro`, and changes none of them.
 """
 
-import argparse
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,7 +13,8 @@ from pathlib import Path
 from typing import get_args
 
 from maskquery.core import console, params
-from maskquery.core.errors import UserError
+from maskquery.core.arguments import Parser
+from maskquery.core.errors import UsageError
 from maskquery.formats import coco, cvat, fiftyone, folders, label_png, label_studio, objects, yolo
 from maskquery.formats.objects import AnnotatedImage, Files, Found, What
 
@@ -89,9 +89,9 @@ def run(name: str, write: Callable[[Path, Found], str], files: Files, what: What
 
 def main(arguments: Sequence[str]) -> str:
     """Export the pipeline's files."""
-    chosen = _parser().parse_args(arguments)
+    chosen = parser().parse_args(arguments)
     if chosen.format == "png" and chosen.objects == "masks":
-        raise UserError("png has one class for each pixel: leave out --objects masks")
+        raise UsageError("png has one class for each pixel", "leave out --objects masks")
     write = FORMATS[chosen.format]
     if chosen.format == "label-studio":
         write = partial(label_studio.write, image_url=chosen.image_url)
@@ -99,17 +99,14 @@ def main(arguments: Sequence[str]) -> str:
     return run(chosen.format, write, files, chosen.objects, chosen.out or EXPORTS / chosen.format)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="maskquery export",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
+def parser() -> Parser:
+    """The command's arguments."""
+    arguments = Parser("export", __doc__)
+    add = arguments.add_argument
     add("format", choices=FORMATS)
     objects_help = "one object for each class of an image (%(default)s), or for each chosen mask"
     add("--objects", choices=get_args(What), default="classes", help=objects_help)
     add("--out", type=Path, help=f"folder to make; {EXPORTS}/FORMAT if not given")
     url_help = "Label Studio: what stands before an image's name (%(default)s)"
     add("--image-url", default=label_studio.IMAGE_URL, help=url_help)
-    return parser
+    return arguments

@@ -21,6 +21,8 @@ MARK = "made.json"
 
 _FILES, _COMMAND, _BEFORE = "files", "command", "before"
 
+OTHER = "give another folder"
+
 
 @dataclass(frozen=True)
 class Output:
@@ -46,22 +48,23 @@ class Output:
         if folder.is_relative_to(images):
             raise UserError(
                 f"{self.folder} is in {self.images}, where its pictures would be taken for images "
-                "next time: give another folder"
+                "next time",
+                OTHER,
             )
         if Path.cwd().resolve().is_relative_to(folder):
-            raise UserError(f"{self.folder} is the current folder or holds it: give another folder")
+            raise UserError(
+                f"{self.folder} is the folder that this runs in, or is around it", OTHER
+            )
         if self.folder.exists() and not self.folder.is_dir():
-            raise UserError(f"{self.folder} is a file: give another folder")
+            raise UserError(f"{self.folder} is a file", OTHER)
         if not self.folder.is_dir() or not any(self.folder.iterdir()):
             return
         if problem := self._what_would_be_lost():
             raise UserError(
-                f"{self.folder} {problem}, which would be lost: move it away or give another folder"
+                f"{self.folder} {problem}, which would be lost", f"move it away or {OTHER}"
             )
         if images.is_relative_to(folder):
-            raise UserError(
-                f"{self.images} would be lost with what is in {self.folder}: give another folder"
-            )
+            raise UserError(f"{self.images} would be lost with what is in {self.folder}", OTHER)
 
     def _what_would_be_lost(self) -> str:
         """What the folder holds that this command did not write; empty if nothing."""

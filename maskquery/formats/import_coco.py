@@ -8,7 +8,6 @@ stands for a set of classes: 1, 2, ... for each class alone, further ones for ea
 pixels of their class like any others; categories that are no class are left out.
 """
 
-import argparse
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -20,7 +19,8 @@ import pydantic
 from PIL import Image
 
 from maskquery.core import console, params, yaml_text
-from maskquery.core.errors import UserError
+from maskquery.core.arguments import Parser
+from maskquery.core.errors import UsageError, UserError
 from maskquery.formats import coco_file, folders
 from maskquery.formats.coco_file import Annotation, File
 from maskquery.images import image_files, sources
@@ -136,7 +136,7 @@ def class_names(
     for category, name in renamed.items():
         if category not in known or name not in classes:
             what = "category" if category not in known else "class"
-            raise UserError(f"--category {category}={name}: there is no such {what}")
+            raise UsageError(f"--category {category}={name}: there is no such {what}")
     names = {category.id: renamed.get(category.name, category.name) for category in file.categories}
     for name in classes:
         if name not in names.values():
@@ -205,11 +205,7 @@ def _write_section(path: Path, folder: Path, labels: Mapping[str, list[int]]) ->
 
 def main(arguments: Sequence[str]) -> str:
     """Import for the images and classes of params.yaml."""
-    parser = argparse.ArgumentParser(
-        prog="maskquery import",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("import", __doc__)
     parser.add_argument("source", metavar="COCO_JSON", type=Path)
     parser.add_argument("--out", type=Path, default=Path("data/truth"), help="folder to make")
     parser.add_argument("--category", action="append", default=[], metavar="CATEGORY=CLASS")
@@ -221,5 +217,5 @@ def main(arguments: Sequence[str]) -> str:
 def _renamed(text: str) -> tuple[str, str]:
     category, equals, name = text.partition("=")
     if not equals:
-        raise UserError(f"--category {text}: it must be CATEGORY=CLASS, such as couch=sofa")
+        raise UsageError(f"--category {text}: it must be CATEGORY=CLASS, such as couch=sofa")
     return category, name

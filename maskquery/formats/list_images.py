@@ -6,11 +6,11 @@ Then name data/images.json as `images` in params.yaml. DVC and git keep the list
 run it again when images have come, gone or changed.
 """
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from maskquery.core.errors import UserError
+from maskquery.core.arguments import Parser
+from maskquery.core.errors import UsageError
 from maskquery.images import buckets, image_files
 
 
@@ -21,7 +21,7 @@ def run(url: str, out: Path) -> str:
         UserError: the bucket cannot be listed, holds no image, or `out` is something else.
     """
     if out.suffix != buckets.SUFFIX:
-        raise UserError(f"{out} must end in {buckets.SUFFIX}")
+        raise UsageError(f"--out {out}: it must end in {buckets.SUFFIX}")
     before = buckets.read(out).objects if out.exists() else {}
     found = buckets.look(url)
     found.files()  # says which name cannot be had, before anything is written
@@ -37,11 +37,7 @@ def run(url: str, out: Path) -> str:
 
 def main(arguments: Sequence[str]) -> str:
     """List a bucket."""
-    parser = argparse.ArgumentParser(
-        prog="maskquery list",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("list", __doc__)
     parser.add_argument("url", metavar="URL", help="s3://BUCKET/FOLDER or gs://BUCKET/FOLDER")
     parser.add_argument("--out", type=Path, required=True, help="the list to write, .json")
     chosen = parser.parse_args(arguments)

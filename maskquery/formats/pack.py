@@ -8,7 +8,6 @@ most 256 archives, one changed image changes one. Run it again after a change: a
 contents are the same are left alone. The archives' bytes depend on the files alone.
 """
 
-import argparse
 import os
 import zipfile
 from collections import defaultdict
@@ -16,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from maskquery.core import console
+from maskquery.core.arguments import Parser
 from maskquery.core.errors import UserError
 from maskquery.formats import folders
 from maskquery.images import archives, image_files, names, sources
@@ -118,11 +118,7 @@ def _fill(path: Path, members: Iterable[tuple[str, File]]) -> None:
 
 def main(arguments: Sequence[str]) -> str:
     """Pack a folder."""
-    parser = argparse.ArgumentParser(
-        prog="maskquery pack",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("pack", __doc__)
     parser.add_argument("source", metavar="FOLDER", type=Path)
     parser.add_argument("--out", type=Path, required=True, help="folder of archives to make")
     chosen = parser.parse_args(arguments)

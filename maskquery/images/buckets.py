@@ -25,6 +25,9 @@ SUFFIX = ".json"
 PACKAGES = {"s3": "s3fs", "gs": "gcsfs"}
 """What reads which kind of URL, through fsspec."""
 
+INSTALLS = {"s3": "maskquery[s3]", "gs": "gcsfs"}
+"""What pip is to install for it."""
+
 AGAIN = "list the bucket again with `maskquery list`"
 
 
@@ -166,7 +169,8 @@ def _storage(protocol: str) -> Any:
         importlib.import_module(package)
     except ImportError:
         raise FatalError(
-            f"{protocol}:// needs {package}, which is not installed: see requirements-s3.txt"
+            f"{protocol}:// needs {package}, which is not installed",
+            f"run `pip install '{INSTALLS[protocol]}'`",
         ) from None
     import fsspec
 

@@ -51,7 +51,8 @@ def find(source: Path) -> dict[str, File]:
 
     Args:
         source: a folder, in which files and .tar or .zip archives may stand side by side; or one
-            such archive; or a listing of a bucket (see `images.buckets`), which is not asked.
+            such archive; or a listing of a bucket (see `images.buckets`), which is not asked; or
+            an image, whose id is its name without the suffix.
 
     Raises:
         UserError: there is no such source or no image in it, two files have one id, a name is not
@@ -120,7 +121,9 @@ class Watched:
 
 def name_of(file: File, source: Path) -> str:
     """The path of an image's file in its source, "a/b.png": its id and its suffix."""
-    return file.relative_to(source).as_posix() if isinstance(file, Path) else file.name
+    if file == source or not isinstance(file, Path):
+        return file.name
+    return file.relative_to(source).as_posix()
 
 
 def read_bytes(path: File) -> bytes:

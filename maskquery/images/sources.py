@@ -1,4 +1,4 @@
-"""Where files come from: loose in a folder, packed in archives, or in a bucket that was listed."""
+"""Where files come from: a folder, archives, a bucket that was listed, or one image alone."""
 
 import os
 from collections.abc import Hashable, Iterator, Mapping
@@ -16,7 +16,7 @@ def files_of(source: Path) -> Iterator[tuple[str, File]]:
 
     Args:
         source: a folder, in which loose files and archives may stand side by side; or an archive;
-            or a listing of a bucket. What stands in an archive has its path in the archive.
+            or a listing of a bucket; or an image. What stands in an archive has its path in it.
 
     Raises:
         UserError: there is no such source, or what `images.find` refuses.
@@ -36,6 +36,9 @@ def files_of(source: Path) -> Iterator[tuple[str, File]]:
         yield from ((found.name, found) for found in buckets.read(source).files())
     elif source.is_file() and archives.is_archive(source):
         yield from ((member.name, member) for member in archives.members(source))
+    elif source.is_file() and names.is_image(source.name):
+        names.expect_text(source.name, source.parent)
+        yield source.name, source
     else:
         raise UserError(
             f"{source} is not a folder: put images there, or set `images` in params.yaml"
@@ -81,8 +84,9 @@ def _shown(path: Path) -> str:
 
 
 def is_source(path: Path) -> bool:
-    """Whether `files_of` takes what stands there: a folder, an archive or a listing."""
-    return path.is_dir() or _is_listing(path) or (path.is_file() and archives.is_archive(path))
+    """Whether `files_of` takes what stands there: a folder, an archive, a listing or an image."""
+    is_known = archives.is_archive(path) or names.is_image(path.name)
+    return path.is_dir() or _is_listing(path) or (path.is_file() and is_known)
 
 
 def _is_listing(source: Path) -> bool:

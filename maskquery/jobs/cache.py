@@ -11,16 +11,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from maskquery.core.files import user_cache
+from maskquery.core.params import PARAMS_FILE
+
 
 def root() -> Path:
-    """The cache's folder: $MASKQUERY_CACHE, else .cache in the repository.
+    """The cache's folder: $MASKQUERY_CACHE, else .cache in the repository, else the user's own.
 
     DVC_ROOT is the main repository even while `dvc exp run --temp` works in a copy of it: that is
-    what lets all experiments share one cache.
+    what lets all experiments share one cache. A folder without params.yaml is no repository: what
+    `find` does there is kept in $XDG_CACHE_HOME/maskquery/cells, by default in ~/.cache.
     """
     if chosen := os.environ.get("MASKQUERY_CACHE"):
         return Path(chosen).expanduser()
-    return Path(os.environ.get("DVC_ROOT") or Path.cwd()) / ".cache"
+    if repository := os.environ.get("DVC_ROOT"):
+        return Path(repository) / ".cache"
+    if PARAMS_FILE.is_file():
+        return Path.cwd() / ".cache"
+    return user_cache() / "cells"
 
 
 def key(*parts: Any) -> str:

@@ -5,7 +5,6 @@ tip of a branch, a tag or an experiment. Others may still be of use, to a run th
 parameters that come back, and are kept for some days after their last use.
 """
 
-import argparse
 import re
 import subprocess
 import time
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maskquery.core import locks, yaml_text
+from maskquery.core.arguments import Parser, with_reason
 from maskquery.core.errors import UserError
 from maskquery.jobs import cache, cells
 
@@ -196,18 +196,35 @@ def size_of(text: str) -> int:
     Raises:
         ValueError: it is not a size.
     """
-    match = re.fullmatch(r"\s*([0-9.]+(?:e[0-9]+)?)\s*([kmgt]?)b?\s*", text, re.IGNORECASE)
+    match = re.fullmatch(
+        r"\s*([0-9]+(?:\.[0-9]*)?(?:e[0-9]+)?)\s*([kmgt]?)b?\s*", text, re.IGNORECASE
+    )
     if not match:
         raise ValueError(f"{text!r} is not a size such as 20GB")
     return int(float(match[1]) * _UNITS[match[2].lower()])
 
 
+def days_of(text: str) -> float:
+    """A number of days: "7", "0.5".
+
+    Raises:
+        ValueError: it is not one.
+    """
+    if not re.fullmatch(r"[0-9]+(\.[0-9]*)?", text):
+        raise ValueError(f"{text!r} is not a number of days such as 7")
+    return float(text)
+
+
 def main(arguments: Sequence[str]) -> str:
     """Print what there is, or clean."""
-    parser = argparse.ArgumentParser(prog="maskquery cache", description=__doc__)
+    parser = Parser("cache", __doc__)
     parser.add_argument("action", choices=["list", "gc"], nargs="?", default="list")
-    parser.add_argument("--days", type=float, default=DAYS, help="keep what was used since")
-    parser.add_argument("--size", type=size_of, help="bytes to keep at most, such as 20GB")
+    parser.add_argument(
+        "--days", type=with_reason(days_of), default=DAYS, help="keep what was used since"
+    )
+    parser.add_argument(
+        "--size", type=with_reason(size_of), help="bytes to keep at most, such as 20GB"
+    )
     parser.add_argument("--dry-run", action="store_true", help="remove nothing")
     chosen = parser.parse_args(arguments)
     if chosen.action == "list":

@@ -276,8 +276,8 @@ def _connected() -> Iterator[Any]:
         import ray.exceptions
     except ImportError:
         raise UserError(
-            f"{ADDRESS} is set and Ray is not installed: run `pip install -r requirements-ray.txt`,"
-            f" or unset {ADDRESS}"
+            f"{ADDRESS} is set and Ray is not installed: run `pip install 'maskquery[ray]'`, "
+            f"or unset {ADDRESS}"
         ) from None
     if ray.is_initialized():
         yield ray

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Generic, Literal, Protocol, TypeVar
 
 from maskquery.core import console, files
-from maskquery.core.errors import FatalError, UserError
+from maskquery.core.errors import FatalError, InterruptedWork, UserError
 from maskquery.core.threads import in_order
 from maskquery.jobs.cells import Cells
 from maskquery.models import device
@@ -98,7 +98,7 @@ class Tally:
             yield
         except KeyboardInterrupt:
             done = f"{self.total} of {self.asked} images are done and kept"
-            raise KeyboardInterrupt(f"{done}; `dvc repro` goes on there") from None
+            raise InterruptedWork(done, "`dvc repro` goes on there") from None
 
 
 def results(
@@ -191,6 +191,23 @@ def write_failures(path: Path, tally: Tally) -> None:
     files.write_json(path, found)
 
 
+class ImagesFailedError(UserError):
+    """Some images failed, and are not to be skipped.
+
+    Attributes:
+        failures: the reason, by image; at least one.
+        done: how many images did not fail.
+    """
+
+    def __init__(self, failures: Mapping[str, str], done: int, where: str = "") -> None:
+        image, why = min(failures.items())
+        super().__init__(
+            f"{len(failures)} of {len(failures) + done} images failed{where}; "
+            f"the others are done and kept. The first is {image!r}: {why}"
+        )
+        self.failures, self.done = failures, done
+
+
 def expect_success(tally: Tally, on_error: OnError, where: str) -> None:
     """Refuse to go on where an image failed, unless such images are to be skipped.
 
@@ -200,12 +217,8 @@ def expect_success(tally: Tally, on_error: OnError, where: str) -> None:
         where: where they are listed, for the message.
 
     Raises:
-        UserError: with the number and the first of them.
+        ImagesFailedError: with the number and the first of them.
     """
     if not tally.failures or (on_error == "skip" and tally.total):
         return
-    image, reason = min(tally.failures.items())
-    raise UserError(
-        f"{len(tally.failures)} of {len(tally.failures) + tally.total} images failed{where}; "
-        f"the others are done and kept. The first is {image!r}: {reason}"
-    )
+    raise ImagesFailedError(tally.failures, tally.total, where)

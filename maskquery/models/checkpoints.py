@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from maskquery.core.errors import UserError
-from maskquery.core.files import file_hash
+from maskquery.core.files import file_hash, user_cache
 from maskquery.models.download import download
 
 Kind = Literal["sam", "clip"]
@@ -160,18 +160,14 @@ def open_checkpoint(kind: Kind, model: str) -> Iterator[BinaryIO]:
 def folder() -> Path:
     """Where downloads are kept: $MASKQUERY_MODELS, or ~/.cache/maskquery/models."""
     own = os.environ.get("MASKQUERY_MODELS")
-    return Path(own).expanduser() if own else _user_cache() / "maskquery" / "models"
-
-
-def _user_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(own).expanduser() if own else user_cache() / "models"
 
 
 def _places(checkpoint: Checkpoint) -> Iterator[Path]:
     torch_home = os.environ.get("TORCH_HOME")
     if torch_home:
         yield Path(torch_home) / "hub" / "checkpoints" / checkpoint.file
-    yield _user_cache() / "torch" / "hub" / "checkpoints" / checkpoint.file
+    yield user_cache().parent / "torch" / "hub" / "checkpoints" / checkpoint.file
     yield Path.home() / ".cache" / "clip" / checkpoint.file
     yield folder() / checkpoint.file
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from maskquery.core import yaml_text
-from maskquery.core.errors import UserError
+from maskquery.core.errors import UsageError
 
 FOLDER = Path(__file__).parent
 
@@ -19,10 +19,10 @@ def read(name: str) -> dict[str, Any]:
     """The keys of a preset.
 
     Raises:
-        UserError: there is no such preset.
+        UsageError: there is no such preset.
     """
     if name not in names():
-        raise UserError(f"there is no preset {name!r}; there are {', '.join(names())}")
+        raise UsageError(f"there is no preset {name!r}; there are {', '.join(names())}")
     path = FOLDER / f"{name}.yaml"
     keys: dict[str, Any] = yaml_text.parse(path.read_text(encoding="utf-8"), str(path))
     return keys

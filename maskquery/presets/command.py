@@ -3,7 +3,6 @@
 maskquery preset report
 """
 
-import argparse
 import io
 from collections.abc import Sequence
 
@@ -11,11 +10,12 @@ from ruamel.yaml import YAML
 
 from maskquery import presets
 from maskquery.core import files, params
+from maskquery.core.arguments import Parser
 
 
 def main(arguments: Sequence[str]) -> str:
     """Change params.yaml in the current folder; the closing line."""
-    parser = argparse.ArgumentParser(prog="maskquery preset", description=__doc__.split("\n")[0])
+    parser = Parser("preset", __doc__)
     parser.add_argument("name", help=", ".join(presets.names()))
     keys = presets.read(parser.parse_args(arguments).name)
     params.load(params.Section)  # says in one line what is wrong with the file

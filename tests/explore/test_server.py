@@ -282,7 +282,8 @@ def test_classes_may_have_many_prompts(inside: Site) -> None:
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (["--port", "99999"], "99999 cannot be listened on"),
+        (["--port", "99999"], "99999 is not from 0 to 65535"),
+        (["--host", "no.such.host.invalid"], "no.such.host.invalid:8765 cannot be listened on"),
         (["--host", "0.0.0.0"], "names no machine"),
         (["--host", "::"], "names no machine"),
     ],

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -15,15 +16,16 @@ import yaml
 from PIL import Image, ImageDraw
 from pycocotools.coco import COCO
 
+from maskquery import finding
 from maskquery.core import params
-from maskquery.core.errors import UserError
-from maskquery.finding import ROOT, command, find
-from maskquery.finding.asking import against, asking, changed, names, threshold_of
-from maskquery.jobs import cache as cache_module
+from maskquery.core.errors import FatalError, InterruptedWork, UsageError, UserError
+from maskquery.finding import command, find
+from maskquery.finding.asking import against, asking, names
+from maskquery.finding.settings import PACKAGE, Given, put_in
 from maskquery.masks.mask_store import MaskStore, PredictionStore
 from maskquery.masks.packed import unpack
 from stages import embeddings, masks, predictions, scores
-from tests.support.builders import loaded_modules
+from tests.support.builders import ROOT, loaded_modules
 
 COARSE = {  # and every mask, whatever the shipped models are
     "sam.points_per_side": 3,
@@ -33,6 +35,11 @@ COARSE = {  # and every mask, whatever the shipped models are
     "selection.duplicate_iou": 1.0,
 }
 PROMPTS = ["a red chair", "ein Hüt / <b>"]
+
+
+def changed(path: Path, changes: dict[str, Any]) -> dict[str, Any]:
+    """What a params.yaml holds, with other values."""
+    return put_in(params.read(path), [Given(key, value, "") for key, value in changes.items()])
 
 
 def picture(path: Path, size: tuple[int, int] = (60, 44)) -> Path:
@@ -83,7 +90,7 @@ def test_it_gives_what_the_stages_give(folder: Path, tmp_path: Path) -> None:
     found = find(folder, PROMPTS, threshold=threshold, settings=COARSE)
     count = sum(len(image.objects) for image in found.values())
     assert 0 < count < len(similarities)
-    document = changed(ROOT / "params.yaml", COARSE)
+    document = changed(PACKAGE.params, COARSE)
     assert found.keys() == {"one", "trip/zwei ü", "blank"}
     for number, prompt in enumerate(PROMPTS):
         own = tmp_path / f"own{number}"
@@ -170,19 +177,33 @@ def test_work_is_done_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert found.keys() == {"one", "trip/zwei ü", "blank"}
 
 
-def test_the_side_cache_is_beside_the_params(
+def test_it_changes_no_environment_variable(folder: Path) -> None:
+    before = dict(os.environ)
+    find(folder, "a red chair", threshold=0.3, settings=COARSE)
+    assert dict(os.environ) == before
+
+
+def test_finished_work_is_kept_in_the_users_cache_or_in_the_project(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    used: list[str] = []
     monkeypatch.delenv("MASKQUERY_CACHE")
-    monkeypatch.setattr(
-        "maskquery.finding._run", lambda *_: used.append(str(cache_module.root())) or {}
-    )
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     picture(tmp_path / "a.png")
-    find("a.png", "a chair", threshold=0.3)
+    find("a.png", "a chair", threshold=0.3, settings=COARSE)
+    assert list((tmp_path / "xdg/maskquery/cells/masks").glob("??/*"))
+    assert not (tmp_path / ".cache").exists()
     shutil.copyfile(ROOT / "params.yaml", tmp_path / "params.yaml")
-    find("a.png", "a chair", threshold=0.3)
-    assert used == [str(ROOT / ".cache"), str(tmp_path / ".cache")]
+    find("a.png", "a chair", threshold=0.3, settings=COARSE)
+    assert list((tmp_path / ".cache/masks").glob("??/*"))
+
+
+def test_the_packages_threshold_is_taken_where_none_is_given(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    find("a.png", "a chair", out="out")
+    threshold = json.loads(PACKAGE.thresholds.read_text())["common"]
+    assert json.loads((tmp_path / "out/made.json").read_text())["threshold"] == threshold
+    with pytest.raises(UserError, match=r"on other settings .*: give a number \(--threshold\)"):
+        find("a.png", "a chair", settings=COARSE)
 
 
 def test_params_of_the_current_folder_are_used(tmp_path: Path) -> None:
@@ -207,15 +228,12 @@ def test_params_of_the_current_folder_are_used(tmp_path: Path) -> None:
         (["empty", "a chair"], "empty holds no images"),
         (["a.png", " "], "a prompt must not be empty"),
         (["a.png", "x " * 100], "77 tokens"),
-        (["a.png", "a chair", "--threshold", "2"], "^params.yaml: threshold is 2.0; it must be"),
-        (["a.png", "a chair", "--threshold", "high"], "^params.yaml: threshold is 'high'; it must"),
-        (["a.png", "a chair", "--sam", "huge"], "^params.yaml: sam.model is 'huge'; it must be"),
-        (["a.png", "a chair", "--points-per-side", "0"], "points_per_side is 0; it must be"),
-        (["a.png", "a chair", "--set", "sam.points=1"], "sam.points is not a known key; allowed"),
-        (["a.png", "a chair", "--set", "sum.model=tiny"], "sum.model is not a known key of"),
-        (["a.png", "a chair", "--set", "threshold.x=1"], "threshold.x is not a known key of"),
-        (["a.png", "a chair", "--set", "nothing"], "--set nothing: it must be KEY=VALUE"),
-        (["a.png", "a chair", "--out", "."], "current folder|would be taken"),
+        (["a.png", "a chair", "--out", "."], r"^\. is the folder that this runs in, or is around"),
+        (
+            ["a.png", "a chair", "--out", ".."],
+            r"^\.\. is the folder that this runs in, or is around",
+        ),
+        (["a.png", "a chair", "--out", "notes.txt"], "^notes.txt is a file: give another folder"),
         (["shots", "a chair", "--out", "shots/found"], "would be taken for images next time"),
     ],
 )
@@ -227,11 +245,75 @@ def test_mistakes_are_told_in_words(
     (tmp_path / "notes.txt").touch()
     (tmp_path / "torn.png").write_bytes((tmp_path / "a.png").read_bytes()[:100])
     with pytest.raises(UserError, match=why) as caught:
-        command.main(["--threshold=0.3", "--set", "sam.points_per_side=2", *arguments])
+        command.main([*arguments, "--threshold=0.3", "--set", "sam.points_per_side=2"])
     assert "dvc" not in str(caught.value)
     assert ".tmp" not in str(caught.value)
     assert not re.search("tmp[a-z0-9_]{8}/", str(caught.value))
     assert not (tmp_path / "found").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (["--threshold", "2"], "^--threshold: threshold is 2.0; it must be"),
+        (["--threshold", "high"], "^--threshold: threshold is 'high'; it must"),
+        (["--set", "threshold=2"], "^--set: threshold is 2; it must be"),
+        (["--sam", "huge"], "^--sam: sam.model is 'huge'; it must be"),
+        (["--points-per-side", "0"], "^--points-per-side: sam.points_per_side is 0; it must be"),
+        (["--points-per-side", "x"], "argument --points-per-side: invalid int value"),
+        (["--set", "sam.points=1"], "^--set: sam.points is not a known key; allowed"),
+        (["--set", "sum.model=tiny"], "^--set: sum.model is not a key that find reads"),
+        (["--set", "threshold.x=1"], "^--set: threshold.x is not a known key"),
+        (["--set", "sam.model.x=1"], "^--set: sam.model.x is not a known key"),
+        (["--set", "scores.contrast=5"], "^--set: scores.contrast is 5; it must be a list"),
+        (["--set", "scores.view_weights={plain: 1.0}"], "^--set: scores.view_weights names plain"),
+        (["--set", "clip.views=[plain]"], "^--set: scores.view_weights names blurred, crop"),
+        (["--set", "nothing"], "^--set nothing: it must be KEY=VALUE"),
+        (["--set", "sam.model=[a"], r"^--set sam.model=\[a line 1: "),
+        (["--sam", "tiny", "--set", "sam.model=vit_h"], "^--sam and --set: sam.model is given tw"),
+        (["--set", "sum.model=1", "--out", ".", "--sam", "huge"], "^--set: sum.model is not a key"),
+    ],
+)
+def test_a_wrong_option_is_named_before_all_else(
+    tmp_path: Path, options: list[str], why: str
+) -> None:
+    """Even where the image is missing and params.yaml is damaged in another key."""
+    document = changed(ROOT / "params.yaml", {"max_pixels": 10**6})
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(document))
+    with pytest.raises(UsageError, match=why):
+        command.main(["none.png", "a chair", *options])
+
+
+def test_values_are_read_as_in_params_yaml() -> None:
+    assert command.setting("sam.box_nms_thresh=1e-2") == Given("sam.box_nms_thresh", 0.01, "--set")
+    assert command.setting("clip.views=[crop, yes]").value == ["crop", "yes"]
+    chosen = command.parser().parse_args(["a.png", "a chair", "--threshold", "1e-2"])
+    assert command.given_by(chosen) == [Given("threshold", 0.01, "--threshold")]
+
+
+def test_a_second_image_is_not_taken_for_a_prompt(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    picture(tmp_path / "b.png")
+    with pytest.raises(UsageError, match=r"the prompt 'b.png' is a file, .*: for several images"):
+        command.main(["a.png", "b.png", "a dog"])
+
+
+def test_what_is_wrong_with_the_pipelines_files_has_the_remedy_of_find(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise problem
+
+    monkeypatch.setattr(finding, "write_embeddings", fail)
+    problem: BaseException = FatalError("the disk is full", "free some, then run `dvc repro`")
+    with pytest.raises(UserError, match=r"^the disk is full: ask again; what is done is kept$"):
+        find(folder, "a red chair", threshold=0.3, settings=COARSE)
+    problem = UserError("a.png is empty", "replace it")
+    with pytest.raises(UserError, match=r"^a\.png is empty: replace it$"):
+        find(folder, "a red chair", threshold=0.3, settings=COARSE)
+    problem = InterruptedWork("2 of 3 images are done", "`dvc repro` goes on there")
+    with pytest.raises(KeyboardInterrupt, match=r"are done; the same command goes on there$"):
+        find(folder, "a red chair", threshold=0.3, settings=COARSE)
 
 
 def test_at_the_command_line_images_that_fail_may_be_skipped(folder: Path, tmp_path: Path) -> None:
@@ -262,31 +344,6 @@ def test_an_image_without_a_single_mask_is_in_the_result(tmp_path: Path) -> None
     document = json.loads((tmp_path / "out/annotations.json").read_text(encoding="utf-8"))
     assert [image["file_name"] for image in document["images"]] == ["a.png"]
     assert document["annotations"] == []
-
-
-def base_of(folder: Path, thresholds: str) -> dict[str, Any]:
-    """A folder with params.yaml and calibrated thresholds; what params.yaml holds."""
-    shutil.copyfile(ROOT / "params.yaml", folder / "params.yaml")
-    (folder / "metrics").mkdir()
-    (folder / "metrics/thresholds.json").write_text(thresholds)
-    return changed(folder / "params.yaml", {})
-
-
-def test_a_calibrated_threshold_is_the_number_for_all_classes(tmp_path: Path) -> None:
-    document = base_of(tmp_path, '{"common": 0.25, "classes": {"chair": 0.5}}')
-    for rule in ("calibrated", "common"):
-        assert threshold_of({**document, "threshold": rule}, tmp_path) == 0.25
-    for rule in (0.3, "otsu"):
-        assert threshold_of({**document, "threshold": rule}, tmp_path) == rule
-
-
-def test_a_calibrated_threshold_of_other_settings_is_not_taken(tmp_path: Path) -> None:
-    document = base_of(tmp_path, '{"common": null, "classes": {}}')
-    other = {**document, "clip": {**document["clip"], "model": "ViT-B/32"}}
-    with pytest.raises(UserError, match=r"other settings .*: give a number \(--threshold\)"):
-        threshold_of({**other, "threshold": "calibrated"}, tmp_path)
-    with pytest.raises(UserError, match=r"give a number \(--threshold\), for "):
-        threshold_of({**document, "threshold": "calibrated"}, tmp_path)
 
 
 KNOWN = {
@@ -328,28 +385,6 @@ def test_the_settings_name_what_stands_against_any_prompt() -> None:
     }
     assert found["classes"] == {"a chair": ["a chair"], "a couch": ["a couch"]}
     assert KNOWN["scores"]["contrast"] == ["a box"]
-
-
-def test_the_run_that_a_threshold_is_from_is_that_of_the_lock(tmp_path: Path) -> None:
-    document = base_of(tmp_path, '{"common": 0.25, "classes": {}}')
-    stages = {"masks": "sam", "embeddings": "clip", "scores": "scores"}
-    lock = {
-        "stages": {
-            stage: {"params": {"params.yaml": {key: document[key]}}}
-            for stage, key in stages.items()
-        }
-    }
-    (tmp_path / "dvc.lock").write_text(yaml.safe_dump(lock))
-    asked = {**document, "threshold": "calibrated"}
-    assert threshold_of(asked, tmp_path) == 0.25
-    edited = {**document, "scores": {**document["scores"], "scoring": "cosine"}}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(edited))
-    with pytest.raises(UserError, match="other settings"):
-        threshold_of({**edited, "threshold": "calibrated"}, tmp_path)
-    assert threshold_of(asked, tmp_path) == 0.25
-    (tmp_path / "dvc.lock").write_text("stages: {}")
-    with pytest.raises(UserError, match="has no whole run of the pipeline"):
-        threshold_of(asked, tmp_path)
 
 
 def test_where_nothing_is_found_the_highest_score_is_told(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_at_the_command_line(tmp_path: Path) -> None:
     tasks = (tmp_path / "data/export/label-studio/tasks.json").read_text(encoding="utf-8")
     assert '"s3://bucket/images/x%20y.PNG"' in tasks
     done = run(tmp_path, "png", "--objects", "masks")
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == ("error: png has one class for each pixel: leave out --objects masks\n")
     (tmp_path / "data/predictions.zarr").rename(tmp_path / "data/gone")
     done = run(tmp_path, "coco")

@@ -183,5 +183,5 @@ def test_at_the_command_line(pipeline: Pipeline, source: Path, tmp_path: Path) -
     assert done.stdout.startswith("import_coco: 5 label maps of ")
     assert section(tmp_path / "truth").folder == Path("truth")
     done = run("--category", "sofa")
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: --category sofa: it must be CATEGORY=CLASS")

@@ -11,6 +11,11 @@ def test_the_root_is_chosen_by_the_environment(
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MASKQUERY_CACHE", raising=False)
     monkeypatch.delenv("DVC_ROOT", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/users/cache")
+    assert cache.root() == Path("/users/cache/maskquery/cells")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache.root() == Path.home() / ".cache/maskquery/cells"
+    (tmp_path / "params.yaml").touch()
     assert cache.root() == tmp_path / ".cache"
     monkeypatch.setenv("DVC_ROOT", "/repository")
     assert cache.root() == Path("/repository/.cache")

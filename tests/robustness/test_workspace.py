@@ -30,7 +30,7 @@ from stages import embeddings, masks
 
 standin.install()
 try:
-    console.run_stage({"masks": masks, "embeddings": embeddings}[sys.argv[1]].main)
+    console.run({"masks": masks, "embeddings": embeddings}[sys.argv[1]].main)
 finally:
     print("\\0".join(sorted(seen)))
 """

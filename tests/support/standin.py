@@ -101,4 +101,4 @@ if __name__ == "__main__":
     if limit := os.environ.get("STANDIN_ADDRESS_SPACE"):
         resource.setrlimit(resource.RLIMIT_AS, (int(limit), int(limit)))
     stage = {"masks": masks, "embeddings": embeddings}[sys.argv[1]]
-    console.run_stage(stage.main)
+    console.run(stage.main)
