@@ -1,9 +1,14 @@
 # `make` alone lists what can be done.
+ifeq ($(OS),Windows_NT)
+$(error this needs Linux, macOS or WSL (Windows Subsystem for Linux))
+endif
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 BIN := .venv/bin
-PYTHON ?= $(shell for p in python3.11 python3 python; do \
-	$$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo $$p && break; done)
+# A version that the tests run on, with venv, which Debian and Ubuntu pack separately.
+USABLE := import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
+	$$p -c '$(USABLE)' 2>/dev/null && echo $$p && break; done)
 
 # For `make test`: in how many processes, each of which needs about 2 GB of memory.
 WORKERS ?= 2
@@ -22,9 +27,12 @@ help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 .venv/installed: requirements.txt constraints.txt pyproject.toml
-	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 found: install it, or run make with PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@# A .venv that works stays, whichever Python made it; one whose Python is gone is made anew.
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -c '$(USABLE)' 2>/dev/null || { \
+		echo "error: Python 3.11, 3.12 or 3.13 with venv is needed (on Debian and Ubuntu: apt-get install python3-venv); make PYTHON=/path/to/python names one" >&2; exit 1; }
 	@echo "installing into .venv: a few minutes the first time"
-	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || \
+		"$(PYTHON)" -m venv $$(test -x $(BIN)/python || echo --clear) .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	@# The command `maskquery`, which runs the code of this folder.
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
