@@ -16,7 +16,7 @@ class Review(params.Section):
     """The section `review` of params.yaml.
 
     Attributes:
-        tolerance: by how much a figure of metrics.json, by its dotted name, may drop.
+        tolerance: by how much a metric of metrics.json, by its dotted name, may drop.
     """
 
     tolerance: dict[str, pydantic.NonNegativeFloat]
