@@ -67,11 +67,16 @@ test-fast: .venv/installed-dev  ## run the tests that take no more than two minu
 	@$(PYTEST) -m "not slow"
 
 .PHONY: check
-check: .venv/installed-dev  ## format, lint, types and import rules
+check: .venv/installed-dev  ## format, lint, types, import rules and docs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	PYTHONPATH=. $(BIN)/lint-imports --no-logo
+	@$(MAKE) --no-print-directory docs
+
+.PHONY: docs
+docs: .venv/installed-dev  ## build the documentation into .cache/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 .PHONY: format
 format: .venv/installed-dev  ## rewrite the code in the project's format

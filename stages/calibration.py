@@ -22,7 +22,16 @@ THRESHOLDS = Path("metrics/thresholds.json")
 
 
 class Params(params.Section):
-    """What params.yaml says to this stage."""
+    """What params.yaml says to this stage.
+
+    Attributes:
+        calibration: shell-style patterns of image ids (`room-5*`). Thresholds are chosen on the
+            images that fit one; metrics are about all others.
+        false_alarm_cost: what the image false positive rate of a class costs in mean image IoU when
+            its threshold is calibrated; 0 looks at IoU alone.
+        threshold_shrinkage: how far a class's calibrated threshold is moved towards the common one;
+            0: not at all, 1: all the way.
+    """
 
     ground_truth: GroundTruth
     calibration: splits.Patterns

@@ -15,7 +15,15 @@ FAILURES = Path("metrics/failures.json")
 
 
 class Params(params.Section):
-    """What params.yaml says to this stage."""
+    """What params.yaml says to this stage.
+
+    Attributes:
+        images: a folder of images, loose or in `.zip` and `.tar` archives; one archive; or a
+            listing of a bucket, made by `maskquery list`.
+        max_pixels: an image with more pixels fails (decompression bombs).
+        on_error: what happens when images failed, after all others are done: `fail` ends the stage
+            with an error, `skip` goes on without them. metrics/failures.json names them.
+    """
 
     images: params.Folder
     max_pixels: Annotated[int, pydantic.Field(ge=1)]

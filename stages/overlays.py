@@ -24,7 +24,14 @@ OVERLAYS = Path("data/overlays")
 
 
 class Overlays(params.Section):
-    """How many panels, of which class, and of which images: the first by id, or the worst."""
+    """How many panels, of which class, and of which images.
+
+    Attributes:
+        order: `name`: the first images by id that show the class; `worst`: those with the lowest
+            IoU, false positive images among them.
+        count: how many panels.
+        class_: of which class.
+    """
 
     order: Literal["name", "worst"]
     count: Annotated[int, pydantic.Field(ge=0, le=100)]

@@ -14,7 +14,11 @@ PREDICTIONS = Path("data/predictions.zarr")
 
 
 class Params(params.Section):
-    """What params.yaml says to this stage."""
+    """What params.yaml says to this stage.
+
+    Attributes:
+        threshold: a mask is selected for a class if its score is above it.
+    """
 
     threshold: Threshold
     selection: Selection

@@ -43,8 +43,9 @@ class Params(params.Section):
     """What params.yaml says to this stage.
 
     Attributes:
-        detailed_prompts: of each class to compare; names that are no class are left out, so that
-            other classes can be tried without an edit here.
+        detailed_prompts: detailed prompts to compare with a class's own. No prediction depends on
+            them. Names that are no class are left out, so that other classes can be tried without
+            an edit here.
     """
 
     ground_truth: GroundTruth

@@ -14,7 +14,11 @@ SCORES = Path("data/scores.parquet")
 
 
 class Params(params.Section):
-    """What params.yaml says to this stage: `classes` maps a class to its prompts."""
+    """What params.yaml says to this stage.
+
+    Attributes:
+        classes: the prompts of each class, at least one.
+    """
 
     scores: class_embeddings.Settings
     classes: Classes

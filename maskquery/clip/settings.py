@@ -25,7 +25,8 @@ class Settings(Section):
         crop_shape: how the box becomes the square that CLIP takes. "square" grows it to a square
             taken from the image, "pad" fills it up with CLIP's mean colour, "centre" loses the ends
             of the longer side, as CLIP's own transform does.
-        mirrored: true gives each view the mean direction of its crop and the crop's mirror image.
+        mirrored: true gives each view the mean of its crop's embedding and that of the crop's
+            mirror image.
         clahe: clip limit of CLAHE on the image beforehand, see `images.clahe`; 0 is without.
     """
 
@@ -51,6 +52,10 @@ def _known(model: str) -> str:
 
 
 class ClipParams(Settings):
-    """The section `clip` of params.yaml: which CLIP, and what it is shown of a mask."""
+    """The section `clip` of params.yaml: which CLIP, and what it is shown of a mask.
+
+    Attributes:
+        model: `tiny` (the demo's), or a name of `clip.available_models()`, such as `ViT-B/32`.
+    """
 
     model: Annotated[str, AfterValidator(_known)]

@@ -76,6 +76,10 @@ def _known(model: str) -> str:
 
 
 class SamParams(Settings):
-    """The section `sam` of params.yaml: which SAM, and how it generates masks."""
+    """The section `sam` of params.yaml: which SAM, and how it generates masks.
+
+    Attributes:
+        model: `tiny` (the demo's), `vit_b`, `vit_l` or `vit_h`.
+    """
 
     model: Annotated[str, AfterValidator(_known)]

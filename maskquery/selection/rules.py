@@ -25,15 +25,15 @@ class Selection(Section):
         min_area, max_area: smaller and larger masks are left out; shares of the image's pixels,
             neutral at 0 and 1.
         at_border: false leaves out masks that touch the image's border; neutral at true.
-        duplicate_iou: of two masks whose IoU is above it, the one is left out of which SAM thinks
-            less (predicted IoU x stability score); neutral at 1.
-        part_share: of a class, a mask is left out that holds more than this share of a smaller mask
-            with a higher score: the part is what was meant, the whole has more to it; neutral at 1.
+        duplicate_iou: of two masks with a higher IoU than this (of masks, not boxes), the one with
+            the lower quality (predicted IoU x stability score) is left out; neutral at 1.
+        part_share: a mask is left out for a class if it contains more than this share of a smaller
+            mask with a higher score: the smaller one is taken for the object; neutral at 1.
         min_region: smaller fragments of a mask are removed and smaller holes filled; shares of the
             mask's area, neutral at 0.
-        exclusive: "masks" gives a mask to the class with its highest score alone; "pixels" gives a
-            pixel to the class of the smallest chosen mask over it, for a part stands in front of
-            its whole; neutral at "none": a pixel may be of several classes.
+        exclusive: "masks": a mask counts only for the class with its highest score; "pixels": a
+            pixel is of the class of the smallest selected mask over it; neutral at "none": a pixel
+            may be of several classes.
     """
 
     min_area: Share
