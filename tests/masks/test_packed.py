@@ -43,6 +43,19 @@ def test_areas_are_those_of_the_booleans(stack: Bools) -> None:
     np.testing.assert_array_equal(areas, stack.sum(axis=(1, 2)))
 
 
+@given(st.data())
+def test_the_union_has_the_pixels_of_any_chosen_mask(data: st.DataObject) -> None:
+    shape = st.tuples(st.integers(0, 5), st.integers(1, 4), st.integers(1, 18))
+    stack: Bools = data.draw(hnp.arrays(bool, shape))
+    chosen: Bools = data.draw(hnp.arrays(bool, len(stack)))
+    packed = masks.pack(stack)
+    before = packed.copy()
+    found = masks.union(packed, chosen)
+    assert (found.dtype, found.shape) == (np.uint8, packed.shape[1:])
+    np.testing.assert_array_equal(masks.unpack(found, stack.shape[2]), stack[chosen].any(axis=0))
+    np.testing.assert_array_equal(packed, before)
+
+
 def test_a_literal_mask_has_a_tight_half_open_box() -> None:
     found = masks.mask_boxes(masks.pack(LITERAL), 10)
     assert found.dtype == np.int32

@@ -34,11 +34,6 @@ def fails(workspace: Workspace, stage: str) -> str:
             "threshold is nan; it must be a finite number",
         ),
         ({"sam.model": "huge"}, "masks", "must be one of tiny, vit_b, vit_l, vit_h"),
-        (
-            {"sam.points": 8},
-            "masks",
-            "sam.points is not a known key; allowed are ",
-        ),
         ({"classes.chair": [""]}, "scores", "classes.chair[0] is ''; it must not be empty"),
         ({"overlays.class": "throne"}, "overlays", "overlays.class is 'throne'; it must be one of"),
     ],
@@ -71,12 +66,6 @@ def truncate_image(workspace: Workspace) -> str:
     return f"{IMAGES}/{path.name} cannot be read as an image"
 
 
-def empty_image(workspace: Workspace) -> str:
-    path = first(workspace, IMAGES)
-    path.write_bytes(b"")
-    return f"{IMAGES}/{path.name} cannot be read as an image (it is empty)"
-
-
 def second_image_of_a_stem(workspace: Workspace) -> str:
     path = first(workspace, IMAGES)
     path.with_suffix(".png").write_bytes(path.read_bytes())
@@ -96,7 +85,6 @@ def no_images(workspace: Workspace) -> str:
         (remove_ground_truth, "curves"),
         (shrink_ground_truth, "curves"),
         (truncate_image, "masks"),
-        (empty_image, "masks"),
         (second_image_of_a_stem, "masks"),
         (no_images, "masks"),
     ],

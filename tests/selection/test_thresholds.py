@@ -108,3 +108,23 @@ def test_a_damaged_file_is_named(tmp_path: Path, text: str) -> None:
         Threshold("calibrated").resolve(path, ["a"])
     with pytest.raises(UserError, match=r"none\.json cannot be used"):
         Threshold("common").resolve(tmp_path / "none.json", ["a"])
+
+
+def test_a_similarity_equal_to_the_threshold_is_not_above_it() -> None:
+    similarity = np.array([[0.3, 0.5], [0.25, 0.3000001]], np.float32)
+    found = thresholds.above(similarity, 0.3)
+    assert found.dtype == bool
+    assert found.tolist() == [[False, True], [False, True]]
+
+
+@pytest.mark.parametrize("threshold", [0.1, 0.3, 0.7, -0.3])
+def test_a_float32_equal_to_a_threshold_without_exact_binary_form_is_not_above_it(
+    threshold: float,
+) -> None:
+    assert not thresholds.above(np.array([threshold], np.float32), threshold).any()
+
+
+def test_thresholds_at_the_ends_choose_all_or_none() -> None:
+    similarity = np.array([-0.999, 0.0, 1.0], np.float32)
+    assert thresholds.above(similarity, -1).all()
+    assert not thresholds.above(similarity, 1).any()
