@@ -27,7 +27,7 @@ from maskquery.finding.asking import against, asking, changed, prompts_of, thres
 from maskquery.formats import coco, folders, objects
 from maskquery.formats.objects import AnnotatedImage, Files
 from maskquery.images import image_files, names, sources
-from maskquery.jobs.per_image import OnError
+from maskquery.jobs.stats import OnError
 from maskquery.sam.run import write_masks
 from maskquery.sam.settings import SamParams
 from maskquery.scoring import class_embeddings
