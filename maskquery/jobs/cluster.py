@@ -51,9 +51,6 @@ BATCHES_PER_ACTOR = 4
 """Into how many batches for each actor the images are cut that are left: the last ones are small,
 so that all actors end together."""
 
-ANSWERS_PER_SECOND = 200
-"""How many lists of answers the driver gets, at most: some 20 % of a core."""
-
 PATIENCE = 60.0
 """Seconds without an actor after which that is told; twice as many the next time."""
 
@@ -220,9 +217,7 @@ class _Pool:
             return
         options, count = _options(self._ray), 1
         if not self._actors:
-            self._capacity = count = min(
-                _capacity(self._ray, _resources(self._ray)), queue.unanswered
-            )
+            self._capacity = count = min(_capacity(self._ray), queue.unanswered)
         for _ in range(count):
             handle = self._ray.remote(Worker).options(**options).remote()
             self._actors.append(_Actor(handle, handle.greet.remote(*self._greeting)))
@@ -234,8 +229,7 @@ class _Pool:
                 actor.images = dict.fromkeys(queue.take(len(self._actors)))
                 batch = [(image, self._files.get(image)) for image in actor.images]
                 known = None if actor.greeting.shares_cache else self._keys()
-                pause = len(self._actors) / ANSWERS_PER_SECOND
-                actor.call = actor.handle.compute.remote(batch, known, pause)
+                actor.call = actor.handle.compute.remote(batch, known)
 
     def _keys(self) -> Any:
         if self._known is None:
@@ -407,12 +401,11 @@ def _cpus_per_gpu(ray: Any) -> int:
     return max(1, int(min(shares, default=1)))
 
 
-def _capacity(ray: Any, each: Mapping[str, float]) -> int:
-    """How many actors the cluster holds as it is now."""
-    names = {"num_gpus": "GPU", "num_cpus": "CPU"}
-    nodes = _nodes(ray)
-    fitting = [
+def _capacity(ray: Any) -> int:
+    """How many actors the cluster holds as it is now, or at least one."""
+    names, each = {"num_gpus": "GPU", "num_cpus": "CPU"}, _resources(ray)
+    fitting = (
         min(int(node.get(names[key], 0) // amount) for key, amount in each.items())
-        for node in nodes
-    ]
+        for node in _nodes(ray)
+    )
     return max(1, sum(fitting))

@@ -126,7 +126,7 @@ def test_what_an_actor_takes_and_how_many_there_are(
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
     ray = nodes(*resources)
     assert cluster._resources(ray) == each
-    assert cluster._capacity(ray, each) == actors
+    assert cluster._capacity(ray) == actors
 
 
 def test_workers_get_the_threads_and_the_code_of_this_process(

@@ -12,6 +12,7 @@ import torch
 from maskquery.core.errors import FatalError, UserError
 from maskquery.images.sources import File
 from maskquery.jobs import cache
+from maskquery.jobs import worker as worker_module
 from maskquery.jobs.cells import Cells
 from maskquery.jobs.job import CacheRequest
 from maskquery.jobs.worker import Answer, Greeting, Worker
@@ -20,6 +21,7 @@ from maskquery.jobs.worker import Answer, Greeting, Worker
 @pytest.fixture(autouse=True)
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MASKQUERY_CACHE", str(tmp_path / "cells"))
+    monkeypatch.setattr(worker_module, "PAUSE", 0.0)
     monkeypatch.chdir(tmp_path)
     return tmp_path / "cells"
 
@@ -78,7 +80,7 @@ def test_a_worker_whose_gpu_broke_down_ends_and_blames_no_image(
     broken = torch.AcceleratorError("CUDA error: an illegal memory access")
     made = worker()
     greet(made, Toys(b=broken, c=broken), tmp_path / "probe")
-    answers = made.compute(batch("abc"), None, 0.0)
+    answers = made.compute(batch("abc"), None)
     assert next(answers) == [Answer("a", None, {"part": cache.key("a")}, True)]
     with pytest.raises(EndedError):
         next(answers)
@@ -91,24 +93,27 @@ def test_who_sees_the_cache_writes_the_cells_and_any_other_sends_them(tmp_path: 
     assert not greet(made, Toys(), probe).shares_cache
     keys = {"part": cache.key("a")}
     other = np.array([cache.key("b")], np.bytes_)
-    [[answer]] = made.compute(batch("a"), other, 0.0)
+    [[answer]] = made.compute(batch("a"), other)
     assert answer == Answer("a", None, keys, True, {"part": b"a"})
     assert cells.names() == []
-    [[answer]] = made.compute(batch("b"), other, 0.0)
+    [[answer]] = made.compute(batch("b"), other)
     assert not answer.computed
     probe.write_text("text")
     assert greet(made, Toys(), probe).shares_cache
-    [[answer]] = made.compute(batch("a"), None, 0.0)
+    [[answer]] = made.compute(batch("a"), None)
     assert answer == Answer("a", None, keys, True)
     assert cells.read(keys["part"]) == b"a"
-    [[answer]] = made.compute(batch("a"), None, 0.0)
+    [[answer]] = made.compute(batch("a"), None)
     assert answer == Answer("a", None, keys)
 
 
-def test_answers_of_quick_images_travel_together(tmp_path: Path) -> None:
+def test_answers_of_quick_images_travel_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "PAUSE", 60.0)
     made = worker()
     greet(made, Toys(b=ValueError("odd")), tmp_path / "probe")
-    [answers] = made.compute(batch("abc"), None, 60.0)
+    [answers] = made.compute(batch("abc"), None)
     assert [(answer.image, answer.reason) for answer in answers] == [
         ("a", None), ("b", "ValueError: odd"), ("c", None)
     ]  # fmt: skip
@@ -122,4 +127,4 @@ def test_what_ends_the_run_is_one_line(tmp_path: Path) -> None:
         greet(made, Toys(open=UserError("the store is damaged")), probe)
     greet(made, Toys(a=FatalError("no checkpoint")), probe)
     with pytest.raises(FatalError, match=r"^no checkpoint$"):
-        list(made.compute(batch("a"), None, 0.0))
+        list(made.compute(batch("a"), None))
