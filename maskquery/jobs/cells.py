@@ -1,4 +1,4 @@
-"""Cells of the side cache: finished work on one image, shared by all experiments.
+"""Cells of the cache: finished work on one image each, shared by all experiments.
 
 A cell is named after everything that decides its contents (see `cache.key`), so it is never out of
 date: what is no longer asked for just lies there until the cache is cleaned. It is written whole or

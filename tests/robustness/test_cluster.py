@@ -58,7 +58,14 @@ class Nodes:
 
     def kill_one(self) -> None:
         """With all that runs on it, without a warning."""
-        self.cluster.remove_node(self.workers.pop(), allow_graceful=False)
+        node = self.workers.pop()
+        [raylet] = node.all_processes["raylet"]
+        workers = psutil.Process(raylet.process.pid).children(recursive=True)
+        raylet.process.kill()  # first: it would report the deaths of the others
+        for process in workers:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        self.cluster.remove_node(node, allow_graceful=False)
 
 
 @pytest.fixture(scope="module")
