@@ -2,24 +2,26 @@
 
 The models are stubs that sleep: so many actors need no more cores than there are here, and what is
 measured is Ray, the driver and the cells. Starting (Ray, the actors) is told apart from the rate.
+Workers write their cells themselves, as where the cache's folder is shared, or send them to the
+driver.
 """
 
-import functools
 import os
 import tempfile
 import time
 from collections.abc import Iterator
 from typing import NamedTuple
+from unittest import mock
 
 from benchmarks.measuring import Row
-from benchmarks.sleeping import KIND, Sleeping
-from maskquery.jobs import cluster, per_image
-from maskquery.jobs.cells import Cells
+from benchmarks.sleeping import Sleeping
+from maskquery.jobs import cluster, local
+from maskquery.jobs.stats import RunStats
 
 SIZE = 200_000  # bytes of a cell: 100 masks of a photograph, packed and compressed, have about that
 SECONDS = 0.5  # of a GPU, for an image: vit_h needs more
 PER_ACTOR = 40  # images
-FREE = 400  # images that take no time
+FREE = 4000  # images that take no time
 ACTORS = (1, 2, 4, 8)
 OBJECT_STORE = 500 * 2**20
 
@@ -27,33 +29,44 @@ OBJECT_STORE = 500 * 2**20
 def measure() -> Iterator[Row]:
     os.environ |= {"OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
     os.environ.pop("RAY_ADDRESS", None)
-    alone = in_process(FREE) * 1000
-    free = mapped(1, FREE, 0.0)
-    each, driver = free.seconds / free.images * 1000, free.driver / free.images * 1000
-    yield Row(
-        "an image on a cluster, 1 actor, nothing to compute",
-        "in process",
-        f"+{each - alone:.1f} ms ({each:.1f} ms, {alone:.1f} ms)",
-        "-",
-        {"milliseconds": round(each, 3), "in_process": round(alone, 3), "start": free.start},
-    )
-    yield Row(
-        "of it, processor time of the driver",
-        "-",
-        f"{driver:.1f} ms",
-        "-",
-        {"milliseconds": round(driver, 3), "images_per_second_at_most": round(1000 / driver)},
-    )
+    yield from overhead("a shared cache", shared=True)
+    yield from overhead("cells sent to the driver", shared=False)
     for actors in ACTORS:
-        done = mapped(actors, PER_ACTOR * actors, SECONDS)
-        efficiency = done.images * SECONDS / actors / done.seconds
+        run = mapped(actors, PER_ACTOR * actors, SECONDS, shared=True)
+        efficiency = run.images * SECONDS / actors / run.seconds
         yield Row(
             f"{actors} actors, {SECONDS} s an image",
             "as many times one",
             f"{efficiency:.0%}",
             "90 %",
-            {"images_per_second": round(done.images / done.seconds, 3), "start": done.start},
+            {"images_per_second": round(run.images / run.seconds, 3), "start": run.start},
         )
+
+
+def overhead(label: str, *, shared: bool) -> Iterator[Row]:
+    """What an image takes that takes no time."""
+    alone = in_process(FREE // 10) * 1000
+    run = mapped(2, FREE, 0.0, shared=shared)
+    each, driver = run.seconds / run.images * 1000, run.driver / run.images * 1000
+    yield Row(
+        f"an image on a cluster, 2 actors, nothing to compute, {label}",
+        "in process",
+        f"{each:.2f} ms ({1000 / each:.0f} a second), {alone:.2f} ms",
+        "-",
+        {
+            "milliseconds": round(each, 3),
+            "images_per_second": round(1000 / each),
+            "in_process": round(alone, 3),
+            "start": run.start,
+        },
+    )
+    yield Row(
+        f"of it, processor time of the driver, {label}",
+        "-",
+        f"{driver:.2f} ms",
+        "-",
+        {"milliseconds": round(driver, 3), "images_per_second_at_most": round(1000 / driver)},
+    )
 
 
 def in_process(count: int) -> float:
@@ -61,9 +74,8 @@ def in_process(count: int) -> float:
     names = [f"image_{number}" for number in range(count)]
     with tempfile.TemporaryDirectory() as folder:
         os.environ["MASKQUERY_CACHE"] = folder
-        work, tally = Sleeping(0.0, SIZE, {}), per_image.Tally(count)
         start = time.perf_counter()
-        for _ in per_image.results(names, work.look, work.compute, Cells(KIND), tally):
+        for _ in local.results(Sleeping(0.0, SIZE), names, {}, RunStats(count)):
             pass
         return (time.perf_counter() - start) / count
 
@@ -84,8 +96,21 @@ class Mapped(NamedTuple):
     driver: float
 
 
-def mapped(actors: int, count: int, sleep: float) -> Mapped:
-    """So many images on so many actors. A cell that is written tells that its image is done."""
+class Timed(RunStats):
+    """Notes when the driver knows of each image that it is done."""
+
+    def __init__(self, asked: int) -> None:
+        super().__init__(asked)
+        self.times: list[tuple[float, float]] = []
+
+    def count(self, *, computed: bool) -> None:
+        """Note the clock and the processor time of this process as well."""
+        super().count(computed=computed)
+        self.times.append((time.perf_counter(), time.process_time()))
+
+
+def mapped(actors: int, count: int, sleep: float, *, shared: bool) -> Mapped:
+    """So many images on so many actors."""
     import ray
 
     names = [f"image_{number}" for number in range(count)]
@@ -96,20 +121,14 @@ def mapped(actors: int, count: int, sleep: float) -> Mapped:
         log_to_driver=False,
         object_store_memory=OBJECT_STORE,
     )
-    written: list[tuple[float, float]] = []
-
-    class Timed(Cells):
-        def write(self, name: str, payload: bytes) -> None:
-            super().write(name, payload)
-            written.append((time.perf_counter(), time.process_time()))
-
+    probe = cluster._write_probe if shared else mock.Mock(return_value="of another cache")
     with tempfile.TemporaryDirectory() as folder:
         os.environ["MASKQUERY_CACHE"] = folder
-        start, tally = time.perf_counter(), per_image.Tally(count)
-        make = functools.partial(Sleeping, sleep, SIZE)
-        found = list(cluster.results(names, {}, make, Timed(KIND), tally))
+        start, stats = time.perf_counter(), Timed(count)
+        with mock.patch.object(cluster, "_write_probe", probe):
+            done = sum(1 for _ in cluster.results(Sleeping(sleep, SIZE), names, {}, stats))
         ray.shutdown()
-    assert len(found) == len(written) == count
+    assert done == len(stats.times) == count
     # The first image of each actor is not counted: they do not start at once.
-    (first, before), (last, after) = written[actors - 1], written[-1]
+    (first, before), (last, after) = stats.times[actors - 1], stats.times[-1]
     return Mapped(round(first - start, 2), count - actors, last - first, after - before)

@@ -1,26 +1,43 @@
-"""Work on images that takes the time of a GPU and no processor, for a worker of a cluster."""
+"""A job that takes the time of a GPU and no processor, in this process or on a cluster."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from maskquery.jobs import cache, per_image
+from maskquery.images.sources import File
+from maskquery.jobs import cache
+from maskquery.jobs.job import CacheRequest
 
 KIND = "sleeping"
 
 
 @dataclass(frozen=True)
 class Sleeping:
-    """`seconds` and a result of `size` bytes for each image."""
+    """`seconds` and a result of `size` bytes for each image; a description and a job in one."""
 
     seconds: float
     size: int
-    paths: Mapping[str, Path]
+    kind: str = KIND
+    threads: int = 2
 
-    def look(self, image: str) -> per_image.Need[str]:
-        return per_image.Need({KIND: cache.key(KIND, image)}, lambda _: image)
+    @property
+    def description(self) -> "Sleeping":
+        """The job itself."""
+        return self
+
+    def open(self) -> "Sleeping":
+        """The job itself."""
+        return self
+
+    def plan(self, image: str, _: File | None) -> CacheRequest[str]:
+        """A key from the image's id."""
+        return CacheRequest({KIND: cache.key(KIND, image)}, image)
+
+    def load(self, image: str) -> str:
+        """Nothing."""
+        return image
 
     def compute(self, image: str, _: Sequence[str]) -> dict[str, bytes]:
+        """Sleep."""
         time.sleep(self.seconds)
         return {KIND: image.encode().ljust(self.size, b"\0")}

@@ -28,8 +28,8 @@ from maskquery.evaluation.curves import ImageCurve
 from maskquery.evaluation.ground_truth import GroundTruth
 from maskquery.evaluation.scored_masks import scored_masks
 from maskquery.images import image_files, sources
-from maskquery.jobs import cells, per_image
-from maskquery.jobs.per_image import Tally
+from maskquery.jobs import cells, local
+from maskquery.jobs.stats import RunStats
 from maskquery.masks import mask_store
 from maskquery.masks.mask_store import MaskStore
 from maskquery.scoring import rescoring
@@ -60,16 +60,16 @@ def run(masks: Path, scores: Path, output: Path, settings: Params) -> str:
     """
     table, truth = score_table.read(scores), settings.ground_truth
     found: dict[str, dict[str, float]] = {name: {} for name in table.classes}
-    tally = Tally(0)
+    stats = RunStats(0)
     with mask_store.MaskStore(masks) as store, cells.held(output):
         everything = mask_store.shard_order(store.images())
         reported = splits.test_part(everything, settings.calibration)
         known = bool(ground_truth.pair(everything, truth.folder, truth.pattern))
         if known:
             add(found, masks_and_threshold(store, table, reported, settings))
-            add(found, labels_ceiling(store, rescoring.read_origin(scores), tally, settings))
+            add(found, labels_ceiling(store, rescoring.read_origin(scores), stats, settings))
         files.write_json(output, {"classes": found})
-        cells.record(output, job.KIND, tally.used)
+        cells.record(output, job.KIND, stats.used)
     return closing_line(found) if known else f"ceilings: no ground truth in {truth.folder}, so none"
 
 
@@ -102,13 +102,13 @@ def masks_and_threshold(
     }
 
 
-def labels_ceiling(store: MaskStore, origin: Origin, tally: Tally, settings: Params) -> Figures:
+def labels_ceiling(store: MaskStore, origin: Origin, stats: RunStats, settings: Params) -> Figures:
     """The figure `labels` of each class."""
     reported = set(splits.test_part(store.images(), settings.calibration))
     paths = image_files.find(settings.images)
     test: list[list[ImageCurve]] = []
     other: list[list[ImageCurve]] = []
-    for image, found in object_curves(store, origin, paths, settings.ground_truth, tally):
+    for image, found in object_curves(store, origin, paths, settings.ground_truth, stats):
         (test if image in reported else other).append(found)
     result = {}
     for index, name in enumerate(origin.prompts):
@@ -124,7 +124,7 @@ def object_curves(
     origin: Origin,
     paths: Mapping[str, sources.File],
     truth: GroundTruth,
-    tally: Tally,
+    stats: RunStats,
 ) -> Iterator[tuple[str, list[ImageCurve]]]:
     """For each image what every threshold makes of the ground truth's objects, for each class.
 
@@ -133,15 +133,14 @@ def object_curves(
         origin: how scores came from our masks.
         paths: of the images.
         truth: where the ground truth is.
-        tally: filled while this runs.
+        stats: filled while this runs.
 
     Raises:
         UserError: an input is missing or damaged, an image failed, or the checkpoint cannot be had.
     """
     recipe, everything = origin.recipe(origin.prompts), mask_store.shard_order(store.images())
     label_maps = ground_truth.pair(everything, truth.folder, truth.pattern)
-    side_cache = cells.Cells(job.KIND)
-    tally.asked = len(everything)
+    stats.asked = len(everything)
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()), "objects.zarr")
         MaskStore.write(
@@ -151,14 +150,15 @@ def object_curves(
                 for image in everything
             ),
         )
-        objects = stack.enter_context(MaskStore(folder))
-        stack.enter_context(tally.interruptible())
-        own = job.Work(objects, paths, origin.model, origin.crops)
-        for image, parts in per_image.results(
-            everything, own.look, own.compute, side_cache, tally, threads=1
-        ):
+        clip_job = job.Description(folder, origin.model, origin.crops).open()
+        objects = stack.enter_context(clip_job.store)
+        stack.enter_context(stats.interruptible())
+        for result in local.results(clip_job, everything, paths, stats):
+            image = result.image
             group = objects.read(image)
-            _, score = recipe.score(job.stacked(parts), group.predicted_iou, group.stability_score)
+            _, score = recipe.score(
+                job.stacked(result.parts), group.predicted_iou, group.stability_score
+            )
             true = ground_truth.true_planes(
                 label_maps[image], truth, tuple(origin.prompts), image, group.height, group.width
             )
@@ -169,7 +169,7 @@ def object_curves(
                     for column, plane in zip(score.T, true, strict=True)
                 ],
             )
-        per_image.expect_success(tally, "fail", "")
+        stats.expect_success("fail", "")
 
 
 def closing_line(found: Figures) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated
 import pydantic
 
 from maskquery.core import console, params
-from maskquery.jobs.per_image import OnError
+from maskquery.jobs.stats import OnError
 from maskquery.sam.run import write_masks
 from maskquery.sam.settings import SamParams
 

@@ -7,5 +7,5 @@ Torch is imported by the modules that compute alone: settings and jobs are known
 VERSION = 3
 """Raise it when the same image, masks, settings and weights give other embeddings.
 
-It is a part of the names of the side cache's cells: those of other versions are not used.
+It is a part of the names of the cells of finished work: those of other versions are not used.
 """

@@ -1,4 +1,4 @@
-"""The stage `embeddings`, one image at a time: its cells, and what goes into them."""
+"""The job of the stage `embeddings`: an image's cells, and what goes into them."""
 
 import functools
 import io
@@ -15,7 +15,8 @@ from maskquery.clip.settings import Settings
 from maskquery.core import console
 from maskquery.core.errors import UserError
 from maskquery.images import clahe, image_files, sources
-from maskquery.jobs import cache, per_image
+from maskquery.jobs import cache
+from maskquery.jobs.job import CacheRequest, Lazy
 from maskquery.masks.mask_store import MaskStore
 from maskquery.masks.packed import ImageMasks, MaskColumns
 from maskquery.models import checkpoints
@@ -24,86 +25,115 @@ KIND = "embeddings"
 
 Pixels = npt.NDArray[np.uint8]
 Embeddings = npt.NDArray[np.float32]
+Encode = Callable[[Pixels, ImageMasks, Settings], Embeddings]
 
 _PREFIX = 10  # bytes of an .npy file before its header: mark, version, the header's length
 
 
-class Work:
-    """What `per_image.results` asks about images; in one thread, for stores are read by one.
-
-    Args:
-        store: the masks.
-        paths: of the images.
-        model: one of `checkpoints.names("clip")`.
-        settings: how crops are cut.
-        columns: filled with what is known of the masks of the images whose turn is near.
+@dataclass(frozen=True)
+class Description:
+    """What a `ClipJob` is made of.
 
     Attributes:
-        origin: the settings and the checkpoint's sha256.
+        masks: a store.
+        model: one of `checkpoints.names("clip")`.
+        settings: how crops are cut.
     """
-
-    def __init__(
-        self,
-        store: MaskStore,
-        paths: Mapping[str, sources.File],
-        model: str,
-        settings: Settings,
-        columns: dict[str, MaskColumns] | None = None,
-    ) -> None:
-        self._store, self._paths, self._settings = store, paths, settings
-        weights = checkpoints.find("clip", model).sha256
-        self.origin = {**settings.model_dump(), "model": model, "sha256": weights}
-        self._columns = columns
-        self._encode = per_image.Once(lambda: load(model, settings.tier))
-
-    def look(self, image: str) -> per_image.Need[tuple[Pixels, ImageMasks]]:
-        """The image's cells, one for each view; its pixels and masks, if some are missing."""
-        columns = self._store.columns(image)
-        if self._columns is not None:
-            self._columns[image] = columns
-        digest = str(columns.attributes.get("sha256", ""))
-        ids = sha256(columns.ids.tobytes()).hexdigest()
-        shared = {key: value for key, value in self.origin.items() if key != "views"}
-        shared = cache.without_neutral(shared, tier="exact", mirrored=False, clahe=0)
-        own = [KIND, VERSION, digest, ids, shared]
-        names = {str(view): cache.key(*own, view) for view in self._settings.views}
-        return per_image.Need(names, lambda _: self._read(image, digest))
-
-    def _read(self, image: str, digest: str) -> tuple[Pixels, ImageMasks]:
-        """The image that the masks are of, refused if it is another one by now."""
-        if image not in self._paths:
-            raise UserError(f"the image {image!r} has masks but no file: run `dvc repro`")
-        path = self._paths[image]
-        data = image_files.read_bytes(path)
-        if sha256(data).hexdigest() != digest:
-            raise UserError(f"{path} is not the image that its masks are of: run `dvc repro`")
-        return image_files.decode(data, path, None), self._store.read(image)
-
-    def compute(self, image: tuple[Pixels, ImageMasks], views: Sequence[str]) -> dict[str, bytes]:
-        """The embeddings of each view, (N, D) float32, as .npy files.
-
-        Crops share a batch with those of the same image and view alone: what else is in a batch
-        changes the last bits of an embedding.
-        """
-        only = self._settings.model_copy(update={"views": tuple(views)})
-        pixels, masks = image
-        vectors = self._encode()(clahe.equalised(pixels, only.clahe), masks, only)
-        return dict(
-            zip(views, (_bytes(vectors[:, view]) for view in range(len(views))), strict=True)
-        )
-
-
-@dataclass(frozen=True)
-class Maker:
-    """Makes the work where the store is to be opened first: on a worker of a cluster."""
 
     masks: Path
     model: str
     settings: Settings
 
-    def __call__(self, paths: Mapping[str, sources.File]) -> Work:
-        """The work on images that have these paths."""
-        return Work(MaskStore(self.masks), paths, self.model, self.settings)
+    def open(self) -> "ClipJob":
+        """The job, with its store open; its model is loaded for the first image to be computed.
+
+        Raises:
+            UserError: the store is missing or damaged.
+        """
+        return ClipJob(self, MaskStore(self.masks))
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """An image that has masks.
+
+    Attributes:
+        image: its id.
+        file: where its bytes are, None if there is no such file.
+        sha256: of the bytes that the masks are of, in hex.
+        columns: what is known of the masks besides their pixels.
+    """
+
+    image: str
+    file: sources.File | None
+    sha256: str
+    columns: MaskColumns
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """An image, (H, W, 3) uint8 RGB, and its masks."""
+
+    pixels: Pixels
+    masks: ImageMasks
+
+
+class ClipJob:
+    """Encodes what CLIP is shown of each mask of an image: a `jobs.job.Job`.
+
+    Attributes:
+        store: the masks, to be closed by whoever opened the job.
+        origin: the settings and the checkpoint's sha256.
+    """
+
+    kind = KIND
+    threads = 1  # a store is read in one
+
+    def __init__(self, description: Description, store: MaskStore) -> None:
+        self.description, self.store = description, store
+        self._settings, model = description.settings, description.model
+        weights = checkpoints.find("clip", model).sha256
+        self.origin = {**self._settings.model_dump(), "model": model, "sha256": weights}
+        shared = {name: value for name, value in self.origin.items() if name != "views"}
+        self._shared = cache.without_neutral(shared, tier="exact", mirrored=False, clahe=0)
+        self._encode = Lazy(self._load_model)
+
+    def _load_model(self) -> Encode:
+        return load(self.description.model, self._settings.tier)
+
+    def plan(self, image: str, file: sources.File | None) -> CacheRequest[ImageSource]:
+        """The keys of the image's cells, one for each view."""
+        columns = self.store.columns(image)
+        digest = str(columns.attributes.get("sha256", ""))
+        ids = sha256(columns.ids.tobytes()).hexdigest()
+        keys = {
+            str(view): cache.key(KIND, VERSION, digest, ids, self._shared, view)
+            for view in self._settings.views
+        }
+        return CacheRequest(keys, ImageSource(image, file, digest, columns))
+
+    def load(self, source: ImageSource) -> Inputs:
+        """Decode the image that the masks are of, refused if it is another one by now."""
+        if source.file is None:
+            raise UserError(f"the image {source.image!r} has masks but no file: run `dvc repro`")
+        data = image_files.read_bytes(source.file)
+        if sha256(data).hexdigest() != source.sha256:
+            raise UserError(
+                f"{source.file} is not the image that its masks are of: run `dvc repro`"
+            )
+        pixels = image_files.decode(data, source.file, None)
+        return Inputs(pixels, self.store.read(source.image))
+
+    def compute(self, inputs: Inputs, views: Sequence[str]) -> Mapping[str, bytes]:
+        """The embeddings of each view, (N, D) float32, as .npy files.
+
+        Crops share a batch with those of the same image and view alone: what else is in a batch
+        changes the last bits of an embedding.
+        """
+        settings = self._settings.model_copy(update={"views": tuple(views)})
+        pixels = clahe.equalised(inputs.pixels, settings.clahe)
+        embeddings = self._encode()(pixels, inputs.masks, settings)
+        return {view: _bytes(embeddings[:, index]) for index, view in enumerate(views)}
 
 
 def _bytes(vectors: Embeddings) -> bytes:
@@ -113,7 +143,7 @@ def _bytes(vectors: Embeddings) -> bytes:
 
 
 def stacked(parts: Mapping[str, bytes]) -> Embeddings:
-    """What `compute` made of each of V views, in their order: (N, V, D)."""
+    """The embeddings that `compute` gave for each of V views, in their order: (N, V, D) float32."""
     return np.stack([_array(part) for part in parts.values()], axis=1)
 
 
@@ -135,7 +165,7 @@ def _shape(header: bytes) -> tuple[int, ...]:
     return found
 
 
-def load(model: str, tier: str) -> Callable[[Pixels, ImageMasks, Settings], Embeddings]:
+def load(model: str, tier: str) -> Encode:
     """The encoder, which takes an image (H, W, 3) and its N masks and gives (N, V, D).
 
     Says so on stderr where the tier `fast` is the slower one.

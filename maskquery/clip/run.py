@@ -1,7 +1,7 @@
 """Every mask's crops through CLIP: embeddings.parquet."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,9 +9,9 @@ import pyarrow as pa
 from maskquery.clip import job
 from maskquery.clip.settings import ClipParams
 from maskquery.images import image_files
-from maskquery.jobs import cells, cluster, per_image
-from maskquery.masks.mask_store import MaskStore
-from maskquery.masks.packed import MaskColumns
+from maskquery.jobs import cells, executor
+from maskquery.jobs.job import Result
+from maskquery.jobs.stats import RunStats
 from maskquery.tables import embedding_table
 
 
@@ -27,34 +27,32 @@ def write_embeddings(images: Path, masks: Path, embeddings: Path, *, clip: ClipP
     Raises:
         UserError: an input is missing or damaged, an image failed, or the checkpoint cannot be had.
     """
-    paths = image_files.find(images)
-    with MaskStore(masks) as store:
+    files = image_files.find(images)
+    clip_job = job.Description(masks, clip.model, clip).open()
+    with clip_job.store as store:
         names = store.images()
-        tally = per_image.Tally(len(names))
-        columns: dict[str, MaskColumns] = {}
-        own = job.Work(store, paths, clip.model, clip, columns)
-
-        def found() -> Iterator[tuple[str, dict[str, bytes]]]:
-            side_cache = cells.Cells(job.KIND)
-            if cluster.wanted():
-                make = job.Maker(masks, clip.model, clip)
-                return cluster.results(names, paths, make, side_cache, tally, threads=1)
-            return per_image.results(names, own.look, own.compute, side_cache, tally, threads=1)
-
-        def rows() -> Iterator[pa.Table]:
-            for image, parts in found():
-                # Workers look at the masks themselves, and leave this to be read.
-                known = columns.pop(image, None) or store.columns(image)
-                yield embedding_table.rows_of(known, clip.views, job.stacked(parts))
-            per_image.expect_success(tally, "fail", "")
-
-        with cells.held(embeddings), tally.interruptible():
-            tables = rows()
+        stats = RunStats(len(names))
+        with cells.held(embeddings), stats.interruptible():
+            results = executor.results(clip_job, names, files, stats)
+            tables = _tables(results, clip_job, stats)
             first = next(tables)
             dimensions = first.schema.field("embedding").type.list_size
-            origin = {"sam": store.columns(names[0]).attributes.get("sam"), "clip": own.origin}
+            origin = {"sam": store.columns(names[0]).attributes.get("sam"), "clip": clip_job.origin}
             tables = itertools.chain([first], tables)
             count = embedding_table.write(embeddings, tables, dimensions, origin)
-            cells.record(embeddings, job.KIND, tally.used)
+            cells.record(embeddings, job.KIND, stats.used)
     views = ", ".join(clip.views)
-    return f"embeddings: {count} rows for {len(names)} images, views: {views}; {tally.summary()}"
+    return f"embeddings: {count} rows for {len(names)} images, views: {views}; {stats.summary()}"
+
+
+def _tables(
+    results: Iterable[Result[job.ImageSource]], clip_job: job.ClipJob, stats: RunStats
+) -> Iterator[pa.Table]:
+    """The rows of each image; refused at their end if an image failed."""
+    views = clip_job.description.settings.views
+    for result in results:
+        # Where workers read the store, nothing else reads it here.
+        source = result.source
+        columns = clip_job.store.columns(result.image) if source is None else source.columns
+        yield embedding_table.rows_of(columns, views, job.stacked(result.parts))
+    stats.expect_success("fail", "")

@@ -1,4 +1,4 @@
-"""Embeddings of prompts, kept in the side cache: torch is loaded only for a new prompt or model."""
+"""Embeddings of prompts, each computed once: torch is loaded only for a new prompt or model."""
 
 import io
 from collections.abc import Sequence
@@ -21,15 +21,15 @@ def embeddings(model: str, prompts: Sequence[str]) -> Embeddings:
     Raises:
         UserError: the checkpoint cannot be had, or a prompt is too long.
     """
-    kept, weights = Cells("texts"), checkpoints.find("clip", model).sha256
-    names = {prompt: cache.key(VERSION, weights, prompt) for prompt in prompts}
-    found = {prompt: kept.read(name) for prompt, name in names.items()}
-    new = [prompt for prompt, payload in found.items() if payload is None]
+    cells, weights = Cells("texts"), checkpoints.find("clip", model).sha256
+    keys = {prompt: cache.key(VERSION, weights, prompt) for prompt in prompts}
+    payloads = cells.read_parts(keys)
+    new = [prompt for prompt in keys if prompt not in payloads]
     if new:
         for prompt, embedding in zip(new, _encode(model, new), strict=True):
-            found[prompt] = payload = _bytes(embedding)
-            kept.write(names[prompt], payload)
-    return np.stack([np.load(io.BytesIO(found[p] or b""), allow_pickle=False) for p in prompts])
+            payloads[prompt] = _bytes(embedding)
+            cells.write(keys[prompt], payloads[prompt])
+    return np.stack([np.load(io.BytesIO(payloads[p]), allow_pickle=False) for p in prompts])
 
 
 def _encode(model: str, prompts: Sequence[str]) -> Embeddings:

@@ -23,7 +23,7 @@ from maskquery.finding.settings import Given, Params
 from maskquery.formats import coco, folders, objects
 from maskquery.formats.objects import AnnotatedImage, Files
 from maskquery.images import image_files, names, sources
-from maskquery.jobs.per_image import ImagesFailedError
+from maskquery.jobs.stats import ImagesFailedError
 from maskquery.sam.run import write_masks
 from maskquery.scoring.run import write_scores
 from maskquery.selection.run import write_predictions

@@ -11,7 +11,7 @@ import pydantic
 from maskquery.clip.settings import ClipParams
 from maskquery.core import params, yaml_text
 from maskquery.core.errors import RERUN, UsageError, UserError
-from maskquery.jobs.per_image import OnError
+from maskquery.jobs.stats import OnError
 from maskquery.sam.settings import SamParams
 from maskquery.scoring import class_embeddings
 from maskquery.scoring.run import Classes

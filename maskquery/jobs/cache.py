@@ -1,4 +1,4 @@
-"""The side cache: work on one image, kept outside DVC's outputs so that no experiment repeats it.
+"""The cache of finished work on images, outside DVC's outputs: no experiment repeats it.
 
 A cell is a file named after everything that decides its contents. Cells are written with
 `files.write_file`, whole or not at all, so a stage that was killed goes on where it stopped.

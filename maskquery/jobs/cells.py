@@ -1,4 +1,4 @@
-"""Cells of the side cache: finished work on one image, shared by all experiments.
+"""Cells of the cache: finished work on one image each, shared by all experiments.
 
 A cell is named after everything that decides its contents (see `cache.key`), so it is never out of
 date: what is no longer asked for just lies there until the cache is cleaned. It is written whole or
@@ -16,7 +16,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from maskquery.core import files, locks
@@ -63,6 +63,15 @@ class Cells:
             return None
         return payload
 
+    def read_parts(self, names: Mapping[str, str]) -> dict[str, bytes]:
+        """What `read` gives for the named parts of a result, but for those that have no cell."""
+        payloads = {part: self.read(name) for part, name in names.items()}
+        return {part: payload for part, payload in payloads.items() if payload is not None}
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a cell, damaged or not; much less work than to read it."""
+        return cache.cell(self.kind, name).exists()
+
     def write(self, name: str, payload: bytes) -> None:
         """Keep `payload` under `name`.
 
@@ -80,6 +89,15 @@ class Cells:
                 temporary.replace(path)
             finally:
                 temporary.unlink(missing_ok=True)
+
+    def remove(self, name: str) -> None:
+        """Remove a cell that is damaged, if it is still there.
+
+        Raises:
+            FatalError: the folder cannot be written.
+        """
+        with _writing():
+            cache.cell(self.kind, name).unlink(missing_ok=True)
 
     def names(self) -> list[str]:
         """Names of all cells there are; some of them may be damaged."""

@@ -1,63 +1,61 @@
-"""Work on many images on a Ray cluster: the missing cells are computed there, then read as ever.
+"""The driver of a run on a Ray cluster: missing cells are computed there, then read as ever.
 
-Ray Data maps blocks of image ids over a pool of actors, each with a model of its own. What they
-compute comes back image by image and becomes cells; outputs are assembled from cells, so that they
-do not depend on how many actors there are, on their order or on who dies.
+Each actor has a model of its own (`jobs.worker`) and gets a batch of images at a time, of which it
+streams the answers. Outputs are assembled from cells, so that they do not depend on how many actors
+there are, on their order or on who dies.
 
-Ray Data would repeat the block of an actor that died, for ever if one of its images kills the
-process. So it is told not to repeat anything, and to go on without the block; the images that were
-lost with it are sent again, each alone, and one that was lost alone `TRIES` times has failed.
+An actor that dies takes no other image with it than those of its batch that have no answer. They
+are sent again, each alone, after all others: an image that is lost alone `TRIES` times has failed.
+No actor is restarted by Ray. Instead there is one more than have started, as long as there are
+images to send: it starts when another dies or a node joins.
 """
 
 import contextlib
 import importlib.util
 import logging
 import os
-import pickle
-import warnings
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+import time
+import uuid
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
 from maskquery.core import console, locks
 from maskquery.core.errors import FatalError, UserError
 from maskquery.core.threads import in_order
-from maskquery.images import sources
-from maskquery.jobs import cache, per_image
+from maskquery.images.sources import File
+from maskquery.jobs import cache
 from maskquery.jobs.cells import Cells
-from maskquery.jobs.cluster_watch import StalledError, batches, end_others
-from maskquery.jobs.cluster_worker import BEGUN, FAILED, FATAL, Make, Worker
+from maskquery.jobs.job import Job, Result, reason
+from maskquery.jobs.stats import RunStats
+from maskquery.jobs.worker import Answer, Greeting, Worker
 from maskquery.models import device
 
 ADDRESS = "RAY_ADDRESS"
 """Ray's own variable: where the cluster is."""
 
-DEVICE = "MASKQUERY_DEVICE"
-
 TRIES = 3
 """How often an image may take its process down with it, alone, before it has failed."""
 
 SETBACKS = 3
-"""How often in a row all work may end without an image done."""
+"""How often in a row as many actors as there were may die without an image done."""
 
-BLOCK = 100
-"""Images in a block, at most: a block costs the driver some milliseconds."""
+BATCH = 100
+"""Images in a batch, at most."""
 
-BLOCKS_PER_ACTOR = 16
-"""Blocks for each actor, at least, where there are so many images: the last ones end together."""
+BATCHES_PER_ACTOR = 4
+"""Into how many batches for each actor the images are cut that are left: the last ones are small,
+so that all actors end together."""
 
+PATIENCE = 60.0
+"""Seconds without an actor after which that is told; twice as many the next time."""
 
-class Answer(NamedTuple):
-    """What became of one image: `reason` why it failed, or its parts."""
-
-    image: str
-    reason: str | None
-    parts: Sequence[str] = ()
-    names: Sequence[str] = ()
-    payloads: Sequence[bytes | None] = ()
+T = TypeVar("T")
+Source = TypeVar("Source")
 
 
 def wanted() -> bool:
@@ -69,7 +67,7 @@ def wanted() -> bool:
 
 def own_gpus(devices: Path = Path("/dev")) -> int:
     """How many NVIDIA GPUs this process may use, as far as can be told without torch."""
-    if os.environ.get(DEVICE, "cuda") not in ("", "cuda"):
+    if os.environ.get(device.VARIABLE, "cuda") not in ("", "cuda"):
         return 0
     present = len(list(devices.glob("nvidia[0-9]*")))
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -79,179 +77,228 @@ def own_gpus(devices: Path = Path("/dev")) -> int:
 
 
 def results(
-    images: Sequence[str],
-    paths: Mapping[str, sources.File],
-    make: Make,
-    cells: Cells,
-    tally: per_image.Tally,
-    *,
-    threads: int = 2,
-) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """As `per_image.results`, with the missing parts computed on the cluster.
-
-    Args:
-        images: ids.
-        paths: of the images; those that have none are refused by the work itself.
-        make: the stage's work, made anew in each worker.
-        cells: where the parts are kept, by this process.
-        tally: filled while this runs.
-        threads: in which a worker looks at images ahead.
+    job: Job[Source, T], images: Sequence[str], files: Mapping[str, File], stats: RunStats
+) -> Iterator[Result[Source]]:
+    """As `local.results`, with the missing parts computed on the cluster.
 
     Raises:
         UserError: there is no cluster, or no Ray.
         FatalError: what concerns more than one image.
     """
+    cells = Cells(job.kind)
     lock = cache.root() / "locks" / f"cluster-{cells.kind}.lock"
     waiting = f"waiting for another run that computes {cells.kind} on a cluster, and holds {lock}"
     with _connected() as ray, locks.exclusive(lock, waiting):
-        mapping = _Mapping(ray, paths, make, cells.kind, threads)
-        answers = mapping.answers(images, cells.names())
-        kept = dict(_keep(console.progress(answers, len(images), cells.kind), cells, tally))
-        done = [image for image in images if image in kept]
-
-        def read(image: str) -> dict[str, bytes | None]:
-            answer = kept[image]
-            return {
-                part: cells.read(name)
-                for part, name in zip(answer.parts, answer.names, strict=True)
-            }
-
-        for image, future in in_order(read, done):
+        with _Pool(ray, job, files, cells, lock) as pool:
+            answers = console.progress(pool.answers(images), len(images), cells.kind)
+            keys = {answer.image: answer.keys for answer in _keep(answers, cells, stats)}
+        done = [image for image in images if image in keys]
+        cell_parts = in_order(cells.read_parts, (keys[image] for image in done))
+        for image, (image_keys, future) in zip(done, cell_parts, strict=True):
             parts = future.result()
-            if None in parts.values():  # damaged: computed again, whatever else is known of it
-                again = dict(_keep(mapping.answers([image], []), cells, tally))
-                tally.total -= 1
-                if image not in again:
-                    continue
-                parts = read(image)
-            tally.used += kept[image].names
-            yield image, {part: data for part, data in parts.items() if data is not None}
+            if len(parts) < len(image_keys):
+                for part in image_keys.keys() - parts.keys():
+                    cells.remove(image_keys[part])  # it is damaged
+                stats.total -= 1  # it is counted again, unless it fails by now
+                with _Pool(ray, job, files, cells, lock) as pool:
+                    if not list(_keep(pool.answers([image]), cells, stats)):
+                        continue
+                parts = cells.read_parts(image_keys)
+            stats.used += image_keys.values()
+            yield Result(image, parts, None)
 
 
-def _keep(
-    answers: Iterator[Answer], cells: Cells, tally: per_image.Tally
-) -> Iterator[tuple[str, Answer]]:
-    """Write the cells, and count; the images that have all theirs, with the names."""
+def _keep(answers: Iterable[Answer], cells: Cells, stats: RunStats) -> Iterator[Answer]:
+    """Write the cells that workers do not write, and count; those of the images that are done."""
     for answer in answers:
         if answer.reason is not None:
-            tally.failures[answer.image] = answer.reason
+            stats.failures[answer.image] = answer.reason
             continue
-        for name, payload in zip(answer.names, answer.payloads, strict=True):
-            if payload is not None:
-                cells.write(name, payload)
-        tally.total += 1
-        tally.computed += any(payload is not None for payload in answer.payloads)
-        yield answer.image, answer._replace(payloads=())
+        for part, payload in answer.payloads.items():
+            cells.write(answer.keys[part], payload)
+        stats.count(computed=answer.computed)
+        yield answer
 
 
-class _Mapping:
-    """Images mapped over the actors of a cluster."""
+def _write_probe(path: Path) -> str:
+    """Write into a file in the cache a text by which workers know that they see the same cache."""
+    text = uuid.uuid4().hex
+    path.write_text(text, encoding="utf-8")
+    return text
+
+
+class _Queue:
+    """The images that have no answer.
+
+    Attributes:
+        unanswered: how many there are.
+    """
+
+    def __init__(self, images: Sequence[str]) -> None:
+        self.unanswered = len(images)
+        self._fresh, self._suspects = deque(images), deque[str]()
+        self._tries: dict[str, int] = {}  # how often a suspect was lost alone
+
+    def __bool__(self) -> bool:
+        """Whether there are images that no actor has."""
+        return bool(self._fresh or self._suspects)
+
+    def take(self, actors: int) -> list[str]:
+        """The images of the next batch: some that were never sent, or one that was lost."""
+        if not self._fresh:
+            return [self._suspects.popleft()]
+        size = min(BATCH, max(1, len(self._fresh) // (actors * BATCHES_PER_ACTOR)))
+        return [self._fresh.popleft() for _ in range(size)]
+
+    def lose(self, image: str) -> int:
+        """Take back an image whose process died, `TRIES` times at most; how often it was alone."""
+        self._tries[image] = tries = self._tries.get(image, -1) + 1
+        if tries < TRIES:
+            self._suspects.append(image)
+        return tries
+
+
+@dataclass
+class _Actor:
+    """A worker, as the driver sees it.
+
+    Attributes:
+        handle: Ray's.
+        call: what it was asked last: a reference to a `Greeting`, or the stream of its answers;
+            None if it has nothing to do.
+        greeting: None until it has started.
+        images: that it was sent and has not answered, in order.
+    """
+
+    handle: Any
+    call: Any
+    greeting: Greeting | None = None
+    images: dict[str, None] = field(default_factory=dict)
+
+
+class _Pool:
+    """The actors of a run; they end with the `with` block."""
 
     def __init__(
-        self, ray: Any, paths: Mapping[str, sources.File], make: Make, kind: str, threads: int
+        self, ray: Any, job: Job[Any, Any], files: Mapping[str, File], cells: Cells, probe: Path
     ) -> None:
-        self._ray, self._paths, self._make = ray, paths, make
-        self._kind, self._threads = kind, threads
-        self._environment = _environment()
-        self._begun: dict[str, str] = {}  # the node, by image
+        self._ray, self._files, self._cells = ray, files, cells
+        text = _write_probe(probe)
+        self._greeting = (job.description, Path.cwd(), probe.absolute(), text)
+        self._actors: list[_Actor] = []
+        self._capacity = 1
+        self._deaths = 0  # in a row without an image done
+        self._heard, self._patience = time.monotonic(), PATIENCE  # of the last reply
+        self._known: Any = None  # reference to the keys of all cells
 
-    def answers(self, images: Sequence[str], known: Sequence[str]) -> Iterator[Answer]:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for actor in self._actors:
+            self._ray.kill(actor.handle)
+
+    def answers(self, images: Sequence[str]) -> Iterator[Answer]:
         """What became of each image, in any order, each once.
 
-        Args:
-            images: ids.
-            known: names of the cells that need not be computed.
+        Raises:
+            FatalError: a worker says so, or the cluster does no work.
         """
-        names = self._ray.put(np.array(sorted(known), np.bytes_))
-        waiting, setbacks = dict.fromkeys(images), 0
-        tries = Counter[str]()  # of those that were lost, how often alone
-        while waiting:
-            fresh = [image for image in waiting if image not in tries]
-            now, alone = fresh or list(waiting), not fresh
-            before = len(waiting)
-            try:
-                for answer in self._round(now, names, alone):
-                    if answer.image in waiting:
-                        del waiting[answer.image]
-                        yield answer
-                lost = [image for image in now if image in waiting]
-            except StalledError:
-                left = [image for image in now if image in waiting]
-                # They are sent in this order: the first one was, if none could say so.
-                lost = [image for image in left if image in self._begun] or left[:1]
-                setbacks = setbacks + bool(fresh) if len(waiting) == before else 0
-                self._expect_progress(setbacks, "all workers died")
-            except self._ray.exceptions.RayError as error:
-                lost, setbacks = [], setbacks + 1 if len(waiting) == before else 0
-                self._expect_progress(setbacks, str(error).strip().splitlines()[-1])
-            for image in lost:
-                tries[image] += alone
-            self._tell_lost(lost, tries)
-            for image in [image for image in lost if tries[image] == TRIES]:
-                del waiting[image]
-                yield Answer(image, f"its process died {TRIES} times")
+        queue = _Queue(images)
+        while queue.unanswered:
+            self._send(queue)
+            self._start(queue)
+            for actor in self._ready():
+                yield from self._take(actor, queue)
 
-    def _round(self, images: Sequence[str], known: Any, alone: bool) -> Iterator[Answer]:
-        """Send all images once; those that are lost with their process have no answer."""
-        self._begun.clear()
-        end_others(self._ray)
-        each = _resources(self._ray, int(self._environment["OMP_NUM_THREADS"]))
-        environment = self._environment
-        if "num_gpus" in each:  # where threads only draw, and change no result
-            environment = environment | {"OMP_NUM_THREADS": str(_cpus_per_gpu(self._ray))}
-        actors = _actors(self._ray, each)
-        size = 1 if alone else min(BLOCK, max(1, len(images) // (actors * BLOCKS_PER_ACTOR)))
-        blocks = -(-len(images) // size)
-        pool = self._ray.data.ActorPoolStrategy(
-            min_size=1,
-            initial_size=min(actors, blocks),
-            max_tasks_in_flight_per_actor=1 if alone else 2,
-        )
-        _set_up(self._ray)
-        with warnings.catch_warnings():
-            # There is no other way to set `max_task_retries` yet.
-            warnings.filterwarnings("ignore", ".*ray_remote_args.* is deprecated")
-            items = self._ray.data.from_items(self._items(images), override_num_blocks=blocks)
-            rows = items.map_batches(
-                Worker,
-                fn_constructor_args=(self._make, known, str(Path.cwd()), self._kind, self._threads),
-                batch_size=None,
-                batch_format="pyarrow",
-                compute=pool,
-                runtime_env={"env_vars": environment},
-                max_restarts=0,
-                max_task_retries=0,
-                **each,
-            )
-        for batch in batches(self._ray, rows, self._kind):
-            for row in batch.to_pylist():
-                yield from self._answer(row)
+    def _start(self, queue: _Queue) -> None:
+        """See to it that an actor is starting as long as there are images to send."""
+        if not queue or any(actor.greeting is None for actor in self._actors):
+            return
+        options, count = _options(self._ray), 1
+        if not self._actors:
+            self._capacity = count = min(_capacity(self._ray), queue.unanswered)
+        for _ in range(count):
+            handle = self._ray.remote(Worker).options(**options).remote()
+            self._actors.append(_Actor(handle, handle.greet.remote(*self._greeting)))
 
-    def _items(self, images: Sequence[str]) -> list[dict[str, Any]]:
-        return [{"image": image, "file": pickle.dumps(self._paths.get(image))} for image in images]
+    def _send(self, queue: _Queue) -> None:
+        """Give each actor that has nothing to do a batch."""
+        for actor in self._actors:
+            if actor.call is None and actor.greeting is not None and queue:
+                actor.images = dict.fromkeys(queue.take(len(self._actors)))
+                batch = [(image, self._files.get(image)) for image in actor.images]
+                known = None if actor.greeting.shares_cache else self._keys()
+                actor.call = actor.handle.compute.remote(batch, known)
 
-    def _answer(self, row: Mapping[str, Any]) -> Iterator[Answer]:
-        if row["what"] == BEGUN:
-            self._begun |= dict.fromkeys(row["parts"], row["node"])
-        elif row["what"] == FATAL:
-            raise FatalError(row["reason"])
-        else:
-            own = () if row["what"] == FAILED else (row["parts"], row["names"], row["payloads"])
-            yield Answer(row["image"], row["reason"], *own)
+    def _keys(self) -> Any:
+        if self._known is None:
+            self._known = self._ray.put(np.array(sorted(self._cells.names()), np.bytes_))
+        return self._known
 
-    def _tell_lost(self, lost: Sequence[str], tries: Mapping[str, int]) -> None:
-        for image in lost:
-            node = self._begun.get(image, "unknown")
-            alone = f", alone, {tries[image]} of {TRIES} times" if tries[image] else ""
+    def _ready(self) -> list[_Actor]:
+        """The actors that have said something; none if all keep silent for long."""
+        actors = {actor.call: actor for actor in self._actors if actor.call is not None}
+        ready, _ = self._ray.wait(list(actors), timeout=self._patience)
+        if ready:
+            ready, _ = self._ray.wait(list(actors), num_returns=len(actors), timeout=0)
+        elif not any(actor.greeting for actor in self._actors):
+            waited = time.monotonic() - self._heard
             console.tell(
-                f"{self._kind}: node {node}, image {image!r}: lost with its process{alone}"
+                f"{self._cells.kind}: no worker has started for {waited:.0f} s; waiting for one"
             )
+            self._patience = waited  # told again when it is twice as long
+        return [actors[call] for call in ready]
 
-    def _expect_progress(self, setbacks: int, reason: str) -> None:
-        console.tell(f"{self._kind}: the cluster stopped ({reason}); going on")
-        if setbacks >= SETBACKS:
+    def _take(self, actor: _Actor, queue: _Queue) -> Iterator[Answer]:
+        """What an actor has said."""
+        errors = self._ray.exceptions
+        try:
+            reply = self._ray.get(next(actor.call) if actor.greeting else actor.call)
+        except StopIteration:  # the end of a batch
+            actor.call = None
+            return
+        except errors.RayTaskError as error:
+            raise FatalError(reason(error.cause)) from None
+        except errors.RayError as error:
+            yield from self._lose(actor, queue, error)
+            return
+        self._heard, self._patience = time.monotonic(), PATIENCE
+        if isinstance(reply, Greeting):
+            actor.greeting, actor.call = reply, None
+            return
+        for answer in reply:
+            del actor.images[answer.image]
+            queue.unanswered -= 1
+            self._deaths = 0
+            yield answer
+
+    def _lose(self, actor: _Actor, queue: _Queue, error: Exception) -> Iterator[Answer]:
+        """Go on without an actor; the images that have failed with it."""
+        self._actors.remove(actor)
+        self._ray.kill(actor.handle)  # it may live, and be out of reach
+        node = actor.greeting.node if actor.greeting else "unknown"
+        tries = 0
+        for image in actor.images:
+            tries = queue.lose(image)
+            alone = f", alone, {tries} of {TRIES} times" if tries else ""
+            console.tell(
+                f"{self._cells.kind}: node {node}, image {image!r}: lost with its process{alone}"
+            )
+            if tries == TRIES:
+                queue.unanswered -= 1
+                yield Answer(image, f"its process died {TRIES} times")
+        if not tries:  # else the image may be to blame
+            self._expect_progress(str(error).strip().splitlines()[-1])
+
+    def _expect_progress(self, death: str) -> None:
+        self._deaths += 1
+        if self._deaths % self._capacity:
+            return
+        console.tell(f"{self._cells.kind}: the cluster stopped ({death}); going on")
+        if self._deaths >= SETBACKS * self._capacity:
             raise FatalError(
-                f"the Ray cluster does no work ({reason}): see its logs, then run `dvc repro`; "
+                f"the Ray cluster does no work ({death}): see its logs, then run `dvc repro`; "
                 "what is done is kept"
             )
 
@@ -272,7 +319,6 @@ def _connected() -> Iterator[Any]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
-        import ray.data
         import ray.exceptions
     except ImportError:
         raise UserError(
@@ -303,28 +349,45 @@ def _connected() -> Iterator[Any]:
         ray.shutdown()
 
 
+def _options(ray: Any) -> dict[str, Any]:
+    """How an actor is started."""
+    resources, environment = _resources(ray), _environment()
+    if "num_gpus" in resources:  # where threads only draw, and change no result
+        environment |= {"OMP_NUM_THREADS": str(_cpus_per_gpu(ray))}
+    return {
+        **resources,
+        "max_restarts": 0,
+        "max_task_retries": 0,
+        "runtime_env": {"env_vars": environment},
+    }
+
+
 def _environment() -> dict[str, str]:
-    """Variables that make a worker compute what this process would.
+    """Variables that make a worker compute what this process would, and find the same cache.
 
     The number of torch's threads changes the last bits on a CPU, and Ray would set another.
     """
     kept = {key: value for key, value in os.environ.items() if key.startswith("MASKQUERY_")}
-    if kept.get(DEVICE, "").startswith("cuda"):
-        kept[DEVICE] = "cuda"  # an actor sees its own GPU alone, and as the first
+    kept |= {"MASKQUERY_CACHE": str(cache.root().absolute())}
+    if kept.get(device.VARIABLE, "").startswith("cuda"):
+        kept[device.VARIABLE] = "cuda"  # an actor sees its own GPU alone, and as the first
     code = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
-    threads = os.environ.get("OMP_NUM_THREADS") or str(device.thread_count())
     path = os.pathsep.join(part for part in code if part)
-    return kept | {"OMP_NUM_THREADS": threads, "PYTHONPATH": path}
+    return kept | {"OMP_NUM_THREADS": str(_threads()), "PYTHONPATH": path}
 
 
-def _resources(ray: Any, threads: int) -> dict[str, float]:
+def _threads() -> int:
+    """How many threads torch has in this process, on a CPU."""
+    return int(os.environ.get("OMP_NUM_THREADS") or device.thread_count())
+
+
+def _resources(ray: Any) -> dict[str, float]:
     """What an actor takes: a GPU, or as many CPUs as torch has threads, where a node has them."""
-    device = os.environ.get(DEVICE, "")
-    nodes = _nodes(ray)
-    if device.startswith("cuda") or (not device and any(node.get("GPU", 0) for node in nodes)):
+    wish, nodes = os.environ.get(device.VARIABLE, ""), _nodes(ray)
+    if wish.startswith("cuda") or (not wish and any(node.get("GPU", 0) for node in nodes)):
         return {"num_gpus": 1, "num_cpus": 1}
     most = max((node.get("CPU", 0) for node in nodes), default=1)
-    return {"num_cpus": max(1, min(threads, int(most)))}
+    return {"num_cpus": max(1, min(_threads(), int(most)))}
 
 
 def _nodes(ray: Any) -> list[dict[str, float]]:
@@ -338,26 +401,11 @@ def _cpus_per_gpu(ray: Any) -> int:
     return max(1, int(min(shares, default=1)))
 
 
-def _actors(ray: Any, each: Mapping[str, float]) -> int:
-    """How many actors the cluster holds as it is now; Ray Data adds some when it grows."""
-    names = {"num_gpus": "GPU", "num_cpus": "CPU"}
-    nodes = _nodes(ray)
-    fitting = [
+def _capacity(ray: Any) -> int:
+    """How many actors the cluster holds as it is now, or at least one."""
+    names, each = {"num_gpus": "GPU", "num_cpus": "CPU"}, _resources(ray)
+    fitting = (
         min(int(node.get(names[key], 0) // amount) for key, amount in each.items())
-        for node in nodes
-    ]
+        for node in _nodes(ray)
+    )
     return max(1, sum(fitting))
-
-
-def _set_up(ray: Any) -> None:
-    """Ray Data for this use; the reasons stand at the top of this module."""
-    for handler in logging.getLogger("ray.data").handlers:
-        if handler.get_name() == "console":  # its log file stays
-            handler.setLevel(logging.CRITICAL)
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.max_errored_blocks = -1
-    context.max_consecutive_actor_init_deaths = SETBACKS
-    # An actor that has a model stays as long as there are images.
-    context.autoscaling_config.actor_pool_util_downscaling_threshold = -1
-    context.target_max_block_size = 1  # a row is sent when it is there, not when 128 MB are full

@@ -1,13 +1,18 @@
-"""The stage `masks`, one image at a time: its cell, and what goes into it."""
+"""The job of the stage `masks`: an image's cell, and what goes into it."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from maskquery.core.errors import UserError
 from maskquery.images import clahe, image_files, sources
-from maskquery.jobs import cache, digests, per_image
+from maskquery.jobs import cache, digests
+from maskquery.jobs.digests import HashedImage
+from maskquery.jobs.job import CacheRequest, Lazy
 from maskquery.masks import mask_store
 from maskquery.masks.packed import ImageMasks, Json
 from maskquery.models import checkpoints
@@ -19,41 +24,71 @@ KIND = "masks"
 Pixels = npt.NDArray[np.uint8]
 
 
-class Work:
-    """What `per_image.results` asks about images.
+@dataclass(frozen=True)
+class Description:
+    """What a `SamJob` is made of.
 
-    Args:
-        paths: of the images.
+    Attributes:
         max_pixels: a larger image is refused.
         model: one of `checkpoints.names("sam")`.
         settings: how masks are generated.
     """
 
-    def __init__(
-        self, paths: Mapping[str, sources.File], max_pixels: int, model: str, settings: Settings
-    ) -> None:
-        self._paths, self._max_pixels = paths, max_pixels
-        weights = checkpoints.find("sam", model).sha256
-        told = cache.without_neutral(settings.model_dump(), clahe=0)
-        self._origin = {**told, "model": model, "sha256": weights}
-        self._limit = settings.clahe
-        self._find = per_image.Once(lambda: load(model, settings))
+    max_pixels: int
+    model: str
+    settings: Settings
 
-    def look(self, image: str) -> per_image.Need[tuple[Pixels, str]]:
-        """The image's cell, which its name has no part in; its pixels, if there is no cell."""
-        path = self._paths[image]
-        digest, fetch = digests.look(path, self._max_pixels)
-        name = cache.key(KIND, VERSION, digest, self._origin)
-        return per_image.Need(
-            {KIND: name}, lambda _: (image_files.decode(fetch(), path, self._max_pixels), digest)
-        )
+    def open(self) -> "SamJob":
+        """The job; its model is loaded for the first image that is computed."""
+        return SamJob(self)
 
-    def compute(self, image: tuple[Pixels, str], _: Sequence[str]) -> dict[str, bytes]:
+
+@dataclass(frozen=True)
+class Inputs:
+    """An image, (H, W, 3) uint8 RGB, and the sha256 of its file."""
+
+    pixels: Pixels
+    sha256: str
+
+
+class SamJob:
+    """Generates the masks of an image: a `jobs.job.Job`."""
+
+    kind = KIND
+    threads = 2
+
+    def __init__(self, description: Description) -> None:
+        self.description = description
+        settings, model = description.settings, description.model
+        self._origin: dict[str, Any] = {
+            **cache.without_neutral(settings.model_dump(), clahe=0),
+            "model": model,
+            "sha256": checkpoints.find("sam", model).sha256,
+        }
+        self._generate = Lazy(self._load_model)
+
+    def _load_model(self) -> Callable[[Pixels], ImageMasks]:
+        return load(self.description.model, self.description.settings)
+
+    def plan(self, image: str, file: sources.File | None) -> CacheRequest[HashedImage]:
+        """The key of the image's cell, in which its id has no part."""
+        if file is None:
+            raise UserError(f"the image {image!r} has no file: run `dvc repro`")
+        source = digests.hash_image(file, self.description.max_pixels)
+        return CacheRequest({KIND: cache.key(KIND, VERSION, source.sha256, self._origin)}, source)
+
+    def load(self, source: HashedImage) -> Inputs:
+        """Decode the image."""
+        pixels = image_files.decode(source.read(), source.file, self.description.max_pixels)
+        return Inputs(pixels, source.sha256)
+
+    def compute(self, inputs: Inputs, _: Sequence[str]) -> Mapping[str, bytes]:
         """The image's masks as the bytes of a cell; see `mask_store.decode`."""
-        pixels, digest = image
-        masks = self._find()(clahe.equalised(pixels, self._limit))
-        origin: dict[str, Json] = {"sam": self._origin, "sha256": digest}
-        return {KIND: mask_store.encode(dataclasses.replace(masks, attributes=origin))}
+        generated = self._generate()(
+            clahe.equalised(inputs.pixels, self.description.settings.clahe)
+        )
+        origin: dict[str, Json] = {"sam": self._origin, "sha256": inputs.sha256}
+        return {KIND: mask_store.encode(dataclasses.replace(generated, attributes=origin))}
 
 
 def load(model: str, settings: Settings) -> Callable[[Pixels], ImageMasks]:

@@ -1,11 +1,13 @@
 """Every image through SAM: masks.zarr, and which images failed."""
 
-import functools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from maskquery.images import image_files
-from maskquery.jobs import cells, cluster, per_image
+from maskquery.jobs import cells, executor
+from maskquery.jobs.digests import HashedImage
+from maskquery.jobs.job import Result
+from maskquery.jobs.stats import OnError, RunStats
 from maskquery.masks import mask_store
 from maskquery.sam import job
 from maskquery.sam.settings import SamParams
@@ -17,7 +19,7 @@ def write_masks(
     failures: Path,
     *,
     max_pixels: int,
-    on_error: per_image.OnError,
+    on_error: OnError,
     sam: SamParams,
 ) -> str:
     """Write the store `masks`, and which images failed; the closing line.
@@ -35,31 +37,41 @@ def write_masks(
     """
     watched = image_files.Watched(images)
     order = mask_store.shard_order(watched.paths)
-    tally = per_image.Tally(len(order))
-    counts: list[int] = []
-
-    def groups() -> Iterator[mask_store.EncodedMasks]:
-        side_cache = cells.Cells(job.KIND)
-        make = functools.partial(job.Work, max_pixels=max_pixels, model=sam.model, settings=sam)
-        if cluster.wanted():
-            found = cluster.results(order, watched.paths, make, side_cache, tally)
-        else:
-            own = make(watched.paths)
-            found = per_image.results(order, own.look, own.compute, side_cache, tally)
-        for image, parts in found:
-            group = mask_store.decode(parts[job.KIND], image)
-            counts.append(group.count)
-            yield group
-        watched.expect_unchanged()
-        per_image.write_failures(failures, tally)
-        per_image.expect_success(tally, on_error, f" (see {failures})")
-
-    with cells.held(masks), tally.interruptible():
-        mask_store.MaskStore.write(masks, groups())
-        cells.record(masks, job.KIND, tally.used)
+    stats = RunStats(len(order))
+    counts: list[int] = []  # of masks, in each image
+    sam_job = job.Description(max_pixels, sam.model, sam).open()
+    with cells.held(masks), stats.interruptible():
+        results = executor.results(sam_job, order, watched.paths, stats)
+        groups = _groups(results, counts)
+        mask_store.MaskStore.write(masks, _checked(groups, watched, stats, failures, on_error))
+        cells.record(masks, job.KIND, stats.used)
     without = f", {counts.count(0)} of them without any" if 0 in counts else ""
-    line = f"masks: {sum(counts)} masks in {len(counts)} images{without}; {tally.summary()}"
+    line = f"masks: {sum(counts)} masks in {len(counts)} images{without}; {stats.summary()}"
     if not (others := watched.others):
         return line
     kinds = ", ".join(sorted(others))
     return f"{line}; {others.total()} pictures of kinds that are not read are left out: {kinds}"
+
+
+def _groups(
+    results: Iterable[Result[HashedImage]], counts: list[int]
+) -> Iterator[mask_store.EncodedMasks]:
+    """The masks of each image as they stand in a store; how many they are is added to `counts`."""
+    for result in results:
+        group = mask_store.decode(result.parts[job.KIND], result.image)
+        counts.append(group.count)
+        yield group
+
+
+def _checked(
+    groups: Iterable[mask_store.EncodedMasks],
+    watched: image_files.Watched,
+    stats: RunStats,
+    failures: Path,
+    on_error: OnError,
+) -> Iterator[mask_store.EncodedMasks]:
+    """`groups`, refused at their end, before there is a store of them, where something is wrong."""
+    yield from groups
+    watched.expect_unchanged()
+    stats.write_failures(failures)
+    stats.expect_success(on_error, f" (see {failures})")

@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from maskquery.core.errors import UserError
-from maskquery.jobs import cluster, per_image
-from maskquery.jobs.cells import Cells
+from maskquery.jobs import cache, cluster
+from maskquery.jobs.stats import RunStats
+from tests.robustness.bulk import Bulk
 from tests.support.builders import ROOT, loaded_modules
 from tests.support.project import Project
 
@@ -63,8 +64,7 @@ def test_wanted_with_an_address_or_several_gpus(monkeypatch: pytest.MonkeyPatch)
 
 
 def results() -> None:
-    make: Any = None
-    list(cluster.results(["room"], {}, make, Cells("toys"), per_image.Tally(1)))
+    list(cluster.results(Bulk(1, Path("log")), ["room"], {}, RunStats(1)))
 
 
 @pytest.mark.parametrize("address", ["ray://10.0.0.1:10001", "http://127.0.0.1:8265"])
@@ -125,9 +125,10 @@ def test_what_an_actor_takes_and_how_many_there_are(
     actors: int,
 ) -> None:
     monkeypatch.setenv("MASKQUERY_DEVICE", device)
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
     ray = nodes(*resources)
-    assert cluster._resources(ray, threads=4) == each
-    assert cluster._actors(ray, each) == actors
+    assert cluster._resources(ray) == each
+    assert cluster._capacity(ray) == actors
 
 
 def test_workers_get_the_threads_and_the_code_of_this_process(
@@ -140,6 +141,23 @@ def test_workers_get_the_threads_and_the_code_of_this_process(
     assert made["OMP_NUM_THREADS"] == "3"
     assert made["PYTHONPATH"] == str(ROOT)
     assert made["MASKQUERY_DEVICE"] == "cuda"
+    assert made["MASKQUERY_CACHE"] == str(cache.root())
+
+
+def test_the_last_batches_are_small_and_what_was_lost_is_sent_alone() -> None:
+    queue = cluster._Queue([f"room_{number}" for number in range(1000)])
+    batches = []
+    while queue:
+        batches.append(queue.take(actors=2))
+    assert [image for batch in batches for image in batch] == [f"room_{n}" for n in range(1000)]
+    sizes = [len(batch) for batch in batches]
+    assert (sizes[0], sizes[-1]) == (cluster.BATCH, 1)
+    assert sizes == sorted(sizes, reverse=True)
+    assert [queue.lose(image) for image in ("room_1", "room_7")] == [0, 0]
+    assert [queue.take(2), queue.take(2)] == [["room_1"], ["room_7"]]
+    for tries in (1, 2, 3):
+        assert queue.lose("room_7") == tries
+        assert queue.take(2) == ["room_7"] if tries < cluster.TRIES else not queue
 
 
 # The fields that the example uses, and their types, as KubeRay declares them, of which its CRD is

@@ -2,11 +2,13 @@
 
 import os
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from maskquery.jobs import cache, per_image
+from maskquery.images.sources import File
+from maskquery.jobs import cache
+from maskquery.jobs.job import CacheRequest
 
 
 def payload(image: str, size: int) -> bytes:
@@ -19,13 +21,24 @@ class Bulk:
 
     size: int
     log: Path
-    paths: Mapping[str, Path]
+    kind: str = "bulk"
+    threads: int = 2
 
-    def look(self, image: str) -> per_image.Need[str]:
-        return per_image.Need({"bulk": cache.key("bulk", image)}, lambda _: image)
+    @property
+    def description(self) -> "Bulk":
+        return self
+
+    def open(self) -> "Bulk":
+        return self
+
+    def plan(self, image: str, file: File | None) -> CacheRequest[str]:
+        return CacheRequest({"bulk": cache.key("bulk", image)}, image)
+
+    def load(self, image: str) -> str:
+        return image
 
     def compute(self, image: str, _: Sequence[str]) -> dict[str, bytes]:
-        made = payload(image, self.size)
+        content = payload(image, self.size)
         with self.log.open("a") as log:
             log.write(f"{image} {os.getpid()}\n")
-        return {"bulk": made}
+        return {"bulk": content}

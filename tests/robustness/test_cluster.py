@@ -1,7 +1,6 @@
 """The stages on a Ray cluster of several nodes, of which parts die: the outputs stay the same."""
 
 import contextlib
-import functools
 import json
 import re
 import resource
@@ -19,21 +18,20 @@ from typing import Any
 import psutil
 import pytest
 
+from maskquery.core.errors import FatalError
 from maskquery.images import image_files
-from maskquery.jobs import cells, cluster, per_image
+from maskquery.jobs import cells, cluster
+from maskquery.jobs.stats import RunStats
 from maskquery.masks import mask_store
 from stages import embeddings, masks
-from tests.robustness import bulk
+from tests.robustness import bulk, writing
 from tests.support.builders import ROOT
 from tests.support.project import OUTPUTS, STAGES, Project, kill
 from tests.support.standin import digest
 
-# Ray's own settings warn of themselves when they are made.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context")
-
 IMAGES = 24
 STORE = 80 * 2**20  # bytes of each node's object store, about the least that Ray takes
-HOOK = "tests.support.standin.install"
+HOOK = "tests.robustness.writing.install"
 
 
 class Nodes:
@@ -60,7 +58,14 @@ class Nodes:
 
     def kill_one(self) -> None:
         """With all that runs on it, without a warning."""
-        self.cluster.remove_node(self.workers.pop(), allow_graceful=False)
+        node = self.workers.pop()
+        [raylet] = node.all_processes["raylet"]
+        workers = psutil.Process(raylet.process.pid).children(recursive=True)
+        raylet.process.kill()  # first: it would report the deaths of the others
+        for process in workers:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        self.cluster.remove_node(node, allow_graceful=False)
 
 
 @pytest.fixture(scope="module")
@@ -105,22 +110,23 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 @pytest.fixture
-def written(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often each cell was written by this process."""
-    counter = Counter[str]()
-    write = cells.Cells.write
+def written(project: Project, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Counter[str]]:
+    """How often each cell was written, by whomever."""
+    log = project.folder.with_name("written.log")
+    monkeypatch.setattr(cells.Cells, "write", writing.WRITE)  # to be put back in the end
+    writing.note(log)
+    return lambda: Counter(log.read_text().split())
 
-    def counting(self: cells.Cells, name: str, payload: bytes) -> None:
-        counter[name] += 1
-        write(self, name, payload)
 
-    monkeypatch.setattr(cells.Cells, "write", counting)
-    return counter
+def hide_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the workers, as where each node has a disk of its own."""
+    monkeypatch.setattr(cluster, "_write_probe", lambda path: "of another cache")
 
 
 def runtime(project: Project, **environment: str) -> dict[str, Any]:
     """Puts the stand-ins into the workers."""
     own = {"STANDIN_LOG": str(project.log), "STANDIN_SECONDS": "0.05", "PYTHONPATH": str(ROOT)}
+    own["STANDIN_WRITTEN"] = str(project.folder.with_name("written.log"))
     return {"worker_process_setup_hook": HOOK, "env_vars": own | environment}
 
 
@@ -157,57 +163,73 @@ def meanwhile(project: Project, lines: int, action: Callable[[], None]) -> threa
 
 @contextlib.contextmanager
 def driver_at_work(
-    nodes: Nodes, project: Project
+    nodes: Nodes, project: Project, seconds: str = "0.2", lines: int = 6
 ) -> Iterator[tuple["subprocess.Popen[str]", dict[str, str]]]:
     """The stage `masks` as a process amidst its work, and the environment that takes it there."""
-    config = json.dumps({"runtime_env": runtime(project, STANDIN_SECONDS="0.2")})
+    config = json.dumps({"runtime_env": runtime(project, STANDIN_SECONDS=seconds)})
     environment = {"RAY_ADDRESS": nodes.address, "RAY_JOB_CONFIG_JSON_ENV_VAR": config}
     with project.start_stage("masks", **environment) as process:
-        while len(project.computed()) < 6 and process.poll() is None:
+        while len(project.computed()) < lines and process.poll() is None:
             time.sleep(0.01)
         yield process, environment
 
 
-def kill_an_actor() -> None:
-    """One of this process's own cluster."""
+def actors() -> list[psutil.Process]:
+    """Those of this process's own cluster."""
+    running = []
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):  # others come and go
-            if process.name().startswith("ray::MapWorker"):
-                process.kill()
-                return
-    raise AssertionError("there is no actor")
+            if process.name().startswith("ray::Worker"):
+                running.append(process)
+    return running
 
 
-@pytest.mark.parametrize(("block", "stages"), [(1, STAGES), (100, STAGES[:1])])
-def test_the_bytes_of_one_process_whatever_the_blocks(
+def kill_an_actor() -> None:
+    actors()[0].kill()
+
+
+@pytest.mark.parametrize(
+    ("batch", "stages", "shared"),
+    [(1, STAGES, True), (1, STAGES, False), (100, STAGES[:1], True), (100, STAGES[:1], False)],
+)
+def test_the_bytes_of_one_process_whatever_the_batches(
     nodes: Nodes,
     project: Project,
     clean: dict[str, bytes],
-    written: Counter[str],
+    written: Callable[[], Counter[str]],
     monkeypatch: pytest.MonkeyPatch,
-    block: int,
+    batch: int,
     stages: tuple[str, ...],
+    shared: bool,
 ) -> None:
-    monkeypatch.setattr(cluster, "BLOCK", block)
-    monkeypatch.setattr(cluster, "BLOCKS_PER_ACTOR", 1)
+    if not shared:
+        hide_cache(monkeypatch)
+    monkeypatch.setattr(cluster, "BATCH", batch)
+    monkeypatch.setattr(cluster, "BATCHES_PER_ACTOR", 1)
     connect(nodes, project, STANDIN_SECONDS="0.01")
     for stage in stages:
         assert run(stage).endswith(f"; {IMAGES} images computed, 0 from the side cache")
     made = project.files(OUTPUTS[: len(stages)])
     assert made == {name: clean[name] for name in made}
     assert len(project.computed()) == len(set(project.computed())) == len(stages) * IMAGES
-    assert set(written.values()) == {1}
+    assert set(written().values()) == {1}
 
 
-@pytest.mark.parametrize("victim", ["actor", "node"])
+@pytest.mark.parametrize(
+    ("victim", "shared"), [("actor", True), ("actor", False), ("node", True), ("node", False)]
+)
 def test_a_worker_that_dies_costs_what_it_was_at(
     nodes: Nodes,
     project: Project,
     clean: dict[str, bytes],
-    written: Counter[str],
+    written: Callable[[], Counter[str]],
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
     victim: str,
+    shared: bool,
 ) -> None:
+    if not shared:
+        hide_cache(monkeypatch)
     connect(nodes, project, STANDIN_SECONDS="0.5")
     act = {"actor": kill_an_actor, "node": nodes.kill_one}[victim]
     thread = meanwhile(project, 5, act)
@@ -219,8 +241,8 @@ def test_a_worker_that_dies_costs_what_it_was_at(
     assert re.search(rf"masks: node {node}, image 'room_\d+': lost with its process\n", told)
     made = project.files(OUTPUTS[:1])
     assert made == {name: clean[name] for name in made}
-    assert set(written.values()) == {1}
-    assert len(written) == IMAGES
+    assert set(written().values()) == {1}
+    assert len(written()) == IMAGES
     assert IMAGES <= len(project.computed()) <= IMAGES + 4
 
 
@@ -236,6 +258,34 @@ def test_the_last_worker_that_dies_costs_what_it_was_at(
     made = project.files(OUTPUTS[:1])
     assert made == {name: clean[name] for name in made}
     assert IMAGES <= len(project.computed()) <= IMAGES + 4
+
+
+def test_a_node_that_joins_gets_work(
+    nodes: Nodes, project: Project, clean: dict[str, bytes]
+) -> None:
+    nodes.leave_one()
+    count = 0
+    with driver_at_work(nodes, project, "0.7", lines=1) as (process, _):
+        nodes.complete()
+        while count < 2 and process.poll() is None:
+            count = len(actors())
+            time.sleep(0.1)
+        out, _ = process.communicate()
+    assert count == 2
+    assert out.endswith(f"; {IMAGES} images computed, 0 from the side cache\n")
+    assert len(project.computed()) == IMAGES
+    files = project.files(OUTPUTS[:1])
+    assert files == {name: clean[name] for name in files}
+
+
+def test_a_cluster_whose_processes_all_die_ends_the_run(
+    nodes: Nodes, project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    connect(nodes, project, STANDIN_SECONDS="0", STANDIN_DIES_AT="1")
+    with pytest.raises(FatalError, match=r"^the Ray cluster does no work \(.*\): see its logs, "):
+        run("masks")
+    assert len(project.computed()) == 2 * cluster.SETBACKS
+    assert capsys.readouterr().err.count("masks: the cluster stopped (") == cluster.SETBACKS
 
 
 def test_a_driver_that_dies_goes_on_where_it_stopped(
@@ -294,6 +344,7 @@ def test_a_slow_writer_and_a_full_object_store(
     import numpy as np
     import ray
 
+    hide_cache(monkeypatch)
     connect(nodes, project)
     ballast = ray.put(np.zeros(STORE * 3 // 4, np.uint8))  # fills the driver's store
     size, names = 4 * 2**20, [f"room_{number}" for number in range(100)]
@@ -306,12 +357,10 @@ def test_a_slow_writer_and_a_full_object_store(
 
     monkeypatch.setattr(cells.Cells, "write", slow)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    tally = per_image.Tally(len(names))
-    make = functools.partial(bulk.Bulk, size, project.log)
-    found = cluster.results(names, {}, make, cells.Cells("bulk"), tally)
-    for image, parts in found:
-        assert parts["bulk"] == bulk.payload(image, size)
-    assert tally.summary() == "100 images computed, 0 from the side cache"
+    stats = RunStats(len(names))
+    for result in cluster.results(bulk.Bulk(size, project.log), names, {}, stats):
+        assert result.parts["bulk"] == bulk.payload(result.image, size)
+    assert stats.summary() == "100 images computed, 0 from the side cache"
     assert len(project.computed()) == 100
     assert max(ahead) * size < 3 * STORE
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
@@ -336,9 +385,16 @@ def test_ctrl_c_says_what_is_done_and_keeps_it(
     assert made == {name: clean[name] for name in made}
 
 
+@pytest.mark.parametrize("shared", [True, False])
 def test_a_damaged_cell_is_computed_again(
-    nodes: Nodes, project: Project, clean: dict[str, bytes]
+    nodes: Nodes,
+    project: Project,
+    clean: dict[str, bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    shared: bool,
 ) -> None:
+    if not shared:
+        hide_cache(monkeypatch)
     assert project.run_stage("masks", RAY_ADDRESS="").code == 0
     path = sorted((project.folder / ".cache/masks").glob("??/*"))[3]
     path.write_bytes(b"nonsense")
