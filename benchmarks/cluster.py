@@ -14,7 +14,7 @@ from typing import NamedTuple
 from unittest import mock
 
 from benchmarks.measuring import Row
-from benchmarks.sleeping import Sleeping
+from benchmarks.sleeping import KIND, Sleeping, finished
 from maskquery.jobs import cluster, local
 from maskquery.jobs.stats import RunStats
 
@@ -47,7 +47,7 @@ def overhead(label: str, *, shared: bool) -> Iterator[Row]:
     """What an image takes that takes no time."""
     alone = in_process(FREE // 10) * 1000
     run = mapped(2, FREE, 0.0, shared=shared)
-    each, driver = run.seconds / run.images * 1000, run.driver / run.images * 1000
+    each, driver = run.seconds / run.images * 1000, run.driver * 1000
     yield Row(
         f"an image on a cluster, 2 actors, nothing to compute, {label}",
         "in process",
@@ -84,10 +84,10 @@ class Mapped(NamedTuple):
     """How a run went.
 
     Attributes:
-        start: seconds until as many images were done as there are actors.
+        start: seconds until each actor had done its first image; they do not start at once.
         images: how many were done from then on.
         seconds: that they took.
-        driver: seconds of processor time that they took of the driver's process.
+        driver: seconds of processor time that the driver's process took for an image.
     """
 
     start: float
@@ -97,16 +97,16 @@ class Mapped(NamedTuple):
 
 
 class Timed(RunStats):
-    """Notes when the driver knows of each image that it is done."""
+    """Notes what processor time this process has taken when it knows of each image."""
 
     def __init__(self, asked: int) -> None:
         super().__init__(asked)
-        self.times: list[tuple[float, float]] = []
+        self.times: list[float] = []
 
     def count(self, *, computed: bool) -> None:
-        """Note the clock and the processor time of this process as well."""
+        """Count an image that is done."""
         super().count(computed=computed)
-        self.times.append((time.perf_counter(), time.process_time()))
+        self.times.append(time.process_time())
 
 
 def mapped(actors: int, count: int, sleep: float, *, shared: bool) -> Mapped:
@@ -122,13 +122,17 @@ def mapped(actors: int, count: int, sleep: float, *, shared: bool) -> Mapped:
         object_store_memory=OBJECT_STORE,
     )
     probe = cluster._write_probe if shared else mock.Mock(return_value="of another cache")
+    moments: dict[int, list[float]] = {}  # when images were done, by process
     with tempfile.TemporaryDirectory() as folder:
         os.environ["MASKQUERY_CACHE"] = folder
-        start, stats = time.perf_counter(), Timed(count)
+        start, stats = time.monotonic(), Timed(count)
         with mock.patch.object(cluster, "_write_probe", probe):
-            done = sum(1 for _ in cluster.results(Sleeping(sleep, SIZE), names, {}, stats))
+            for result in cluster.results(Sleeping(sleep, SIZE), names, {}, stats):
+                process, moment = finished(result.parts[KIND])
+                moments.setdefault(process, []).append(moment)
         ray.shutdown()
-    assert done == len(stats.times) == count
-    # The first image of each actor is not counted: they do not start at once.
-    (first, before), (last, after) = stats.times[actors - 1], stats.times[-1]
-    return Mapped(round(first - start, 2), count - actors, last - first, after - before)
+    assert len(moments) == actors, "not every actor had work: there were too few images"
+    begin = max(min(own) for own in moments.values())
+    later = [moment for own in moments.values() for moment in own if moment > begin]
+    driver = (stats.times[-1] - stats.times[actors]) / (count - actors)
+    return Mapped(round(begin - start, 2), len(later), max(later) - begin, driver)

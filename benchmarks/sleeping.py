@@ -1,5 +1,7 @@
 """A job that takes the time of a GPU and no processor, in this process or on a cluster."""
 
+import json
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,7 +39,14 @@ class Sleeping:
         """Nothing."""
         return image
 
-    def compute(self, image: str, _: Sequence[str]) -> dict[str, bytes]:
-        """Sleep."""
+    def compute(self, _: str, __: Sequence[str]) -> dict[str, bytes]:
+        """Sleep; see `finished`."""
         time.sleep(self.seconds)
-        return {KIND: image.encode().ljust(self.size, b"\0")}
+        note = json.dumps([os.getpid(), time.monotonic()])
+        return {KIND: note.encode().ljust(self.size, b"\0")}
+
+
+def finished(payload: bytes) -> tuple[int, float]:
+    """In which process an image was computed, and when, by the clock of `time.monotonic`."""
+    process, moment = json.loads(payload.rstrip(b"\0"))
+    return process, moment

@@ -10,6 +10,7 @@ import yaml
 
 from maskquery.core.errors import UserError
 from maskquery.jobs import cache, cluster
+from maskquery.jobs.cells import Cells
 from maskquery.jobs.stats import RunStats
 from tests.robustness.bulk import Bulk
 from tests.support.builders import ROOT, loaded_modules
@@ -158,6 +159,29 @@ def test_the_last_batches_are_small_and_what_was_lost_is_sent_alone() -> None:
     for tries in (1, 2, 3):
         assert queue.lose("room_7") == tries
         assert queue.take(2) == ["room_7"] if tries < cluster.TRIES else not queue
+
+
+def test_who_waits_for_a_worker_is_told_after_1_2_and_4_minutes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 0.0
+
+    def wait(calls: list[Any], timeout: float) -> tuple[list[Any], list[Any]]:
+        nonlocal now
+        now += timeout
+        return [], calls
+
+    monkeypatch.setattr(cluster.time, "monotonic", lambda: now)
+    pool = cluster._Pool(
+        SimpleNamespace(wait=wait), Bulk(1, Path("log")), {}, Cells("toys"), tmp_path / "probe"
+    )
+    pool._actors.append(cluster._Actor(handle=None, call="greeting"))
+    for _ in range(3):
+        assert pool._ready() == []
+    assert now == 240
+    assert [line.split(" s;")[0] for line in capsys.readouterr().err.splitlines()] == [
+        f"toys: no worker has started for {seconds}" for seconds in (60, 120, 240)
+    ]
 
 
 # The fields that the example uses, and their types, as KubeRay declares them, of which its CRD is
