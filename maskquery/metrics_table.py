@@ -18,7 +18,7 @@ def main(arguments: Sequence[str]) -> str:
     try:
         classes = json.loads(DETAILS.read_text(encoding="utf-8"))["classes"]
     except (OSError, ValueError, TypeError, KeyError):
-        raise UserError(f"{DETAILS} cannot be read: run `dvc repro`") from None
+        raise UserError(f"{DETAILS} cannot be read", "run `dvc repro`") from None
     plain = {
         name: {key: value for key, value in figures.items() if not isinstance(value, dict)}
         for name, figures in classes.items()

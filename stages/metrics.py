@@ -96,7 +96,7 @@ def compared(
 
     def result(prediction: ImagePredictions) -> ImageResult | None:
         if prediction.classes != classes:
-            raise UserError(f"{store.folder} holds predictions of several runs: run `dvc repro`")
+            raise UserError(f"{store.folder} holds predictions of several runs", "run `dvc repro`")
         if prediction.image not in label_maps:
             return None
         image, height, width = prediction.image, prediction.height, prediction.width
@@ -117,7 +117,7 @@ def read_ceilings(path: Path, classes: Sequence[str]) -> dict[str, dict[str, flo
             return found
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    raise UserError(f"{path} is missing, damaged or of other classes: run `dvc repro`")
+    raise UserError(f"{path} is missing, damaged or of other classes", "run `dvc repro`")
 
 
 def image_table(results: Mapping[str, ImageResult], classes: Sequence[str]) -> str:

@@ -71,7 +71,7 @@ def run(predictions: Path, table: Path, output: Path, settings: Params) -> str:
         for prediction, true in islice(candidates(store, table, settings), count):
             if prediction.image not in paths:
                 raise UserError(
-                    f"{settings.images} has no image {prediction.image!r}: run `dvc repro`"
+                    f"{settings.images} has no image {prediction.image!r}", "run `dvc repro`"
                 )
             panel = draw(prediction, true, paths[prediction.image], name)
             panel.save(folder / panels.file_name(prediction.image), quality=panels.QUALITY)
@@ -113,9 +113,11 @@ def worst_first(table: Path, name: str, reported: Sequence[str]) -> list[str]:
             rows = [row for row in csv.DictReader(file) if row["class"] == name]
         ious = {row["image"]: float(row["iou"] or 0) for row in rows}
     except (OSError, ValueError, KeyError, TypeError, csv.Error):
-        raise UserError(f"{table} is missing or damaged: run `dvc repro`") from None
+        raise UserError(f"{table} is missing or damaged", "run `dvc repro`") from None
     if unknown := ious.keys() - set(reported):
-        raise UserError(f"{table} and the predictions differ in {min(unknown)!r}: run `dvc repro`")
+        raise UserError(
+            f"{table} and the predictions differ in {min(unknown)!r}", "run `dvc repro`"
+        )
     return sorted(ious, key=lambda image: (ious[image], image))
 
 
@@ -128,7 +130,7 @@ def draw(
     if (height, width) != (prediction.height, prediction.width):
         size = f"{prediction.width} x {prediction.height}"
         raise UserError(
-            f"{path} is {width} x {height} pixels and its prediction {size}: run `dvc repro`"
+            f"{path} is {width} x {height} pixels and its prediction {size}", "run `dvc repro`"
         )
     index = prediction.classes.index(name)
     predicted = unpack(prediction.masks[index], prediction.width)

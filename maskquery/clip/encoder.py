@@ -162,7 +162,8 @@ def _tokens(prompt: str) -> Tensor:
         return tokenize(prompt, CONTEXT)
     except RuntimeError as error:
         raise UserError(
-            f"the prompt {prompt!r} is longer than the {CONTEXT} tokens that CLIP reads: shorten it"
+            f"the prompt {prompt!r} is longer than the {CONTEXT} tokens that CLIP reads",
+            "shorten it",
         ) from error
 
 

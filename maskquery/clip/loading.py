@@ -37,8 +37,8 @@ def load(model: str, device: torch.device) -> CLIP:
         except UNREADABLE as error:
             why = (str(error).splitlines() or [type(error).__name__])[0][:100]
             raise UserError(
-                f"{file.name} does not hold the weights of clip.model {model} ({why}): "
-                "put the published file there, or delete it"
+                f"{file.name} does not hold the weights of clip.model {model} ({why})",
+                "put the published file there, or delete it",
             ) from error
     return clip.float().to(device).eval()
 

@@ -101,14 +101,14 @@ def read_labels(path: File, palette: Palette, most: int = image_files.MAX_PIXELS
         image = ImageOps.exif_transpose(opened)
     if image.mode in ("1", "L", "I", "I;16", "I;16B") or (image.mode == "P" and not palette):
         if lossy:
-            raise UserError(f"{path} is a grey JPEG, which changes labels: save it as PNG")
+            raise UserError(f"{path} is a grey JPEG, which changes labels", "save it as PNG")
         return np.array(image).astype(np.int64) // spread
     if image.mode not in ("P", "RGB", "RGBA"):
         raise UserError(
             f"{path} has pixels of mode {image.mode}: labels are integers or RGB colours"
         )
     if not palette:
-        raise UserError(f"{path} is in colour: give each label's colour in ground_truth.palette")
+        raise UserError(f"{path} is in colour", "give each label's colour in ground_truth.palette")
     return nearest(np.asarray(image.convert("RGB")), palette)
 
 
@@ -125,7 +125,7 @@ def _read_npy(path: File) -> Labels:
         labels: npt.NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
     except Exception as error:  # a damaged header makes numpy raise more than it documents
         reason = " ".join(str(error).split())
-        raise UserError(f"{path} cannot be read as .npy ({reason}): replace it") from None
+        raise UserError(f"{path} cannot be read as .npy ({reason})", "replace it") from None
     if labels.ndim != 2:
         raise UserError(f"{path} has the shape {labels.shape}: labels are (height, width)")
     kind = labels.dtype.kind
@@ -214,10 +214,12 @@ def expect_classes(classes: Sequence[str], ids: Mapping[str, Sequence[int]]) -> 
     """
     for name in classes:
         if name not in ids:
-            raise UserError(f"ground_truth.labels.{name} is missing: give the labels of {name!r}")
+            raise UserError(
+                f"ground_truth.labels.{name} is missing", f"give the labels of {name!r}"
+            )
     for name in ids:
         if name not in classes:
             raise UserError(
-                f"ground_truth.labels.{name} is no class (they are {', '.join(classes)}): "
-                "remove it or give it prompts under `classes`"
+                f"ground_truth.labels.{name} is no class (they are {', '.join(classes)})",
+                "remove it or give it prompts under `classes`",
             )

@@ -28,8 +28,8 @@ def test_part(images: Iterable[str], patterns: Sequence[str]) -> list[str]:
     found = [image for image in images if not _fits(image, patterns)]
     if not found:
         raise UserError(
-            f"calibration: every image fits {list(patterns)}, so none is left to report on: "
-            "name fewer"
+            f"calibration: every image fits {list(patterns)}, so none is left to report on",
+            "name fewer",
         )
     return found
 

@@ -32,15 +32,16 @@ def line(
     """
     if settings.text:
         raise UserError(
-            "a text of no class has no labels to be measured with: add a class under `classes` and "
-            "`ground_truth.labels` in params.yaml, or try the text as a prompt of a class"
+            "a text of no class has no labels to be measured with",
+            "add a class under `classes` and "
+            "`ground_truth.labels` in params.yaml, or try the text as a prompt of a class",
         )
     changes: list[tuple[str, Any]] = [("threshold", threshold)]
     for name, prompts in settings.classes.items():
         if classes.get(name) != prompts:
             changes.append((f"classes.{name}", prompts))
     if scores.view_weights != settings.scores.view_weights:
-        raise UserError("scores.view_weights in params.yaml has changed: start the explorer anew")
+        raise UserError("scores.view_weights in params.yaml has changed", "start the explorer anew")
     unused = ("contrast", "temperature") if settings.scores.scoring == "cosine" else ()
     for key, value in settings.scores:
         if key not in unused and getattr(scores, key) != value:
@@ -52,7 +53,7 @@ def _overrides(changes: Sequence[tuple[str, Any]]) -> list[str]:
     words = []
     for key, value in changes:
         if not all(_KEY.fullmatch(part) for part in key.split(".", 1)):
-            raise UserError(f"-S cannot name {key}: change it in params.yaml")
+            raise UserError(f"-S cannot name {key}", "change it in params.yaml")
         words += ["-S", f"{key}={_value(key, value)}"]
     return words
 
@@ -64,5 +65,5 @@ def _value(key: str, value: Any) -> str:
     if not isinstance(value, str):
         return repr(value)
     if "${" in value or value.endswith("\\") or '\\"' in value:
-        raise UserError(f"-S cannot say {value!r}: write it under {key} in params.yaml")
+        raise UserError(f"-S cannot say {value!r}", f"write it under {key} in params.yaml")
     return '"' + value.replace('"', '\\"') + '"'

@@ -146,7 +146,7 @@ def serve(workspace: Workspace, host: str, port: int) -> None:
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or error
             raise UserError(
-                f"{host}:{port} cannot be listened on ({reason}): give another --port"
+                f"{host}:{port} cannot be listened on ({reason})", "give another --port"
             ) from None
         hosts = [host, "localhost", LOOPBACK, "[::1]"]
         config = uvicorn.Config(application(workspace, hosts), log_level="warning")

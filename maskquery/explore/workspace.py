@@ -78,7 +78,7 @@ class Workspace:
         self._store, self._lock = MaskStore(files.masks), threading.Lock()
         missing = set(self._store.images()) - set(self._paths)
         if missing:
-            raise UserError(f"{settings.images} has no image {min(missing)!r}: run `dvc repro`")
+            raise UserError(f"{settings.images} has no image {min(missing)!r}", "run `dvc repro`")
         clip = provenance.read(files.embeddings)["clip"]
         self._model, views = clip["model"], tuple(clip["views"])
         weights = class_embeddings.in_order(settings.scores.view_weights, views)
@@ -190,7 +190,7 @@ class Workspace:
         own, means = self.vectors.ids[rows], np.array(self.vectors.means[rows])
         places, back = score_table.locate(group.ids, own), score_table.locate(own, group.ids)
         if places is None or back is None:
-            raise UserError(f"masks and embeddings of image {image!r} differ: run `dvc repro`")
+            raise UserError(f"masks and embeddings of image {image!r} differ", "run `dvc repro`")
 
         def columns(settings: Settings) -> tuple[Floats, Bools]:
             # In the order of the embeddings, from which the stage's product comes to the bit.

@@ -82,6 +82,6 @@ def runs(pixels: npt.NDArray[np.bool_]) -> list[int]:
 def _text(name: str) -> str:
     if wrong := _NO_XML.search(name):
         raise UserError(
-            f"{name!r} has the character {wrong[0]!r}, which XML cannot hold: rename it"
+            f"{name!r} has the character {wrong[0]!r}, which XML cannot hold", "rename it"
         )
     return name

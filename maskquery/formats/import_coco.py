@@ -56,7 +56,7 @@ class Sets:
     def _label(self, members: frozenset[int]) -> int:
         label = self._labels.setdefault(members, len(self._labels))
         if label > MOST:
-            raise UserError(f"more than {MOST} sets of classes overlap: import fewer classes")
+            raise UserError(f"more than {MOST} sets of classes overlap", "import fewer classes")
         return label
 
     def label_map(self, planes: Mapping[str, Bools], height: int, width: int) -> Labels:
@@ -141,8 +141,8 @@ def class_names(
     for name in classes:
         if name not in names.values():
             raise UserError(
-                f"{source} has no category {name!r} (it has {', '.join(sorted(known))}): name the "
-                f"one that is meant, --category NAME={name}, or remove the class"
+                f"{source} has no category {name!r} (it has {', '.join(sorted(known))})",
+                f"name the one that is meant, --category NAME={name}, or remove the class",
             )
     return {number: name for number, name in names.items() if name in classes}
 

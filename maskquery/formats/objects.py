@@ -121,9 +121,9 @@ def read(files: Files, what: What) -> Found:
         for image in names:
             found = predictions.read(image)
             if found.classes != classes:
-                raise UserError(f"{files.predictions} holds several runs: run `dvc repro`")
+                raise UserError(f"{files.predictions} holds several runs", "run `dvc repro`")
             if image not in paths:
-                raise UserError(f"{files.images} has no image {image!r}: run `dvc repro`")
+                raise UserError(f"{files.images} has no image {image!r}", "run `dvc repro`")
             objects = tuple(chosen.of(found) if chosen else regions(found))
             name = image_files.name_of(paths[image], files.images)
             size = found.height, found.width
@@ -171,5 +171,6 @@ class _Chosen:
         files = self._files
         return UserError(
             f"the prediction of image {image!r} in {files.predictions} is not of the masks in "
-            f"{files.masks}: run `dvc repro`"
+            f"{files.masks}",
+            "run `dvc repro`",
         )

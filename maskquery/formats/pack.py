@@ -64,8 +64,8 @@ def expect_same_source(out: Path, source: Path) -> None:
     packed = folders.read_mark(out).get("source")
     if isinstance(packed, str) and packed != from_there(source, out):
         raise UserError(
-            f"{out} holds what {(out / packed).resolve()} held, and would lose it to {source}: "
-            "give another folder, or pack a folder that holds all"
+            f"{out} holds what {(out / packed).resolve()} held, and would lose it to {source}",
+            "give another folder, or pack a folder that holds all",
         )
 
 

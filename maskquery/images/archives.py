@@ -85,7 +85,7 @@ class ZipMember:
         """As `TarMember.read_bytes`; no more memory is taken than the list of files says."""
         if self.encrypted or self.method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             how = "encrypted" if self.encrypted else "compressed in a way that is not read here"
-            raise UserError(f"{self} is {how}: pack it with `maskquery pack`")
+            raise UserError(f"{self} is {how}", "pack it with `maskquery pack`")
         with self.archive.open("rb") as archive:
             header = _read(archive.fileno(), self.offset, _LOCAL.size, self)
             mark, name, extra = _LOCAL.unpack(header)
@@ -117,7 +117,7 @@ def _read(descriptor: int, offset: int, size: int, member: Member) -> bytes:
 
 
 def _damaged(member: Member, why: object) -> UserError:
-    return UserError(f"{member} cannot be read ({why}): replace {member.archive}")
+    return UserError(f"{member} cannot be read ({why})", f"replace {member.archive}")
 
 
 def is_archive(path: Path) -> bool:
@@ -128,8 +128,8 @@ def is_archive(path: Path) -> bool:
     """
     if path.name.lower().endswith(COMPRESSED):
         raise UserError(
-            f"{path} is compressed as a whole, so that no image can be read by itself: unpack it, "
-            "and pack the folder with `maskquery pack`"
+            f"{path} is compressed as a whole, so that no image can be read by itself",
+            "unpack it, and pack the folder with `maskquery pack`",
         )
     return path.suffix.lower() in SUFFIXES
 
@@ -144,11 +144,11 @@ def members(path: Path) -> Iterator[Member]:
     try:
         yield from _zip(path) if path.suffix.lower() == ".zip" else _tar(path)
     except UnicodeDecodeError:
-        raise UserError(f"{path} holds a name that is not valid UTF-8: pack it anew") from None
+        raise UserError(f"{path} holds a name that is not valid UTF-8", "pack it anew") from None
     except (OSError, EOFError, ValueError, tarfile.TarError, zipfile.BadZipFile,
             NotImplementedError, struct.error, OverflowError, RecursionError) as error:  # fmt: skip
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{path} cannot be read as an archive ({reason}): replace it") from None
+        raise UserError(f"{path} cannot be read as an archive ({reason})", "replace it") from None
 
 
 def _zip(path: Path) -> Iterator[Member]:
@@ -194,6 +194,7 @@ def _expect_end(path: Path, offset: int) -> None:
 def _expect_file(path: Path, name: str, is_file: bool) -> None:
     if not is_file:
         raise UserError(
-            f"{path} holds {name!r}, which is a link, or no file: pack the files themselves, with "
-            "`maskquery pack` or tar's --dereference and --hard-dereference"
+            f"{path} holds {name!r}, which is a link, or no file",
+            "pack the files themselves, with "
+            "`maskquery pack` or tar's --dereference and --hard-dereference",
         )

@@ -64,13 +64,13 @@ class Object:
             storage.invalidate_cache()
             now = _noted(storage.info(path))  # asked afterwards: it may change while it is read
         except FileNotFoundError:
-            raise UserError(f"{self} has gone: {AGAIN}") from None
+            raise UserError(f"{self} has gone", AGAIN) from None
         except PermissionError:
-            raise UserError(f"{self} must not be read: give access, or {AGAIN}") from None
+            raise UserError(f"{self} must not be read", f"give access, or {AGAIN}") from None
         except Exception as error:  # what is raised is the storage's own affair
             raise _unreachable(self.url, error) from None
         if (now.etag, now.size, len(data)) != (self.etag, self.size, self.size):
-            raise UserError(f"{self} has changed since it was listed: {AGAIN}")
+            raise UserError(f"{self} has changed since it was listed", AGAIN)
         return data
 
 
@@ -194,4 +194,4 @@ def expect_current(path: Path) -> None:
     for key, own in noted.objects.items():
         if now.get(key) != own:
             what = "changed" if key in now else "gone"
-            raise UserError(f"{noted.url}/{key} has {what} since {path} was made: {AGAIN}")
+            raise UserError(f"{noted.url}/{key} has {what} since {path} was made", AGAIN)

@@ -73,7 +73,9 @@ def _listed(source: Path) -> tuple[dict[str, File], Counter[str]]:
             continue
         image = names.image_id(name)
         if image in found:
-            raise UserError(f"{found[image]} and {file} would both be image {image!r}: rename one")
+            raise UserError(
+                f"{found[image]} and {file} would both be image {image!r}", "rename one"
+            )
         found[image] = file
     if not found:
         raise UserError(f"{source} holds no images ({', '.join(SUFFIXES)})")
@@ -113,8 +115,8 @@ class Watched:
             if now.get(image) != self._stamps.get(image):
                 path = self.paths.get(image) or paths[image]
                 raise UserError(
-                    f"{path} came, went or changed while the stage ran: run `dvc repro` again; "
-                    "what is done is kept"
+                    f"{path} came, went or changed while the stage ran",
+                    "run `dvc repro` again; what is done is kept",
                 )
         sources.expect_current(self._source)
 
@@ -137,7 +139,7 @@ def read_bytes(path: File) -> bytes:
         size = path.stat().st_size if isinstance(path, Path) else path.size
         if size > MAX_BYTES:
             raise UserError(
-                f"{path} has {size} bytes, more than an image may have ({MAX_BYTES}): remove it"
+                f"{path} has {size} bytes, more than an image may have ({MAX_BYTES})", "remove it"
             )
         return path.read_bytes()
     except OSError as error:
@@ -187,8 +189,8 @@ def expect_pixels(path: File, width: int, height: int, max_pixels: int | None) -
     """
     if max_pixels is not None and width * height > max_pixels:
         raise UserError(
-            f"{path} has {width} x {height} pixels, more than max_pixels ({max_pixels}) "
-            "lets in: make it smaller, remove it, or raise max_pixels in params.yaml"
+            f"{path} has {width} x {height} pixels, more than max_pixels ({max_pixels}) lets in",
+            "make it smaller, remove it, or raise max_pixels in params.yaml",
         )
 
 
@@ -228,7 +230,7 @@ def opened(
                 yield image
     except _UNREADABLE as error:
         raise UserError(
-            f"{path} cannot be read as an image ({_why(error, path, data)}): replace or remove it"
+            f"{path} cannot be read as an image ({_why(error, path, data)})", "replace or remove it"
         ) from None
 
 

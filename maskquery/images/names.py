@@ -45,7 +45,7 @@ def expect_text(name: str, where: object) -> None:
         name.encode()
     except UnicodeEncodeError:
         shown = os.fsencode(f"{where}/{name}").decode(errors="backslashreplace")
-        raise UserError(f"{shown}: the name is not valid UTF-8: rename the file") from None
+        raise UserError(f"{shown}: the name is not valid UTF-8", "rename the file") from None
 
 
 def is_image(name: str) -> bool:

@@ -41,7 +41,7 @@ def files_of(source: Path) -> Iterator[tuple[str, File]]:
         yield source.name, source
     else:
         raise UserError(
-            f"{source} is not a folder: put images there, or set `images` in params.yaml"
+            f"{source} is not a folder", "put images there, or set `images` in params.yaml"
         )
 
 
@@ -54,7 +54,7 @@ def by_name(source: Path) -> dict[str, File]:
     found: dict[str, File] = {}
     for name, file in files_of(source):
         if name in found:
-            raise UserError(f"{found[name]} and {file} have one name, {name!r}: rename one")
+            raise UserError(f"{found[name]} and {file} have one name, {name!r}", "rename one")
         found[name] = file
     return found
 
@@ -76,7 +76,7 @@ def _refuse(error: OSError) -> None:
 
 def _expect_file(path: Path) -> None:
     if not path.is_file():
-        raise UserError(f"{_shown(path)} is not a file: remove the link or put the file there")
+        raise UserError(f"{_shown(path)} is not a file", "remove the link or put the file there")
 
 
 def _shown(path: Path) -> str:

@@ -105,7 +105,7 @@ def find(kind: Kind, model: str) -> Checkpoint:
     for checkpoint in CHECKPOINTS:
         if (checkpoint.kind, checkpoint.model) == (kind, model):
             return checkpoint
-    raise UserError(f"{kind}.model: {model!r} is unknown: use one of {', '.join(names(kind))}")
+    raise UserError(f"{kind}.model: {model!r} is unknown", f"use one of {', '.join(names(kind))}")
 
 
 def fetch(kind: Kind, model: str) -> Path:
@@ -152,7 +152,9 @@ def open_checkpoint(kind: Kind, model: str) -> Iterator[BinaryIO]:
     path = fetch(kind, model)
     with path.open("rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != find(kind, model).sha256:
-            raise UserError(f"{path} has been exchanged while it was opened: run the command again")
+            raise UserError(
+                f"{path} has been exchanged while it was opened", "run the command again"
+            )
         file.seek(0)
         yield file
 
@@ -175,10 +177,10 @@ def _places(checkpoint: Checkpoint) -> Iterator[Path]:
 def _shipped(checkpoint: Checkpoint) -> Path:
     path = SHIPPED / checkpoint.file
     if not path.is_file():
-        raise UserError(f"{path} is missing: it is a part of this package: install it again")
+        raise UserError(f"{path} is missing: it is a part of this package", "install it again")
     if file_hash(path) != checkpoint.sha256:
         raise UserError(
-            f"{path} is not the file that this code knows (sha256 {checkpoint.sha256}): "
-            "check it out again, or enter the new file's hash in maskquery/models/checkpoints.py"
+            f"{path} is not the file that this code knows (sha256 {checkpoint.sha256})",
+            "check it out again, or enter the new file's hash in maskquery/models/checkpoints.py",
         )
     return path

@@ -85,7 +85,7 @@ def judge(base: str) -> Verdict:
     for name, allowed in _tolerance_of(base).items():
         tolerance[name] = min(allowed, tolerance.get(name, allowed))
     if not METRICS.exists():
-        raise UserError(f"{METRICS} is missing: run `dvc repro`")
+        raise UserError(f"{METRICS} is missing", "run `dvc repro`")
     now = changes.figures(METRICS.read_text(encoding="utf-8"), str(METRICS))
     text = history.read(base, METRICS)
     if text is None:

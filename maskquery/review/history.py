@@ -74,7 +74,7 @@ def resolve(revision: str) -> str:
     except UserError as error:
         if "Needed a single revision" not in str(error):
             raise
-    raise UserError(f"git knows no revision {revision!r} here: fetch it, or name another")
+    raise UserError(f"git knows no revision {revision!r} here", "fetch it, or name another")
 
 
 def merge_base(commit: str) -> str:

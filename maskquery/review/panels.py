@@ -56,7 +56,9 @@ def draw(selected: Sequence[ImageChange], before: Path, folder: Path) -> list[Pa
     with mask_store.PredictionStore(before) as old, mask_store.PredictionStore(PREDICTIONS) as new:
         for change in selected:
             if change.image not in found:
-                raise UserError(f"{settings.images} has no image {change.image!r}: run `dvc repro`")
+                raise UserError(
+                    f"{settings.images} has no image {change.image!r}", "run `dvc repro`"
+                )
             sizes = [_size(store, change.image) for store in (old, new)]
             stores = {"before": old, "now": new} if sizes[0] == sizes[1] else {"now": new}
             sheets = [

@@ -40,8 +40,8 @@ def load(model: str, device: torch.device) -> Sam:
         except UNREADABLE as error:
             why = (str(error).splitlines() or ["it ends too early"])[0][:100]
             raise UserError(
-                f"{file.name} does not hold the weights of sam.model {model} ({why}): "
-                "put the published file there, or delete it"
+                f"{file.name} does not hold the weights of sam.model {model} ({why})",
+                "put the published file there, or delete it",
             ) from error
     return sam.to(device).eval()
 

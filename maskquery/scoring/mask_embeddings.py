@@ -43,7 +43,8 @@ def read(path: Path, views: Sequence[str]) -> Iterator[Stack]:
         if not whole or not np.array_equal(np.tile(np.array(views, object), count), rows.views):
             raise UserError(
                 f"{path}: the rows of image {rows.images[0]!r} are not the views "
-                f"{', '.join(views)} of each mask: delete the file and run `dvc repro`"
+                f"{', '.join(views)} of each mask",
+                "delete the file and run `dvc repro`",
             )
         yield Stack(
             image=str(rows.images[0]),

@@ -21,5 +21,5 @@ def read(table: Path) -> dict[str, Any]:
     except (KeyError, TypeError):
         current = False
     if not current:
-        raise UserError(f"{table} was made with other weights of CLIP: run `dvc repro`")
+        raise UserError(f"{table} was made with other weights of CLIP", "run `dvc repro`")
     return metadata

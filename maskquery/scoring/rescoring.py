@@ -51,4 +51,4 @@ def read_origin(scores: Path) -> Origin:
             metadata["prompts"],
         )
     except (KeyError, TypeError, pydantic.ValidationError):
-        raise UserError(f"{scores} was made with other code: run `dvc repro`") from None
+        raise UserError(f"{scores} was made with other code", "run `dvc repro`") from None
