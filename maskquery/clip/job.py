@@ -115,11 +115,11 @@ class ClipJob:
     def load(self, source: ImageSource) -> Inputs:
         """Decode the image that the masks are of, refused if it is another one by now."""
         if source.file is None:
-            raise UserError(f"the image {source.image!r} has masks but no file: run `dvc repro`")
+            raise UserError(f"the image {source.image!r} has masks but no file", "run `dvc repro`")
         data = image_files.read_bytes(source.file)
         if sha256(data).hexdigest() != source.sha256:
             raise UserError(
-                f"{source.file} is not the image that its masks are of: run `dvc repro`"
+                f"{source.file} is not the image that its masks are of", "run `dvc repro`"
             )
         pixels = image_files.decode(data, source.file, None)
         return Inputs(pixels, self.store.read(source.image))

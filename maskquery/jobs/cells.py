@@ -125,8 +125,8 @@ def _writing() -> Iterator[None]:
         yield
     except OSError as error:
         raise FatalError(
-            f"cannot write into {cache.root()} ({error.strerror}): free some space or repair the "
-            "folder, then run `dvc repro`; what is done is kept"
+            f"cannot write into {cache.root()} ({error.strerror})",
+            "free some space or repair the folder, then run `dvc repro`; what is done is kept",
         ) from None
 
 

@@ -298,8 +298,8 @@ class _Pool:
         console.tell(f"{self._cells.kind}: the cluster stopped ({death}); going on")
         if self._deaths >= SETBACKS * self._capacity:
             raise FatalError(
-                f"the Ray cluster does no work ({death}): see its logs, then run `dvc repro`; "
-                "what is done is kept"
+                f"the Ray cluster does no work ({death})",
+                "see its logs, then run `dvc repro`; what is done is kept",
             )
 
 

@@ -295,7 +295,7 @@ class _Store(ABC, Generic[R]):
                 raise self._damaged(MANIFEST, f"{name} holds other images")
             self._names |= dict.fromkeys(images, name)
         if not self._names:
-            raise UserError(f"{folder} holds no images: run `dvc repro`")
+            raise UserError(f"{folder} holds no images", "run `dvc repro`")
 
     def _read_manifest(self) -> dict[str, _Listed]:
         """What the manifest says of each file, once the files there are those that it lists."""
@@ -304,12 +304,12 @@ class _Store(ABC, Generic[R]):
             shards = _listed_shards((self.folder / MANIFEST).read_bytes(), self.format)
         except FileNotFoundError:
             what = f"has files, but no {MANIFEST} that lists them" if names else "holds no images"
-            raise UserError(f"{self.folder} {what}: run `dvc repro`") from None
+            raise UserError(f"{self.folder} {what}", "run `dvc repro`") from None
         except (OSError, DamagedError) as error:
             raise self._damaged(MANIFEST, error) from None
         if lacking := sorted(shards.keys() - names):
             more = f", and so are {len(lacking) - 1} more of its files" if lacking[1:] else ""
-            raise UserError(f"{self.folder / lacking[0]} is missing{more}: run `dvc repro`")
+            raise UserError(f"{self.folder / lacking[0]} is missing{more}", "run `dvc repro`")
         if others := sorted(names - shards.keys()):
             raise self._damaged(others[0], f"{MANIFEST} does not list it")
         return shards
@@ -344,7 +344,7 @@ class _Store(ABC, Generic[R]):
 
     def _read(self, image: str, decode: Callable[[str, dict[str, Any], Read], D]) -> D:
         if image not in self._names:
-            raise UserError(f"{self.folder} holds no image {image!r}: run `dvc repro`")
+            raise UserError(f"{self.folder} holds no image {image!r}", "run `dvc repro`")
         name = self._names[image]
         read = functools.partial(self._shard(name).read, group_name(image))
         try:
@@ -370,7 +370,7 @@ class _Store(ABC, Generic[R]):
         try:
             shard = zarr_zip.Reader(self.folder / name)
         except FileNotFoundError:
-            raise UserError(f"{self.folder / name} is missing: run `dvc repro`") from None
+            raise UserError(f"{self.folder / name} is missing", "run `dvc repro`") from None
         except DamagedError as error:
             raise self._damaged(name, error) from None
         if shard.directory() != self._shards[name].directory_sha256:
@@ -381,7 +381,7 @@ class _Store(ABC, Generic[R]):
     def _damaged(self, name: str, what: object, image: str = "") -> UserError:
         where = f"{self.folder / name}, image {image!r}" if image else f"{self.folder / name}"
         return UserError(
-            f"{where} cannot be read ({what}): delete {self.folder} and run `dvc repro`"
+            f"{where} cannot be read ({what})", f"delete {self.folder} and run `dvc repro`"
         )
 
 

@@ -73,7 +73,7 @@ class SamJob:
     def plan(self, image: str, file: sources.File | None) -> CacheRequest[HashedImage]:
         """The key of the image's cell, in which its id has no part."""
         if file is None:
-            raise UserError(f"the image {image!r} has no file: run `dvc repro`")
+            raise UserError(f"the image {image!r} has no file", "run `dvc repro`")
         source = digests.hash_image(file, self.description.max_pixels)
         return CacheRequest({KIND: cache.key(KIND, VERSION, source.sha256, self._origin)}, source)
 

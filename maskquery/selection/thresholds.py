@@ -137,7 +137,7 @@ class Threshold:
             }
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             reason = " ".join(str(error).split())
-            raise UserError(f"{path} cannot be used ({reason}): run `dvc repro`") from None
+            raise UserError(f"{path} cannot be used ({reason})", "run `dvc repro`") from None
 
     def resolve(self, path: Path, classes: Sequence[str]) -> Callable[[Floats], Floats]:
         """What gives an image's thresholds, (C,) float32, from its scores, (N, C) float32.

@@ -212,7 +212,7 @@ def opened(path: Path) -> Iterator[Reader]:
     try:
         file = pq.ParquetFile(path, page_checksum_verification=True)
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: run `dvc repro`") from None
+        raise UserError(f"{path} is missing", "run `dvc repro`") from None
     except _DAMAGED as error:
         raise _unusable(path, str(error)) from None
     with file:
@@ -220,7 +220,7 @@ def opened(path: Path) -> Iterator[Reader]:
 
 
 def _unusable(path: Path, what: str) -> UserError:
-    return UserError(f"{path} cannot be used ({what}): delete it and run `dvc repro`")
+    return UserError(f"{path} cannot be used ({what})", "delete it and run `dvc repro`")
 
 
 def read_metadata(path: Path) -> dict[str, Any]:

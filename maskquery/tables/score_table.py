@@ -125,7 +125,7 @@ def locate(
 def stale(masks: Path, image: str) -> UserError:
     """What to say where a store and scores are of different runs."""
     return UserError(
-        f"the scores and {masks} do not hold the same masks of image {image!r}: run `dvc repro`"
+        f"the scores and {masks} do not hold the same masks of image {image!r}", "run `dvc repro`"
     )
 
 
