@@ -85,8 +85,9 @@ def _shown(path: Path) -> str:
 
 def is_source(path: Path) -> bool:
     """Whether `files_of` takes what stands there: a folder, an archive, a listing or an image."""
-    is_known = archives.is_archive(path) or names.is_image(path.name)
-    return path.is_dir() or _is_listing(path) or (path.is_file() and is_known)
+    if not path.is_file():
+        return path.is_dir()
+    return _is_listing(path) or names.is_image(path.name) or archives.is_archive(path)
 
 
 def _is_listing(source: Path) -> bool:

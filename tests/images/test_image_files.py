@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from maskquery.core.errors import UserError
-from maskquery.images import image_files
+from maskquery.images import image_files, sources
 
 COLOURS = np.array(
     [[[250, 10, 20], [10, 240, 30], [0, 0, 255]], [[9, 9, 9], [90, 91, 92], [255] * 3]], np.uint8
@@ -49,6 +49,16 @@ def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
 def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere is not a folder.*`images` in params\.yaml"):
         image_files.find(tmp_path / "nowhere")
+
+
+def test_an_image_alone_is_a_source(tmp_path: Path) -> None:
+    path = tmp_path / "Mein Bild.v2.PNG"
+    Image.new("RGB", (4, 4)).save(path)
+    Image.new("RGB", (4, 4)).save(tmp_path / "another.png")
+    assert image_files.find(path) == {"Mein Bild.v2": path}
+    assert image_files.name_of(path, path) == path.name
+    assert sources.is_source(path)
+    assert not sources.is_source(tmp_path / "none.png")
 
 
 def test_a_link_to_an_image_is_an_image(tmp_path: Path) -> None:
