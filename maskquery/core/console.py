@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from maskquery.core.errors import UserError
+from maskquery.core.errors import UserError, printable
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -20,9 +20,9 @@ QUIET_SECONDS = 1.0
 def run_stage(main: Callable[[], str]) -> None:
     """Run a stage and print the line it returns; a `UserError` is one line and exit code 1."""
     try:
-        print(main())
+        print("\n".join(map(printable, main().split("\n"))))
     except (UserError, OSError) as error:  # OSError: a full disk, a folder that must not be written
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {printable(' '.join(str(error).split()))}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt as interruption:
         print(f"interrupted: {interruption}".removesuffix(": "), file=sys.stderr)
@@ -35,7 +35,7 @@ def tell(line: str) -> None:
     """Say why nothing seems to happen, whether or not there is a bar."""
     from tqdm import tqdm
 
-    tqdm.write(line, file=sys.stderr)
+    tqdm.write(printable(line), file=sys.stderr)
 
 
 def progress(items: Iterable[T], total: int, desc: str, unit: str = "image") -> Iterator[T]:
