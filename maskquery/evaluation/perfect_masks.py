@@ -27,5 +27,5 @@ def objects_of(store: Store, image: str, label_map: sources.File, truth: GroundT
         predicted_iou=sure,
         stability_score=sure,
         points=np.zeros((len(found), 2)),
-        attributes={"sha256": about["sha256"]},
+        attributes={key: about[key] for key in ("sha256", "decoded") if key in about},
     )

@@ -1,6 +1,7 @@
 """The stage `masks`, one image at a time: its cell, and what goes into it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,21 @@ KIND = "masks"
 Pixels = npt.NDArray[np.uint8]
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """What the masks of an image are computed from.
+
+    Attributes:
+        pixels: (H, W, 3) RGB.
+        digest: sha256 of the image's bytes.
+        decoded: by which conversions the pixels came of them; see `images.pixels.conversions`.
+    """
+
+    pixels: Pixels
+    digest: str
+    decoded: tuple[str, ...]
+
+
 class Work:
     """What `per_image.results` asks about images.
 
@@ -27,6 +43,9 @@ class Work:
         max_pixels: a larger image is refused.
         model: one of `checkpoints.names("sam")`.
         settings: how masks are generated.
+
+    Attributes:
+        turned: images looked at whose EXIF orientation is 2, 3 or 4, which keeps their size.
     """
 
     def __init__(
@@ -37,27 +56,32 @@ class Work:
         told = cache.without_neutral(settings.model_dump(), clahe=0)
         self._origin = {**told, "model": model, "sha256": weights}
         self._limit = settings.clahe
+        self.turned: set[str] = set()
         self._find = per_image.Once(lambda: load(model, settings))
 
-    def look(self, image: str) -> per_image.Need[tuple[Pixels, str]]:
+    def look(self, image: str) -> per_image.Need[Inputs]:
         """The image's cell, which its name has no part in; its pixels, if there is no cell."""
         path = self._paths[image]
-        digest, fetch = digests.look(path, self._max_pixels)
-        name = cache.key(KIND, VERSION, digest, self._origin)
-        return per_image.Need(
-            {KIND: name}, lambda _: (image_files.decode(fetch(), path, self._max_pixels), digest)
-        )
+        looked = digests.look(path, self._max_pixels)
+        if looked.header.orientation in (2, 3, 4):
+            self.turned.add(image)
+        decoded = looked.header.conversions  # with those of before, results have other names
+        name = cache.key(KIND, VERSION, looked.digest, self._origin, *filter(None, [decoded]))
 
-    def compute(self, image: tuple[Pixels, str], _: Sequence[str]) -> dict[str, bytes]:
+        def load(_: Sequence[str]) -> Inputs:
+            pixels = image_files.decode(looked.fetch(), path, self._max_pixels)
+            return Inputs(pixels, looked.digest, decoded)
+
+        return per_image.Need({KIND: name}, load)
+
+    def compute(self, image: Inputs, _: Sequence[str]) -> dict[str, bytes]:
         """The image's masks as a store of their own; see `mask_store.decode`."""
-        pixels, digest = image
-        found = self._find()(clahe.equalised(pixels, self._limit))
-        made = image_masks(
-            "image",
-            pixels.shape[1],
-            **vars(found),
-            attributes={"sam": self._origin, "sha256": digest},
-        )
+        found = self._find()(clahe.equalised(image.pixels, self._limit))
+        attributes: dict[str, Any] = {"sam": self._origin, "sha256": image.digest}
+        if image.decoded:
+            attributes["decoded"] = list(image.decoded)
+        width = image.pixels.shape[1]
+        made = image_masks("image", width, **vars(found), attributes=attributes)
         return {KIND: mask_store.encode(made)}
 
 
