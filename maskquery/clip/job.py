@@ -15,7 +15,7 @@ from maskquery.clip.settings import Settings
 from maskquery.core import console
 from maskquery.core.errors import UserError
 from maskquery.images import clahe, image_files, sources
-from maskquery.jobs import cache, per_image
+from maskquery.jobs import cache, digests, per_image
 from maskquery.masks.mask_store import Store
 from maskquery.masks.packed import ImageMasks, MaskColumns
 from maskquery.models import checkpoints
@@ -61,11 +61,15 @@ class Work:
         columns = self._store.columns(image)
         if self._columns is not None:
             self._columns[image] = columns
-        digest = self._store.attributes(image).get("sha256", "")
+        attributes = self._store.attributes(image)
+        digest, decoded = attributes.get("sha256", ""), attributes.get("decoded")
+        if image in self._paths:
+            now = digests.sha256_of(self._paths[image])
+            self._expect_digest(image, now or digest, digest)
         ids = sha256(columns.ids.tobytes()).hexdigest()
         shared = {key: value for key, value in self.origin.items() if key != "views"}
         shared = cache.without_neutral(shared, tier="exact", mirrored=False, clahe=0)
-        own = [KIND, VERSION, digest, ids, shared]
+        own = [KIND, VERSION, digest, ids, shared, *filter(None, [decoded])]
         names = {str(view): cache.key(*own, view) for view in self._settings.views}
         return per_image.Need(names, lambda _: self._read(image, digest))
 
@@ -75,9 +79,15 @@ class Work:
             raise UserError(f"the image {image!r} has masks but no file: run `dvc repro`")
         path = self._paths[image]
         data = image_files.read_bytes(path)
-        if sha256(data).hexdigest() != digest:
-            raise UserError(f"{path} is not the image that its masks are of: run `dvc repro`")
+        self._expect_digest(image, sha256(data).hexdigest(), digest)
         return image_files.decode(data, path, None), self._store.read(image)
+
+    def _expect_digest(self, image: str, digest: str, of_masks: str) -> None:
+        if digest != of_masks:
+            raise UserError(
+                f"{self._paths[image]} is not the image that its masks are of: run `dvc repro`, "
+                "and if that finds nothing to do, `dvc repro --force masks`"
+            )
 
     def compute(self, image: tuple[Pixels, ImageMasks], views: Sequence[str]) -> dict[str, bytes]:
         """The embeddings of each view, (N, D) float32, as .npy files.
