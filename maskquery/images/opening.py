@@ -34,6 +34,7 @@ _UNREADABLE = (
     OSError,
     SyntaxError,  # what Pillow raises for a broken PNG
     ValueError,
+    ArithmeticError,
     EOFError,
     IndexError,
     KeyError,

@@ -65,7 +65,10 @@ def _grey_to_srgb(profile: ImageCms.ImageCmsProfile) -> Conversion:
 
 
 def _applied(transform: ImageCms.ImageCmsTransform, picture: Image.Image) -> Image.Image:
-    converted = ImageCms.applyTransform(picture, transform)
+    try:
+        converted = ImageCms.applyTransform(picture, transform)
+    except ImageCms.PyCMSError as error:
+        raise ValueError(f"its ICC profile does not fit: {error}") from None
     assert converted is not None  # noqa: S101 - it is None only where it is done in place
     return converted
 
