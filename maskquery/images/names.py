@@ -118,8 +118,12 @@ def expect_text(name: str, where: object) -> None:
         raise UserError(f"{shown}: the name is not valid UTF-8: rename the file") from None
 
 
-def expect_length(name: str) -> None:
+def expect_length(name: str, where: object) -> None:
     """Refuse a name that no file can have; in archives there may be any.
+
+    Args:
+        name: the path in the archive.
+        where: the file, for messages.
 
     Raises:
         UserError: it is longer than `MOST_BYTES`.
@@ -127,7 +131,7 @@ def expect_length(name: str) -> None:
     size = len(name.encode(errors="surrogateescape"))
     if size > MOST_BYTES:
         raise UserError(
-            f"{shown(name)} has a name of {size} bytes, more than the {MOST_BYTES} that a path may "
+            f"{where} has a name of {size} bytes, more than the {MOST_BYTES} that a path may "
             "have: give it a shorter one"
         )
 

@@ -54,7 +54,7 @@ def read_bytes(path: File) -> bytes:
     """
     try:
         if not isinstance(path, Path):
-            names.expect_length(path.name)
+            names.expect_length(path.name, path)
             _expect_bytes(path, path.size)
             return path.read_bytes()
         with regular.open_file(path) as file:

@@ -13,6 +13,7 @@ from typing import Generic, Literal, Protocol, TypeVar
 from maskquery.core import console, files
 from maskquery.core.errors import FatalError, UserError
 from maskquery.core.threads import in_order
+from maskquery.images import names
 from maskquery.jobs.cells import Cells
 from maskquery.models import device
 
@@ -207,5 +208,5 @@ def expect_success(tally: Tally, on_error: OnError, where: str) -> None:
     image, reason = min(tally.failures.items())
     raise UserError(
         f"{len(tally.failures)} of {len(tally.failures) + tally.total} images failed{where}; "
-        f"the others are done and kept. The first is {image!r}: {reason}"
+        f"the others are done and kept. The first is {names.shown(image)!r}: {reason}"
     )
