@@ -10,6 +10,7 @@ from pathlib import Path
 from maskquery.core import console, files, params
 from maskquery.evaluation import calibration, splits
 from maskquery.evaluation.calibration import Cost, Shrinkage
+from maskquery.evaluation.census import Census
 from maskquery.evaluation.ground_truth import GroundTruth
 from maskquery.evaluation.scored_masks import image_curves
 from maskquery.masks import mask_store
@@ -51,7 +52,8 @@ def run(masks: Path, scores: Path, thresholds: Path, settings: Params) -> str:
         part = splits.calibration_part(store.images(), settings.calibration)
         images = mask_store.shard_order(part)
         truth, selection = settings.ground_truth, settings.selection
-        found = list(image_curves(store, table, images, truth, selection, "calibration"))
+        census = Census(truth.labels)
+        found = list(image_curves(store, table, images, truth, selection, "calibration", census))
     worths = [
         calibration.worth([image[index] for image in found], settings.false_alarm_cost)
         for index in range(len(table.classes))
@@ -61,7 +63,8 @@ def run(masks: Path, scores: Path, thresholds: Path, settings: Params) -> str:
     files.write_json(thresholds, document)
     if not found:
         return "calibration: no image of the calibration part with ground truth, so no threshold"
-    return f"calibration: {len(found)} images, {len(worths)} thresholds, {common} for all"
+    line = f"calibration: {len(found)} images, {len(worths)} thresholds, {common} for all"
+    return line + census.clause()
 
 
 def main() -> str:

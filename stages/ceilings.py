@@ -24,6 +24,7 @@ import numpy as np
 from maskquery.clip import job
 from maskquery.core import console, files, params
 from maskquery.evaluation import curves, ground_truth, oracles, perfect_masks, splits
+from maskquery.evaluation.census import Census
 from maskquery.evaluation.curves import ImageCurve
 from maskquery.evaluation.ground_truth import GroundTruth
 from maskquery.evaluation.scored_masks import scored_masks
@@ -60,17 +61,19 @@ def run(masks: Path, scores: Path, output: Path, settings: Params) -> str:
     """
     table, truth = score_table.read(scores), settings.ground_truth
     found: dict[str, dict[str, float]] = {name: {} for name in table.classes}
-    stats = RunStats(0)
+    stats, census = RunStats(0), Census(truth.labels)
     with mask_store.MaskStore(masks) as store, cells.held(output):
         everything = mask_store.shard_order(store.images())
         reported = splits.test_part(everything, settings.calibration)
         known = bool(ground_truth.pair(everything, truth.folder, truth.pattern))
         if known:
-            add(found, masks_and_threshold(store, table, reported, settings))
+            add(found, masks_and_threshold(store, table, reported, settings, census))
             add(found, labels_ceiling(store, rescoring.read_origin(scores), stats, settings))
         files.write_json(output, {"classes": found})
         cells.record(output, job.KIND, stats.used)
-    return closing_line(found) if known else f"ceilings: no ground truth in {truth.folder}, so none"
+    if not known:
+        return f"ceilings: no ground truth in {truth.folder}, so none"
+    return closing_line(found) + census.clause()
 
 
 Figures = Mapping[str, Mapping[str, float]]
@@ -83,12 +86,16 @@ def add(found: dict[str, dict[str, float]], figures: Figures) -> None:
 
 
 def masks_and_threshold(
-    store: MaskStore, table: score_table.Scores, reported: Sequence[str], settings: Params
+    store: MaskStore,
+    table: score_table.Scores,
+    reported: Sequence[str],
+    settings: Params,
+    census: Census,
 ) -> Figures:
     """The figures `masks` and `best_threshold` of each class."""
     unions: list[list[float]] = [[] for _ in table.classes]
     found: list[list[ImageCurve]] = []
-    scored = scored_masks(store, table, reported, settings.ground_truth, settings.selection)
+    scored = scored_masks(store, table, reported, settings.ground_truth, settings.selection, census)
     for image in console.progress(scored, len(reported), "ceilings"):
         found.append(image.curves())
         for index in np.flatnonzero(image.true.any(axis=(1, 2))):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from maskquery.core import console, files, params
 from maskquery.evaluation import curve_tables, splits
+from maskquery.evaluation.census import Census
 from maskquery.evaluation.ground_truth import GroundTruth
 from maskquery.evaluation.scored_masks import image_curves
 from maskquery.masks import mask_store
@@ -40,14 +41,16 @@ def run(masks: Path, scores: Path, iou: Path, precision_recall: Path, settings: 
         reported = splits.test_part(store.images(), settings.calibration)
         images = mask_store.shard_order(reported)
         truth, selection = settings.ground_truth, settings.selection
-        found = list(image_curves(store, table, images, truth, selection, "curves"))
+        census = Census(truth.labels)
+        found = list(image_curves(store, table, images, truth, selection, "curves", census))
     files.write_file(iou, curve_tables.iou_table(found, table.classes).encode())
     files.write_file(
         precision_recall, curve_tables.precision_recall_table(found, table.classes).encode()
     )
     if not found:
         return f"curves: no ground truth in {settings.ground_truth.folder}, so none"
-    return f"curves: {len(found)} images, {len(table.classes)} classes: {iou}, {precision_recall}"
+    line = f"curves: {len(found)} images, {len(table.classes)} classes: {iou}, {precision_recall}"
+    return line + census.clause()
 
 
 def main() -> str:

@@ -18,6 +18,7 @@ from maskquery.core.errors import UserError
 from maskquery.core.threads import in_order
 from maskquery.evaluation import breakdown, counts, ground_truth, report, splits
 from maskquery.evaluation.breakdown import ImageResult
+from maskquery.evaluation.census import Census
 from maskquery.evaluation.ground_truth import GroundTruth
 from maskquery.images import sources
 from maskquery.masks import mask_store
@@ -61,8 +62,9 @@ def run(predictions: Path, ceilings: Path, outputs: Outputs, settings: Params) -
         classes = store.read(images[0]).classes
         if label_maps:
             ground_truth.expect_classes(classes, truth.labels)
+        census = Census(truth.labels)
         masks, chosen, results = 0, np.zeros(len(classes), np.int64), {}
-        for prediction, own in compared(store, images, classes, label_maps, truth):
+        for prediction, own in compared(store, images, classes, label_maps, truth, census):
             if own:
                 results[prediction.image] = own
             masks += prediction.mask_count
@@ -78,7 +80,7 @@ def run(predictions: Path, ceilings: Path, outputs: Outputs, settings: Params) -
     files.write_json(outputs.metrics, short)
     files.write_json(outputs.details, tree)
     files.write_file(outputs.images, image_table(results, classes).encode())
-    return closing_line(short, tree, truth)
+    return closing_line(short, tree, truth) + census.clause()
 
 
 def compared(
@@ -87,8 +89,11 @@ def compared(
     classes: Sequence[str],
     label_maps: Mapping[str, sources.File],
     truth: GroundTruth,
+    census: Census,
 ) -> Iterator[tuple[ImagePredictions, ImageResult | None]]:
     """The predictions, in the order of the images, with what is counted where it has a label map.
+
+    `census` counts the labels.
 
     Raises:
         UserError: predictions are of other classes, or an input is damaged or does not fit.
@@ -101,7 +106,7 @@ def compared(
             return None
         image, height, width = prediction.image, prediction.height, prediction.width
         path = label_maps[image]
-        true = ground_truth.true_planes(path, truth, classes, image, height, width)
+        true = ground_truth.true_planes(path, truth, classes, image, height, width, census)
         return breakdown.compare(prediction.masks, true, width)
 
     found = in_order(result, map(store.read, images))

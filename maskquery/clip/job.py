@@ -15,7 +15,7 @@ from maskquery.clip.settings import Settings
 from maskquery.core import console
 from maskquery.core.errors import UserError
 from maskquery.images import clahe, image_files, sources
-from maskquery.jobs import cache
+from maskquery.jobs import cache, digests
 from maskquery.jobs.job import CacheRequest, Lazy
 from maskquery.masks.mask_store import MaskStore
 from maskquery.masks.packed import ImageMasks, MaskColumns
@@ -105,9 +105,12 @@ class ClipJob:
         """The keys of the image's cells, one for each view."""
         columns = self.store.columns(image)
         digest = str(columns.attributes.get("sha256", ""))
+        decoded = [names] if (names := columns.attributes.get("decoded")) else []
+        if file is not None:
+            _expect_digest(file, digests.sha256_of(file) or digest, digest)
         ids = sha256(columns.ids.tobytes()).hexdigest()
         keys = {
-            str(view): cache.key(KIND, VERSION, digest, ids, self._shared, view)
+            str(view): cache.key(KIND, VERSION, digest, ids, self._shared, *decoded, view)
             for view in self._settings.views
         }
         return CacheRequest(keys, ImageSource(image, file, digest, columns))
@@ -117,10 +120,7 @@ class ClipJob:
         if source.file is None:
             raise UserError(f"the image {source.image!r} has masks but no file", "run `dvc repro`")
         data = image_files.read_bytes(source.file)
-        if sha256(data).hexdigest() != source.sha256:
-            raise UserError(
-                f"{source.file} is not the image that its masks are of", "run `dvc repro`"
-            )
+        _expect_digest(source.file, sha256(data).hexdigest(), source.sha256)
         pixels = image_files.decode(data, source.file, None)
         return Inputs(pixels, self.store.read(source.image))
 
@@ -134,6 +134,15 @@ class ClipJob:
         pixels = clahe.equalised(inputs.pixels, settings.clahe)
         embeddings = self._encode()(pixels, inputs.masks, settings)
         return {view: _bytes(embeddings[:, index]) for index, view in enumerate(views)}
+
+
+def _expect_digest(file: sources.File, digest: str, of_masks: str) -> None:
+    """Refuse an image that is not the one that its masks are of."""
+    if digest != of_masks:
+        raise UserError(
+            f"{file} is not the image that its masks are of",
+            "run `dvc repro`, and if that finds nothing to do, `dvc repro --force masks`",
+        )
 
 
 def _bytes(vectors: Embeddings) -> bytes:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from maskquery.core.errors import RERUN, UsageError, UserError
+from maskquery.core.errors import RERUN, UsageError, UserError, printable
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -27,7 +27,7 @@ def run(main: Callable[[], str]) -> None:
     try:
         _print(main())
     except (UserError, OSError) as error:  # OSError: a full disk, a folder that must not be written
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {printable(' '.join(str(error).split()))}", file=sys.stderr)
         sys.exit(2 if isinstance(error, UsageError) else 1)
     except KeyboardInterrupt as interruption:
         print(f"interrupted: {interruption}".removesuffix(": "), file=sys.stderr)
@@ -61,7 +61,7 @@ def tell(line: str) -> None:
     """Say why nothing seems to happen, whether or not there is a bar."""
     from tqdm import tqdm
 
-    tqdm.write(line, file=sys.stderr)
+    tqdm.write(printable(line), file=sys.stderr)
 
 
 def progress(items: Iterable[T], total: int, desc: str, unit: str = "image") -> Iterator[T]:

@@ -4,6 +4,18 @@ RERUN = "run `dvc repro`"
 """The remedy of whoever runs the pipeline; `find`, which is no part of it, has another."""
 
 
+def printable(text: str) -> str:
+    """A text as a terminal may show it: line breaks, control characters and such as escapes.
+
+    Names of files and classes hold whatever somebody wrote there: escape codes, say.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )
+
+
 class UserError(Exception):
     """What the user can put right, in one line: "problem: remedy".
 
@@ -18,7 +30,7 @@ class UserError(Exception):
         self.problem, self.remedy = problem, remedy
 
     def __str__(self) -> str:
-        return f"{self.problem}: {self.remedy}" if self.remedy else self.problem
+        return printable(f"{self.problem}: {self.remedy}" if self.remedy else self.problem)
 
 
 class UsageError(UserError):

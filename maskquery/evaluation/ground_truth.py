@@ -1,29 +1,24 @@
-"""Ground truth: pair it with images, and read label maps, whatever file they come in."""
+"""Ground truth: pair label maps with images, and make them planes of classes."""
 
-import io
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
 import pydantic
-from PIL import Image, ImageOps
 
 from maskquery.core.errors import UserError
 from maskquery.core.params import Folder, Section, Text
-from maskquery.images import image_files, sources
+from maskquery.evaluation.census import Census
+from maskquery.evaluation.label_maps import Labels, Palette, read_labels
+from maskquery.images import names, sources
 from maskquery.images.sources import File
 from maskquery.masks.packed import Packed, pack
 
-Labels = npt.NDArray[np.integer]
+__all__ = ["Labels", "Palette", "read_labels"]
+
 Level = Annotated[int, pydantic.Field(ge=0, le=255)]
-Palette = Mapping[int, tuple[int, int, int]]
-
-
-_EXACT = 2.0**53
-"""Below it every integer is a float64 of its own."""
 
 
 def _pattern(value: str) -> str:
@@ -59,107 +54,46 @@ def pair(image_ids: Iterable[str], folder: Path, pattern: str) -> dict[str, File
     Raises:
         UserError: a label map is missing while there are others.
     """
-    found = sources.by_name(folder) if folder.exists() else {}
-    if not found:
+    maps = sources.by_name(folder) if folder.exists() else {}
+    if not maps:
         return {}
     pairs = {}
     for image in image_ids:
         parent, _, stem = image.rpartition("/")
         name = (PurePosixPath(parent) / pattern.replace("{image}", stem)).as_posix()
-        if name not in found:
+        if name not in maps:
+            variant = names.Matcher(maps).variant(name, any_suffix=True)
+            near = f"; it holds {variant}" if variant else ""
             raise UserError(
-                f"image {image!r} has no ground truth: {folder / name} is missing; add it, "
+                f"image {image!r} has no ground truth: {folder / name} is missing{near}; add it, "
                 f"or set ground_truth.pattern, or empty {folder} to run without metrics"
             )
-        pairs[image] = found[name]
+        pairs[image] = maps[name]
     return pairs
 
 
-def read_labels(path: File, palette: Palette, most: int = image_files.MAX_PIXELS) -> Labels:
-    """Read a label map: (H, W) integer.
+def expect_shape(shape: tuple[int, int], height: int, width: int, path: File, image: str) -> None:
+    """Refuse a label map that does not lie over its image.
 
     Args:
-        path: .npy of integers; or an image of one channel whose values are the labels; or an image
-            in colour, of which each pixel gets the label whose colour is nearest in RGB
-            (compression blurs colours). A PNG of indexed colours gives its indices if `palette` is
-            empty.
-        palette: colour of each label.
-        most: pixels; a larger picture is refused before it is decoded.
-
-    Raises:
-        UserError: naming the file and what is wrong with it.
-    """
-    if str(path).lower().endswith(".npy"):
-        return _read_npy(path)
-    with image_files.opened(path, max_pixels=None) as opened:
-        width, height = opened.size
-        if width * height > most:
-            raise UserError(f"{path} is {width} x {height} pixels, more than {most}")
-        spread = _spread(opened)
-        opened.load()
-        lossy = opened.format == "JPEG"
-        image = ImageOps.exif_transpose(opened)
-    if image.mode in ("1", "L", "I", "I;16", "I;16B") or (image.mode == "P" and not palette):
-        if lossy:
-            raise UserError(f"{path} is a grey JPEG, which changes labels", "save it as PNG")
-        return np.array(image).astype(np.int64) // spread
-    if image.mode not in ("P", "RGB", "RGBA"):
-        raise UserError(
-            f"{path} has pixels of mode {image.mode}: labels are integers or RGB colours"
-        )
-    if not palette:
-        raise UserError(f"{path} is in colour", "give each label's colour in ground_truth.palette")
-    return nearest(np.asarray(image.convert("RGB")), palette)
-
-
-def _spread(image: Image.Image) -> int:
-    """What Pillow multiplies labels by in a grey picture of 2 or 4 bits, to fill 0 to 255."""
-    bits = re.search(r"'L;([24])", str(getattr(image, "tile", "")))
-    return 255 // (2 ** int(bits[1]) - 1) if bits else 1
-
-
-def _read_npy(path: File) -> Labels:
-    stream = io.BytesIO(image_files.read_bytes(path))
-    try:
-        # And not np.load, which takes archives and pickles too.
-        labels: npt.NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
-    except Exception as error:  # a damaged header makes numpy raise more than it documents
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path} cannot be read as .npy ({reason})", "replace it") from None
-    if labels.ndim != 2:
-        raise UserError(f"{path} has the shape {labels.shape}: labels are (height, width)")
-    kind = labels.dtype.kind
-    if kind not in "iubf":
-        raise UserError(f"{path} holds {labels.dtype}: labels are integers")
-    if kind == "f" and not np.all((np.abs(labels) < _EXACT) & (labels == np.trunc(labels))):
-        raise UserError(f"{path} holds numbers that are not whole: labels are integers")
-    return labels if kind in "iu" else labels.astype(np.int64)
-
-
-def nearest(colours: npt.NDArray[np.uint8], palette: Palette) -> Labels:
-    """The label of the nearest colour (L2 in RGB; of several the lowest), (H, W, 3) to (H, W)."""
-    names = np.array(sorted(palette), np.int64)
-    best = np.full(colours.shape[:2], np.iinfo(np.int32).max, np.int32)
-    index = np.zeros(colours.shape[:2], np.intp)
-    wide = colours.astype(np.int32)
-    for position, label in enumerate(names):
-        distance = np.square(wide - np.array(palette[int(label)], np.int32)).sum(axis=-1)
-        nearer = distance < best
-        best[nearer], index[nearer] = distance[nearer], position
-    return names[index]
-
-
-def expect_shape(labels: Labels, height: int, width: int, path: File, image: str) -> None:
-    """Refuse a label map that does not lie over its image.
+        shape: height and width of the label map.
+        height: the image's, turned as its EXIF orientation says.
+        width: so, too.
+        path: the label map, for messages.
+        image: the image's id, for messages.
 
     Raises:
         UserError: the label map is not of the image's size.
     """
-    if labels.shape != (height, width):
-        turned = " (as its EXIF orientation turns it)" if labels.shape == (width, height) else ""
+    if shape != (height, width):
+        turned = (
+            "; images are turned as their EXIF orientation says, so turn the label map, too"
+            if shape == (width, height)
+            else ""
+        )
         raise UserError(
-            f"{path} is {labels.shape[1]} x {labels.shape[0]} pixels and image {image!r} "
-            f"{width} x {height}{turned}: the ground truth must have the image's size"
+            f"{path} is {shape[1]} x {shape[0]} pixels and image {image!r} "
+            f"{width} x {height}: the ground truth must have the image's size{turned}"
         )
 
 
@@ -185,13 +119,25 @@ def true_planes(
     image: str,
     height: int,
     width: int,
+    census: Census | None = None,
 ) -> Packed:
     """The classes of an image's label map: (C, H, W8) packed bits.
+
+    Args:
+        label_map: its file.
+        truth: says which labels are of which class.
+        classes: C names.
+        image: the image's id, for messages.
+        height: the image's.
+        width: so, too.
+        census: counts the labels, if it is given.
 
     Raises:
         UserError: it cannot be read, or is not of the image's size.
     """
     labels = labels_of(label_map, truth, image, height, width)
+    if census:
+        census.add(labels)
     return class_planes(labels, classes, truth.labels)
 
 
@@ -201,9 +147,11 @@ def labels_of(label_map: File, truth: GroundTruth, image: str, height: int, widt
     Raises:
         UserError: it cannot be read, or is not of the image's size.
     """
-    labels = read_labels(label_map, truth.palette, max(height * width, image_files.MAX_PIXELS))
-    expect_shape(labels, height, width, label_map, image)
-    return labels
+    return read_labels(
+        label_map,
+        truth.palette,
+        lambda *shape: expect_shape(shape, height, width, label_map, image),
+    )
 
 
 def expect_classes(classes: Sequence[str], ids: Mapping[str, Sequence[int]]) -> None:

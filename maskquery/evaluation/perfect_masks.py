@@ -29,5 +29,9 @@ def objects_of(
         predicted_iou=sure,
         stability_score=sure,
         points=np.zeros((len(found), 2)),
-        attributes={"sha256": columns.attributes["sha256"]},
+        attributes={
+            key: columns.attributes[key]
+            for key in ("sha256", "decoded")
+            if key in columns.attributes
+        },
     )

@@ -7,6 +7,7 @@ import numpy as np
 
 from maskquery.core import console
 from maskquery.evaluation import curves, ground_truth
+from maskquery.evaluation.census import Census
 from maskquery.evaluation.curves import ImageCurve, Scores
 from maskquery.evaluation.ground_truth import GroundTruth
 from maskquery.masks.mask_store import MaskStore
@@ -46,8 +47,9 @@ def scored_masks(
     images: Sequence[str],
     truth: GroundTruth,
     settings: Selection,
+    census: Census | None = None,
 ) -> Iterator[ScoredMasks]:
-    """The images in their order; none if there is no ground truth.
+    """The images in their order; none if there is no ground truth. `census` counts their labels.
 
     Raises:
         UserError: an input is damaged, or does not fit the others.
@@ -58,7 +60,7 @@ def scored_masks(
     for image in images if label_maps else ():
         group = store.read(image)
         true = ground_truth.true_planes(
-            label_maps[image], truth, table.classes, image, group.height, group.width
+            label_maps[image], truth, table.classes, image, group.height, group.width, census
         )
         scores = table.of(image, group.ids, store.folder)
         eligible = rules.eligible(group, scores, np.ones(scores.shape, np.bool_), settings)
@@ -73,7 +75,8 @@ def image_curves(
     truth: GroundTruth,
     settings: Selection,
     desc: str,
+    census: Census | None = None,
 ) -> Iterator[list[ImageCurve]]:
     """The curves of each class in each image, as `scored_masks`; `desc` names the progress bar."""
-    scored = scored_masks(store, table, images, truth, settings)
+    scored = scored_masks(store, table, images, truth, settings, census)
     return (each.curves() for each in console.progress(scored, len(images), desc))

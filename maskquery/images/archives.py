@@ -13,9 +13,10 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from maskquery.core.errors import UserError
-from maskquery.images import names
+from maskquery.images import names, regular
 
 SUFFIXES = (".tar", ".zip")
 COMPRESSED = (".tar.bz2", ".tar.gz", ".tar.xz", ".tar.zst", ".tbz2", ".tgz", ".txz")
@@ -25,6 +26,7 @@ _LOCAL = struct.Struct("<4s22xHH")  # of a zip entry's own header: mark, lengths
 _LOCAL_MARK = b"PK\x03\x04"
 _ENCRYPTED = 0x1
 _BLOCK = 512  # bytes of a tar's header
+_PART = 2**20
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class TarMember:
     size: int
 
     def __str__(self) -> str:
-        return f"{self.archive}/{self.name}"
+        return f"{self.archive}/{names.shown(self.name)}"
 
     def read_bytes(self) -> bytes:
         """The file's bytes.
@@ -53,7 +55,7 @@ class TarMember:
             UserError: the archive is damaged.
             OSError: it cannot be read.
         """
-        with self.archive.open("rb") as archive:
+        with regular.open_file(self.archive) as archive:
             return _read(archive.fileno(), self.offset, self.size, self)
 
 
@@ -86,7 +88,7 @@ class ZipMember:
         if self.encrypted or self.method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             how = "encrypted" if self.encrypted else "compressed in a way that is not read here"
             raise UserError(f"{self} is {how}", "pack it with `maskquery pack`")
-        with self.archive.open("rb") as archive:
+        with regular.open_file(self.archive) as archive:
             header = _read(archive.fileno(), self.offset, _LOCAL.size, self)
             mark, name, extra = _LOCAL.unpack(header)
             start = self.offset + _LOCAL.size + name + extra
@@ -153,7 +155,11 @@ def members(path: Path) -> Iterator[Member]:
 
 def _zip(path: Path) -> Iterator[Member]:
     # Names that are not marked as UTF-8 are so all the same, or are refused.
-    with zipfile.ZipFile(path, metadata_encoding="utf-8") as archive:
+    with (
+        regular.open_file(path) as file,
+        zipfile.ZipFile(file, metadata_encoding="utf-8") as archive,
+    ):
+        _expect_beginning(file, archive)
         for entry in archive.infolist():
             name = names.inside(entry.filename, path)
             if name is None or entry.is_dir():
@@ -173,22 +179,44 @@ def _zip(path: Path) -> Iterator[Member]:
 
 
 def _tar(path: Path) -> Iterator[Member]:
-    with tarfile.open(path, "r:", encoding="utf-8", errors="surrogateescape") as archive:
+    with (
+        regular.open_file(path) as file,
+        tarfile.open(
+            fileobj=file, mode="r:", encoding="utf-8", errors="surrogateescape"
+        ) as archive,
+    ):
         for entry in archive:
             name = names.inside(entry.name, path)
             if name is None or entry.isdir():
                 continue
             _expect_file(path, name, entry.isreg() and not entry.issparse())
             yield TarMember(path, name, entry.offset_data, entry.size)
-        _expect_end(path, archive.offset)
+        _expect_end(file, archive.offset)
 
 
-def _expect_end(path: Path, offset: int) -> None:
-    """What tarfile takes for the end may be a damaged header, or where the archive was cut off."""
-    with path.open("rb") as file:
-        file.seek(offset)
-        if file.read(_BLOCK) != bytes(_BLOCK):
-            raise tarfile.ReadError("it is damaged, or cut off")
+def _expect_beginning(file: BinaryIO, archive: zipfile.ZipFile) -> None:
+    """Refuse a zip file behind another one, whose files would be left out."""
+    first = min((entry.header_offset for entry in archive.infolist()), default=0)
+    if first and all(_begins_with(file, place, _LOCAL_MARK) for place in (0, first)):
+        raise zipfile.BadZipFile("it begins with another archive, or with what is left of one")
+
+
+def _begins_with(file: BinaryIO, place: int, mark: bytes) -> bool:
+    file.seek(place)
+    return file.read(len(mark)) == mark
+
+
+def _expect_end(file: BinaryIO, offset: int) -> None:
+    """What tarfile takes for the end may be a damaged header, or where the archive was cut off.
+
+    Behind it may stand another archive, whose files would be left out.
+    """
+    file.seek(offset)
+    if file.read(_BLOCK) != bytes(_BLOCK):
+        raise tarfile.ReadError("it is damaged, or cut off")
+    while rest := file.read(_PART):
+        if rest.strip(b"\0"):
+            raise tarfile.ReadError("behind its end stands something else, another archive, say")
 
 
 def _expect_file(path: Path, name: str, is_file: bool) -> None:

@@ -48,7 +48,7 @@ class Object:
     etag: str
 
     def __str__(self) -> str:
-        return self.url
+        return names.shown(self.url)
 
     def read_bytes(self) -> bytes:
         """The object's bytes.

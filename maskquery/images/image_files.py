@@ -1,45 +1,19 @@
 """Find, read and decode images, wherever they are: in a folder, in archives or in a bucket."""
 
-import contextlib
-import io
-import struct
-import warnings
-import zlib
 from collections import Counter
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from maskquery.core.errors import UserError
-from maskquery.images import names, sources
+from maskquery.images import names, pixels, sources
 from maskquery.images.names import SUFFIXES
+from maskquery.images.opening import MAX_BYTES, MAX_PIXELS, expect_pixels, opened, read_bytes
 from maskquery.images.sources import File
 
-MAX_PIXELS = 178_956_970
-"""The limit where no other is given: at which Pillow takes an image for a decompression bomb."""
-
-MAX_BYTES = 2**30
-"""A larger file is no image that could be decoded, but a mistake or a bomb."""
-
-Image.MAX_IMAGE_PIXELS = None  # the limit is checked here, before a pixel is decoded
-
-_ORIENTATION = 0x0112
-"""EXIF's tag; 5 to 8 swap height and width."""
-
-_UNREADABLE = (
-    OSError,
-    SyntaxError,  # what Pillow raises for a broken PNG
-    ValueError,
-    EOFError,
-    IndexError,
-    KeyError,
-    TypeError,
-    struct.error,
-    zlib.error,
-)
+__all__ = ["MAX_BYTES", "MAX_PIXELS", "expect_pixels", "opened", "read_bytes"]
 
 
 def find(source: Path) -> dict[str, File]:
@@ -78,8 +52,13 @@ def _listed(source: Path) -> tuple[dict[str, File], Counter[str]]:
             )
         found[image] = file
     if not found:
-        raise UserError(f"{source} holds no images ({', '.join(SUFFIXES)})")
+        besides = f", but {_left_out(others)}" if others else ""
+        raise UserError(f"{source} holds no images ({', '.join(SUFFIXES)}){besides}")
     return dict(sorted(found.items())), others
+
+
+def _left_out(others: Counter[str]) -> str:
+    return f"{others.total()} pictures of kinds that are not read: {', '.join(sorted(others))}"
 
 
 class Watched:
@@ -128,24 +107,6 @@ def name_of(file: File, source: Path) -> str:
     return file.relative_to(source).as_posix()
 
 
-def read_bytes(path: File) -> bytes:
-    """The bytes of an image file, not decoded.
-
-    Raises:
-        UserError: it has gone, must not be read, is too large, or its archive is damaged.
-        FatalError: the storage that it is in cannot be reached.
-    """
-    try:
-        size = path.stat().st_size if isinstance(path, Path) else path.size
-        if size > MAX_BYTES:
-            raise UserError(
-                f"{path} has {size} bytes, more than an image may have ({MAX_BYTES})", "remove it"
-            )
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror})") from None
-
-
 def read(path: File, max_pixels: int | None = None) -> npt.NDArray[np.uint8]:
     """As `decode`, of a file."""
     return decode(read_bytes(path), path, max_pixels)
@@ -154,8 +115,8 @@ def read(path: File, max_pixels: int | None = None) -> npt.NDArray[np.uint8]:
 def decode(data: bytes, path: File, max_pixels: int | None) -> npt.NDArray[np.uint8]:
     """Decode an image: (H, W, 3) uint8, RGB, turned as its EXIF orientation says.
 
-    Transparent pixels stand on white; 16-bit grey is cut to its upper 8 bits; of a file with
-    several frames the first is taken.
+    `images.pixels` says what becomes of which pixels: transparent ones stand on white, colours of
+    another ICC profile are converted to sRGB. Of a file with several frames the first is taken.
 
     Args:
         data: the file's bytes.
@@ -163,93 +124,47 @@ def decode(data: bytes, path: File, max_pixels: int | None) -> npt.NDArray[np.ui
         max_pixels: a larger image is refused before it is decoded; None for any size.
 
     Raises:
-        UserError: naming the file, if it is not a whole image of a kind that has a picture in RGB,
-            or has too many pixels.
+        UserError: naming the file, if it is not a whole image of a format that is read and of
+            pixels that can be made RGB, or has too many of them.
     """
     with opened(path, data, max_pixels=max_pixels) as image:
-        image.load()
-        return np.array(_rgb(ImageOps.exif_transpose(image)))
+        pixels.expect_rgb(image)
+        return np.array(pixels.to_rgb(image, data))
 
 
-def expect_size(data: bytes, path: File, max_pixels: int) -> None:
-    """Refuse an image that `decode` would refuse for its size or kind; its header alone is read.
+@dataclass(frozen=True)
+class Header:
+    """What an image's header says.
+
+    Attributes:
+        height, width: of the picture in the file, before it is turned.
+        orientation: EXIF's, 1 to 8.
+        conversions: see `pixels.conversions`.
+    """
+
+    height: int
+    width: int
+    orientation: int
+    conversions: tuple[str, ...]
+
+
+def read_header(data: bytes, path: File, max_pixels: int) -> Header:
+    """Read an image's header; no pixel is decoded.
 
     Raises:
-        UserError: as `decode`.
+        UserError: as `decode`, for its size or kind.
     """
-    with opened(path, data, max_pixels=max_pixels):
-        pass
-
-
-def expect_pixels(path: File, width: int, height: int, max_pixels: int | None) -> None:
-    """Refuse an image that would take too much memory.
-
-    Raises:
-        UserError: it has more pixels than `max_pixels`.
-    """
-    if max_pixels is not None and width * height > max_pixels:
-        raise UserError(
-            f"{path} has {width} x {height} pixels, more than max_pixels ({max_pixels}) lets in",
-            "make it smaller, remove it, or raise max_pixels in params.yaml",
-        )
+    with opened(path, data, max_pixels=max_pixels) as image:
+        pixels.expect_rgb(image)
+        width, height = image.size
+        return Header(height, width, pixels.orientation(image), pixels.conversions(image))
 
 
 def size(path: File) -> tuple[int, int]:
-    """H, W of what `read` would give; pixels are not decoded, except in a PNG without EXIF.
+    """H, W of what `read` would give; no pixel is decoded.
 
     Raises:
         UserError: naming the file, if its header cannot be read.
     """
     with opened(path, max_pixels=None) as image:
-        width, height = image.size
-        # Of a TIFF, Pillow tells the size after turning it.
-        turned = image.format != "TIFF" and image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
-    return (width, height) if turned else (height, width)
-
-
-@contextlib.contextmanager
-def opened(
-    path: File, data: bytes | None = None, *, max_pixels: int | None = MAX_PIXELS
-) -> Iterator[Image.Image]:
-    """Open an image; what goes wrong with it until it is closed is a `UserError` with its name.
-
-    Args:
-        path: the file.
-        data: its bytes, if they are known.
-        max_pixels: as in `decode`.
-    """
-    if data is None:
-        stream: Path | io.BytesIO = path if isinstance(path, Path) else io.BytesIO(read_bytes(path))
-    else:
-        stream = io.BytesIO(data)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # damaged metadata; what hurts the pixels is an error
-            with Image.open(stream) as image:
-                expect_pixels(path, *image.size, max_pixels)
-                yield image
-    except _UNREADABLE as error:
-        raise UserError(
-            f"{path} cannot be read as an image ({_why(error, path, data)})", "replace or remove it"
-        ) from None
-
-
-def _why(error: Exception, path: File, data: bytes | None) -> str:
-    if data is None and isinstance(path, Path) and path.is_file() and not path.stat().st_size:
-        data = b""
-    if data == b"":
-        return "it is empty"
-    if isinstance(error, UnidentifiedImageError):
-        return "it is not an image of a known format"
-    return " ".join(str(error).split())
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode in ("I", "F"):
-        raise ValueError(f"32-bit pixels (mode {image.mode}); save it with 8 bits per channel")
-    if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image.convert("RGB")
+        return pixels.turned_size(image)

@@ -1,16 +1,86 @@
 """Names of files in a folder, an archive or a bucket: which are images, and what their ids are."""
 
 import os
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import PurePosixPath
+from urllib.parse import unquote
 
 from maskquery.core.errors import UserError
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 OTHER_SUFFIXES = frozenset(
-    {".arw", ".avif", ".cr2", ".cr3", ".dng", ".gif", ".heic", ".heif", ".jp2", ".jxl", ".nef"}
+    {
+        ".apng",
+        ".arw",
+        ".avif",
+        ".avifs",
+        ".cr2",
+        ".cr3",
+        ".dcm",
+        ".dib",
+        ".dicom",
+        ".dng",
+        ".eps",
+        ".exr",
+        ".fits",
+        ".gif",
+        ".hdr",
+        ".heic",
+        ".heics",
+        ".heif",
+        ".hif",
+        ".icns",
+        ".ico",
+        ".j2c",
+        ".j2k",
+        ".jfi",
+        ".jfif",
+        ".jif",
+        ".jp2",
+        ".jpc",
+        ".jpe",
+        ".jpf",
+        ".jpm",
+        ".jpx",
+        ".jxl",
+        ".jxr",
+        ".mpo",
+        ".nef",
+        ".nrw",
+        ".orf",
+        ".pam",
+        ".pbm",
+        ".pcx",
+        ".pef",
+        ".pfm",
+        ".pgm",
+        ".pnm",
+        ".ppm",
+        ".psb",
+        ".psd",
+        ".raf",
+        ".rw2",
+        ".sr2",
+        ".srw",
+        ".svg",
+        ".tga",
+        ".wdp",
+        ".xcf",
+    }
 )
 """Of pictures that somebody may think are read."""
+
+
+MOST_BYTES = 4096
+"""The longest path that Linux knows; no file system can hold what is longer."""
+
+MOST_SHOWN = 300
+"""Characters of a name in a message."""
 
 
 def inside(name: str, where: object) -> str | None:
@@ -48,6 +118,29 @@ def expect_text(name: str, where: object) -> None:
         raise UserError(f"{shown}: the name is not valid UTF-8", "rename the file") from None
 
 
+def expect_length(name: str, where: object) -> None:
+    """Refuse a name that no file can have; in archives there may be any.
+
+    Args:
+        name: the path in the archive.
+        where: the file, for messages.
+
+    Raises:
+        UserError: it is longer than `MOST_BYTES`.
+    """
+    size = len(name.encode(errors="surrogateescape"))
+    if size > MOST_BYTES:
+        raise UserError(
+            f"{where} has a name of {size} bytes, more than the {MOST_BYTES} that a path may "
+            "have: give it a shorter one"
+        )
+
+
+def shown(name: str) -> str:
+    """A name for a message: of a long one, its beginning and its end."""
+    return name if len(name) <= MOST_SHOWN else f"{name[:100]}...{name[-100:]}"
+
+
 def is_image(name: str) -> bool:
     """Whether a file is an image by its suffix."""
     return PurePosixPath(name).suffix.lower() in SUFFIXES
@@ -56,3 +149,108 @@ def is_image(name: str) -> bool:
 def image_id(name: str) -> str:
     """The id of the image whose file has this path in its folder: the path without the suffix."""
     return PurePosixPath(name).with_suffix("").as_posix()
+
+
+def _out_of_url(name: str) -> str:
+    """The path of a URL, or the one that Label Studio's `?d=` gives."""
+    if "?d=" in name:
+        return name.partition("?d=")[2].partition("&")[0]
+    host = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://[^/]*/", name)
+    return name[host.end() :].partition("?")[0].partition("#")[0] if host else name
+
+
+_SPELLINGS: Mapping[str, Callable[[str], str]] = {
+    "a URL": _out_of_url,
+    "percent-encoding": unquote,
+    "backslashes": lambda name: name.replace("\\", "/"),
+    "Unicode normalisation": lambda name: unicodedata.normalize("NFC", name),
+    "case": str.casefold,
+}
+"""How one name may be spelt in two ways: what makes the two alike, in the order of doing it."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A name that may be meant by another one.
+
+    Attributes:
+        name: as it is known.
+        differs: in what the two differ: "case", "backslashes" and such.
+    """
+
+    name: str
+    differs: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name!r}, which differs in {' and '.join(self.differs)}"
+
+
+class Matcher:
+    """Says which known name another one may mean that is not among them.
+
+    Args:
+        known: names, with "/" between their parts.
+    """
+
+    def __init__(self, known: Iterable[str]) -> None:
+        self._known = list(known)
+        self._by_stem: dict[str, list[str]] = defaultdict(list)
+        for name in self._known:
+            self._by_stem[_stem(_plain(name))].append(name)
+
+    def variant(self, name: str, *, any_suffix: bool = False) -> Variant | None:
+        """The one known name that `name` is in another spelling; None if there is none, or several.
+
+        Args:
+            name: as somebody wrote it.
+            any_suffix: whether the suffixes may differ. Ids have none.
+        """
+        plain = _plain(name)
+        near = [other for other in self._by_stem.get(_stem(plain), ()) if other != name]
+        alike = (_same, _ends, *((_ends_bare,) if any_suffix else ()))
+        for relation in alike:
+            meant = [other for other in near if relation(plain, _plain(other))]
+            if meant:
+                return Variant(meant[0], _differences(name, meant[0])) if len(meant) == 1 else None
+        return None
+
+
+def _plain(name: str, without: str = "") -> str:
+    """A name in the spelling that all its variants share, but for one kind of difference."""
+    for kind, spell in _SPELLINGS.items():
+        if kind != without:
+            name = spell(name)
+    return name.strip("/")
+
+
+def _stem(name: str) -> str:
+    """The last part up to its first dot: what names have in common that may mean the same."""
+    return name.rpartition("/")[2].partition(".")[0]
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"\.[^./]+$", "", name)
+
+
+def _same(one: str, other: str) -> bool:
+    return one == other
+
+
+def _ends(one: str, other: str) -> bool:
+    """Whether one of two paths is the end of the other."""
+    return f"/{one}".endswith(f"/{other}") or f"/{other}".endswith(f"/{one}")
+
+
+def _ends_bare(one: str, other: str) -> bool:
+    return _ends(_bare(one), _bare(other))
+
+
+def _differences(one: str, other: str) -> tuple[str, ...]:
+    """In what two names differ that are variants of each other."""
+    kinds = [kind for kind in _SPELLINGS if not _ends_bare(_plain(one, kind), _plain(other, kind))]
+    plain = _plain(one), _plain(other)
+    if plain[0].count("/") != plain[1].count("/"):
+        kinds.append("folders before it")
+    if not _ends(*plain):
+        kinds.append("suffix")
+    return tuple(kinds)

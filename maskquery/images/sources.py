@@ -5,7 +5,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
 
 from maskquery.core.errors import UserError
-from maskquery.images import archives, buckets, names
+from maskquery.images import archives, buckets, names, regular
 
 File = Path | archives.Member | buckets.Object
 """Where a file's bytes are. Its text names it in messages; it can be sent to other processes."""
@@ -32,6 +32,8 @@ def files_of(source: Path) -> Iterator[tuple[str, File]]:
                 yield path.relative_to(source).as_posix(), path
             elif path.is_file():
                 yield path.relative_to(source).as_posix(), path
+            elif path.exists():
+                _expect_file(path)  # DVC opens it, whatever its name is
     elif _is_listing(source):
         yield from ((found.name, found) for found in buckets.read(source).files())
     elif source.is_file() and archives.is_archive(source):
@@ -75,8 +77,17 @@ def _refuse(error: OSError) -> None:
 
 
 def _expect_file(path: Path) -> None:
-    if not path.is_file():
-        raise UserError(f"{_shown(path)} is not a file", "remove the link or put the file there")
+    try:
+        kind = regular.kind_of(path.stat())
+    except OSError:
+        raise UserError(
+            f"{_shown(path)} is not a file", "remove the link or put the file there"
+        ) from None
+    if kind:
+        raise UserError(
+            f"{_shown(path)} is not a file, but {kind}, which has no end",
+            "remove it; DVC would wait for it, too",
+        )
 
 
 def _shown(path: Path) -> str:

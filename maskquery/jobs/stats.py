@@ -8,6 +8,7 @@ from typing import Literal
 
 from maskquery.core import files
 from maskquery.core.errors import InterruptedWork, UserError
+from maskquery.images import names
 
 OnError = Literal["fail", "skip"]
 
@@ -24,7 +25,7 @@ class ImagesFailedError(UserError):
         image, why = min(failures.items())
         super().__init__(
             f"{len(failures)} of {len(failures) + done} images failed{where}; "
-            f"the others are done and kept. The first is {image!r}: {why}"
+            f"the others are done and kept. The first is {names.shown(image)!r}: {why}"
         )
         self.failures, self.done = failures, done
 

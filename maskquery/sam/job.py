@@ -32,6 +32,9 @@ class Description:
         max_pixels: a larger image is refused.
         model: one of `checkpoints.names("sam")`.
         settings: how masks are generated.
+
+    Attributes:
+        turned: images looked at whose EXIF orientation is 2, 3 or 4, which keeps their size.
     """
 
     max_pixels: int
@@ -45,10 +48,17 @@ class Description:
 
 @dataclass(frozen=True)
 class Inputs:
-    """An image, (H, W, 3) uint8 RGB, and the sha256 of its file."""
+    """What the masks of an image are computed from.
+
+    Attributes:
+        pixels: (H, W, 3) uint8 RGB.
+        sha256: of the image's bytes, in hex.
+        decoded: by which conversions the pixels came of them; see `images.pixels.conversions`.
+    """
 
     pixels: Pixels
     sha256: str
+    decoded: tuple[str, ...]
 
 
 class SamJob:
@@ -75,12 +85,15 @@ class SamJob:
         if file is None:
             raise UserError(f"the image {image!r} has no file", "run `dvc repro`")
         source = digests.hash_image(file, self.description.max_pixels)
-        return CacheRequest({KIND: cache.key(KIND, VERSION, source.sha256, self._origin)}, source)
+        # A picture that is converted has another key than before there was a conversion.
+        decoded = filter(None, [source.header.conversions])
+        key = cache.key(KIND, VERSION, source.sha256, self._origin, *decoded)
+        return CacheRequest({KIND: key}, source)
 
     def load(self, source: HashedImage) -> Inputs:
         """Decode the image."""
         pixels = image_files.decode(source.read(), source.file, self.description.max_pixels)
-        return Inputs(pixels, source.sha256)
+        return Inputs(pixels, source.sha256, source.header.conversions)
 
     def compute(self, inputs: Inputs, _: Sequence[str]) -> Mapping[str, bytes]:
         """The image's masks as the bytes of a cell; see `mask_store.decode`."""
@@ -88,6 +101,8 @@ class SamJob:
             clahe.equalised(inputs.pixels, self.description.settings.clahe)
         )
         origin: dict[str, Json] = {"sam": self._origin, "sha256": inputs.sha256}
+        if inputs.decoded:
+            origin["decoded"] = list(inputs.decoded)
         return {KIND: mask_store.encode(dataclasses.replace(generated, attributes=origin))}
 
 

@@ -23,10 +23,10 @@ NOTED = Path(__file__).with_name("versions.json")
 VERSIONS = {"masks": sam.VERSION, "embeddings": clip.VERSION}
 
 # The rooms whose code decides what is in a cell: the rest moves, keeps and checks data.
-COMPUTING = {
-    "masks": ("images/clahe.py", "images/image_files.py", "masks/", "sam/"),
-    "embeddings": ("images/clahe.py", "images/image_files.py", "masks/", "clip/"),
-}
+DECODING = tuple(
+    f"images/{name}.py" for name in ("clahe", "image_files", "opening", "pixels", "profiles")
+)
+COMPUTING = {"masks": (*DECODING, "masks/", "sam/"), "embeddings": (*DECODING, "masks/", "clip/")}
 
 
 def code_of(stage: str) -> str:

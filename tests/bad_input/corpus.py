@@ -21,6 +21,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from tests.support.pictures import P3, icc, tiff
+
 Outcome = Literal["processed", "failed", "ignored", "refused"]
 
 MAX_PIXELS = 1_000_000
@@ -134,7 +136,51 @@ CASES: dict[str, Case] = {
     "truncated PNG": Case(as_file("case.png", PNG[: len(PNG) // 2]), "failed", "truncated"),
     "no byte at all": Case(as_file("case.png", b""), "failed", "it is empty"),
     "text with an image's suffix": Case(
-        as_file("case.jpg", b"dear diary"), "failed", "not an image of a known format"
+        as_file("case.jpg", b"dear diary"), "failed", "it is text; read are BMP, JPEG, PNG"
+    ),
+    "bytes of no known kind": Case(
+        as_file("case.jpg", b"\1\2\3" * 99), "failed", "not an image of a known format"
+    ),
+    "nothing but zero bytes": Case(
+        as_file("case.jpg", bytes(9999)), "failed", "it is nothing but zero bytes"
+    ),
+    "HEIC with the suffix of a JPEG": Case(
+        as_file("case.jpg", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"), "failed", "it is an HEIC"
+    ),
+    "AVIF with the suffix of a PNG": Case(
+        as_file("case.png", encoded("AVIF")), "failed", "it is an AVIF"
+    ),
+    "JPEG 2000 with the suffix of a PNG": Case(
+        as_file("case.png", encoded("JPEG2000")), "failed", "it is a JPEG 2000"
+    ),
+    "JPEG XL with the suffix of a PNG": Case(
+        as_file("case.png", b"\xff\x0a\x00"), "failed", "it is a JPEG XL"
+    ),
+    "PostScript with the suffix of a PNG": Case(
+        as_file("case.png", encoded("EPS")), "failed", "it is PostScript"
+    ),
+    "icon with the suffix of a PNG": Case(
+        as_file("case.png", encoded("ICO")), "failed", "it is an icon (ICO)"
+    ),
+    "PGM with the suffix of a PNG": Case(
+        as_file("case.png", encoded("PPM", of_mode("L"))), "failed", "it is a Netpbm picture"
+    ),
+    "SVG with the suffix of a PNG": Case(
+        as_file("case.png", b'<svg xmlns="http://www.w3.org/2000/svg"/>'), "failed", "it is an SVG"
+    ),
+    "PDF with the suffix of a JPEG": Case(
+        as_file("case.jpg", encoded("PDF")), "failed", "it is a PDF"
+    ),
+    "DICOM with the suffix of a JPEG": Case(
+        as_file("case.jpg", bytes(128) + b"DICM"), "failed", "it is a DICOM file"
+    ),
+    "HTML page with the suffix of a JPEG": Case(
+        as_file("case.jpg", b"<!DOCTYPE html><html>404"), "failed", "it is an HTML page"
+    ),
+    "Git LFS pointer": Case(
+        as_file("case.jpg", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),
+        "failed",
+        "run `git lfs pull`",
     ),
     "PNG with the suffix of a JPEG": Case(as_file("case.jpg", PNG), "processed"),
     "suffix in capitals": Case(as_file("case.PNG", PNG), "processed"),
@@ -174,10 +220,47 @@ CASES: dict[str, Case] = {
         as_file("case.png", encoded("PNG", Image.fromarray(PIXELS[..., 0].astype(np.uint16) << 8))),
         "processed",
     ),
+    "16 bits, grey, of which 12 are used": Case(
+        as_file("case.png", encoded("PNG", Image.fromarray(PIXELS[..., 0].astype(np.uint16) << 4))),
+        "processed",
+    ),
+    "16 bits, RGB, of which 11 are used": Case(
+        as_file("case.tif", tiff(PIXELS.astype(np.uint16) << 3, photometric=2)), "processed"
+    ),
+    "16 bits, 0 is white": Case(
+        as_file("case.tif", tiff(PIXELS[..., 0].astype(np.uint16) << 8, photometric=0)), "processed"
+    ),
     "32 bits": Case(
         as_file("case.tif", encoded("TIFF", Image.fromarray(PIXELS[..., 0].astype(np.float32)))),
         "failed",
-        "32-bit pixels (mode F); save it with 8 bits per channel",
+        "it has 1 band of 32-bit floats; save it with 1 to 4 bands of 8 or 16 bits, unsigned",
+    ),
+    "signed bytes": Case(
+        as_file("case.tif", tiff(PIXELS[..., 0].view(np.int8), sign=2)),
+        "failed",
+        "1 band of 8-bit signed integers",
+    ),
+    "signed 16 bits": Case(
+        as_file("case.tif", tiff(PIXELS[..., 0].astype(np.int16), sign=2)),
+        "failed",
+        "1 band of 16-bit signed integers",
+    ),
+    "five bands": Case(
+        as_file("case.tif", tiff(np.zeros((20, 31, 5), np.uint8), extra=(0,) * 4)),
+        "failed",
+        "5 bands of 8-bit unsigned integers",
+    ),
+    "ICC profile": Case(as_file("case.jpg", encoded("JPEG", icc_profile=icc(P3))), "processed"),
+    "ICC profile that is damaged": Case(
+        as_file("case.jpg", encoded("JPEG", icc_profile=icc(P3)[:150])), "processed"
+    ),
+    "TIFF whose tiles are larger than itself": Case(
+        as_file("case.tif", tiff(PIXELS[..., 0], tag322=60_000, tag323=60_000)),
+        "failed",
+        "its tiles have 60000 x 60000 pixels",
+    ),
+    "raw file with the suffix of a TIFF": Case(
+        as_file("case.tif", tiff(PIXELS[..., 0], tag254=1)), "failed", "a camera's raw file"
     ),
     "alpha": Case(as_file("case.png", encoded("PNG", of_mode("RGBA"))), "processed"),
     "grey with alpha": Case(as_file("case.png", encoded("PNG", of_mode("LA"))), "processed"),
@@ -201,7 +284,16 @@ CASES: dict[str, Case] = {
     ),
     "animated GIF with the suffix of a PNG": Case(
         as_file("case.png", encoded("GIF", FRAMES[0], save_all=True, append_images=FRAMES[1:])),
+        "failed",
+        "it is a GIF",
+    ),
+    "MPO with the suffix of a JPEG": Case(
+        as_file("case.jpg", encoded("MPO", save_all=True, append_images=[of_mode("L")])),
         "processed",
+    ),
+    "suffixes of other kinds": Case(
+        both(*(as_file(f"case{suffix}", JPEG) for suffix in (".jfif", ".mpo", ".hif", ".ppm"))),
+        "ignored",
     ),
     "TIFF of several pages": Case(
         as_file("case.tif", encoded("TIFF", FRAMES[0], save_all=True, append_images=FRAMES[1:])),
@@ -235,7 +327,18 @@ CASES: dict[str, Case] = {
     "link to itself": Case(linked("case.png", "case.png"), "refused", "is not a file"),
     "link to a folder outside": Case(folder_linked_outside, "refused", "is a link to a folder"),
     "link to its own folder": Case(linked("loop", "."), "refused", "is a link to a folder"),
-    "pipe": Case(lambda folder: os.mkfifo(folder / "case.png"), "refused", "is not a file"),
+    "pipe": Case(
+        lambda folder: os.mkfifo(folder / "case.png"), "refused", "is not a file, but a pipe"
+    ),
+    "pipe with another suffix": Case(
+        lambda folder: os.mkfifo(folder / "case.txt"), "refused", "is not a file, but a pipe"
+    ),
+    "link to a device": Case(
+        linked("case.png", "/dev/zero"), "refused", "is not a file, but a device"
+    ),
+    "escape codes in the name": Case(
+        as_file("\x1b[31mcase.png", PNG), "processed", image="\x1b[31mcase"
+    ),
     "folder with an image's suffix": Case(
         as_file("case.png/case.png", PNG), "processed", image="case.png/case"
     ),

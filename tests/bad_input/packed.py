@@ -145,6 +145,22 @@ PACKED: dict[str, Case] = {
     ".tar with a damaged header": Case(
         put(TWO[:SECOND] + b"x" + TWO[SECOND + 1 :], "case.tar"), "refused", CUT
     ),
+    "two .tar in one file": Case(
+        put(tarred({"case.png": PNG}) + tarred({"more.png": PNG}), "case.tar"),
+        "refused",
+        "behind its end stands something else",
+    ),
+    "two .zip in one file": Case(
+        put(zipped({"case.png": PNG}) + zipped({"more.png": PNG})),
+        "refused",
+        "begins with another archive",
+    ),
+    "name of 70,000 bytes in a .tar": Case(
+        put(tarred({f"case.{'n' * 70_000}.png": PNG}), "case.tar"),
+        "failed",
+        "has a name of 70009 bytes, more than the 4096",
+        image=f"case.{'n' * 70_000}",
+    ),
     "archive of no byte": Case(put(b"", "case.tar"), "refused", CUT),
     "text with an archive's suffix": Case(put(b"dear diary"), "refused", CUT),
     "compressed .tar with the suffix of a .tar": Case(

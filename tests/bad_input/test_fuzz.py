@@ -34,6 +34,7 @@ from maskquery.tables import embedding_table, parquet, score_table
 from stages import embeddings, masks
 from tests.bad_input import packed
 from tests.support.builders import ROOT, list_anew, masks_of, random_stack
+from tests.support.pictures import P3, grey_icc, icc, tiff
 
 bounded = settings(
     max_examples=300 * int(os.environ.get("FUZZ", "1")),
@@ -70,6 +71,12 @@ PICTURES = {
     "bmp": picture("BMP", COLOUR),
     "tiff": picture("TIFF", COLOUR, exif=exif()),
     "webp": picture("WEBP", COLOUR, exif=exif()),
+    "profile": picture("PNG", COLOUR, icc_profile=icc(P3)),
+    "profile of grey": picture("JPEG", GREY, icc_profile=grey_icc(1.8)),
+    "profile, CMYK": picture("TIFF", COLOUR.convert("CMYK"), icc_profile=icc(P3)),
+    "16 bits of colours": tiff(PIXELS.astype(np.uint16) << 3, photometric=2),
+    "16 bits, 0 is white": tiff(PIXELS[..., 0].astype(np.uint16) << 3, photometric=0),
+    "mpo": picture("MPO", COLOUR, save_all=True, append_images=[GREY]),
     "gif": picture("GIF", GREY, save_all=True, append_images=[GREY.rotate(90)]),
 }
 
@@ -108,7 +115,9 @@ def sound(read: Callable[[], Any]) -> Any:
 @bounded
 @given(damaged(PICTURES))
 def test_images(data: bytes) -> None:
+    header = sound(lambda: image_files.read_header(data, Path("room.png"), 100_000))
     found = sound(lambda: image_files.decode(data, Path("room.png"), 100_000))
+    assert found is None or header is not None
     if found is not None:
         assert (found.dtype, found.ndim, found.shape[2]) == (np.uint8, 3, 3)
         assert found.shape[0] * found.shape[1] <= 100_000

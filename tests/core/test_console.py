@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from maskquery.core import console
-from maskquery.core.errors import InterruptedWork, UsageError, UserError
+from maskquery.core.errors import InterruptedWork, UsageError, UserError, printable
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -18,12 +18,35 @@ def test_the_closing_line_is_printed(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_a_user_error_is_one_line_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
     def fail() -> str:
-        raise UserError("a.jpg is\n  empty: replace it")
+        raise UserError("a.jpg is empty: replace it")
 
     with pytest.raises(SystemExit) as stop:
         console.run(fail)
     assert stop.value.code == 1
     assert capsys.readouterr() == ("", "error: a.jpg is empty: replace it\n")
+
+
+def test_control_characters_of_names_reach_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nor does a line break make two lines of one."""
+    name = "\x1b[31ma\nb\u202e\x07.jpg"
+
+    def fail() -> str:
+        raise UserError(f"{name} is empty")
+
+    with pytest.raises(SystemExit):
+        console.run_stage(fail)
+    console.run_stage(lambda: f"masks: {name}\nmore")
+    console.tell(name)
+    out, err = capsys.readouterr()
+    shown = r"\x1b[31ma\nb\u202e\x07.jpg"
+    assert err == f"error: {shown} is empty\n{shown}\n"
+    assert out == "masks: \\x1b[31ma\nb\\u202e\\x07.jpg\nmore\n"
+
+
+def test_other_letters_are_shown_as_they_are() -> None:
+    for text in ("ünïcödé 部屋 🪑", "a b", ""):
+        assert printable(text) == text
+        assert str(UserError(text)) == text
 
 
 def test_an_interruption_is_one_word_and_exit_code_130(capsys: pytest.CaptureFixture[str]) -> None:

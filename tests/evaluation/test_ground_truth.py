@@ -6,9 +6,6 @@ from zlib import crc32
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from maskquery.core import params
@@ -129,7 +126,7 @@ def test_a_colour_jpeg_survives_its_compression(tmp_path: Path) -> None:
 
 
 def test_colours_without_a_palette_are_refused(tmp_path: Path) -> None:
-    Image.new("RGB", (3, 2)).save(tmp_path / "a.png")
+    Image.new("RGB", (3, 2), "red").save(tmp_path / "a.png")
     with pytest.raises(UserError, match=r"a\.png is in colour: .*ground_truth\.palette"):
         ground_truth.read_labels(tmp_path / "a.png", {})
 
@@ -140,25 +137,12 @@ def test_a_grey_jpeg_is_refused(tmp_path: Path) -> None:
         ground_truth.read_labels(tmp_path / "a.jpg", {})
 
 
-@given(
-    hnp.arrays(np.uint8, (3, 4, 3)),
-    st.dictionaries(st.integers(-5, 300), st.tuples(*[st.integers(0, 255)] * 3), min_size=1),
-)
-def test_the_nearest_colour_is_nearest(colours: np.ndarray, palette: ground_truth.Palette) -> None:
-    found = ground_truth.nearest(colours, palette)
-    for y, x in np.ndindex(3, 4):
-        distance = {
-            label: sum((int(a) - b) ** 2 for a, b in zip(colours[y, x], colour, strict=True))
-            for label, colour in palette.items()
-        }
-        lowest = min(distance.values())
-        assert found[y, x] == min(label for label in palette if distance[label] == lowest)
-
-
 def test_a_size_that_differs_is_told_with_both_sizes() -> None:
-    ground_truth.expect_shape(LABELS, 2, 3, Path("a.npy"), "a")
-    with pytest.raises(UserError, match=re.escape("a.npy is 3 x 2 pixels and image 'a' 2 x 3")):
-        ground_truth.expect_shape(LABELS, 3, 2, Path("a.npy"), "a")
+    ground_truth.expect_shape((2, 3), 2, 3, Path("a.npy"), "a")
+    with pytest.raises(UserError, match=re.escape("a.npy is 3 x 2 pixels and image 'a' 2 x 4")):
+        ground_truth.expect_shape((2, 3), 4, 2, Path("a.npy"), "a")
+    with pytest.raises(UserError, match="the image's size; images are turned as their EXIF orient"):
+        ground_truth.expect_shape((2, 3), 3, 2, Path("a.npy"), "a")
 
 
 def test_a_class_may_have_several_labels() -> None:
@@ -242,8 +226,29 @@ def test_a_grey_png_of_few_bits_gives_the_labels_that_were_written(
     np.testing.assert_array_equal(ground_truth.read_labels(tmp_path / "a.png", {}), labels)
 
 
-def test_a_picture_with_too_many_pixels_is_not_decoded(tmp_path: Path) -> None:
+def test_a_picture_of_another_size_is_not_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     Image.fromarray(np.zeros((3, 4), np.uint8)).save(tmp_path / "a.png")
-    assert ground_truth.read_labels(tmp_path / "a.png", {}, most=12).shape == (3, 4)
-    with pytest.raises(UserError, match=r"a\.png is 4 x 3 pixels, more than 11"):
-        ground_truth.read_labels(tmp_path / "a.png", {}, most=11)
+    section = {"folder": str(tmp_path), "pattern": "{image}.png", "palette": {}}
+    truth = ground_truth.GroundTruth.model_validate(section | {"labels": {"chair": (6,)}})
+    assert ground_truth.labels_of(tmp_path / "a.png", truth, "a", 3, 4).shape == (3, 4)
+    monkeypatch.setattr(Image.Image, "load", lambda _: pytest.fail("decoded"))
+    with pytest.raises(UserError, match=r"a\.png is 4 x 3 pixels and image 'a' 5 x 3"):
+        ground_truth.labels_of(tmp_path / "a.png", truth, "a", 3, 5)
+    with pytest.raises(UserError, match="so turn the label map, too"):
+        ground_truth.labels_of(tmp_path / "a.png", truth, "a", 4, 3)
+
+
+def test_a_label_map_whose_name_is_spelt_otherwise_is_named(tmp_path: Path) -> None:
+    for name in ("A.npy", "b.npz", "deep/c.npy"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    for image, says in [
+        ("a", "it holds 'A.npy', which differs in case;"),
+        ("b", "it holds 'b.npz', which differs in suffix;"),
+        ("c", "it holds 'deep/c.npy', which differs in folders before it;"),
+        ("d", r"d\.npy is missing; add it"),
+    ]:
+        with pytest.raises(UserError, match=says):
+            ground_truth.pair([image], tmp_path, "{image}.npy")

@@ -146,7 +146,7 @@ def test_cmyk_becomes_rgb(tmp_path: Path) -> None:
 def test_32_bit_pixels_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     Image.new("F", (2, 1)).save(path)
-    with pytest.raises(UserError, match=r"a\.tif cannot be read as an image \(32-bit pixels"):
+    with pytest.raises(UserError, match=r"a\.tif cannot be read as an image \(it has 1 band of 32"):
         image_files.read(path)
 
 
@@ -222,7 +222,7 @@ def test_a_message_holds_nothing_that_differs_from_run_to_run(tmp_path: Path) ->
     messages = set()
     for _ in range(3):
         with pytest.raises(UserError) as error:
-            image_files.decode(b"hello" * 9, tmp_path / "a.png", None)
+            image_files.decode(b"\1\2" * 9, tmp_path / "a.png", None)
         messages.add(str(error.value))
     [message] = messages
     assert "a.png cannot be read as an image (it is not an image of a known format)" in message
@@ -302,3 +302,12 @@ def test_pictures_of_kinds_that_are_not_read_are_counted(tmp_path: Path) -> None
     watched = image_files.Watched(tmp_path)
     assert list(watched.paths) == ["a"]
     assert watched.others == {".heic": 2, ".gif": 1}
+
+
+def test_a_folder_of_other_kinds_alone_says_which(tmp_path: Path) -> None:
+    for name in ("a.jfif", "b.ppm", "c.HIF"):
+        (tmp_path / name).touch()
+    with pytest.raises(
+        UserError, match=r"holds no images \(.*\), but 3 pictures of kinds that are "
+    ):
+        image_files.find(tmp_path)

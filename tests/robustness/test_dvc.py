@@ -201,7 +201,7 @@ def test_an_image_that_fails_is_reported_and_the_others_are_done(repository: Rep
         "failed": 1,
         "images": {
             "broken": "data/images/broken.png cannot be read as an image "
-            "(it is not an image of a known format): replace or remove it"
+            "(it is text; read are BMP, JPEG, PNG, TIFF and WebP): replace or remove it"
         },
     }
     repository.set_param("on_error", "skip")

@@ -160,6 +160,27 @@ def test_another_image_than_the_masks_are_of(weights: str, inputs: Path) -> None
         embeddings.run(inputs / "masks.zarr", inputs / "embeddings.parquet", settings(inputs))
 
 
+def test_nor_may_it_be_another_where_all_cells_are_there(weights: str, inputs: Path) -> None:
+    """The image was overwritten after `masks` looked, and before DVC noted it down."""
+    run = (inputs / "masks.zarr", inputs / "embeddings.parquet", settings(inputs))
+    embeddings.run(*run)
+    assert "0 images computed" in embeddings.run(*run)
+    Image.new("RGB", (40, 40)).save(inputs / "images" / "z.png")
+    with pytest.raises(UserError, match=r"run `dvc repro`, and .* `dvc repro --force masks`"):
+        embeddings.run(*run)
+
+
+def test_embeddings_of_pixels_that_were_converted_are_others(weights: str, inputs: Path) -> None:
+    run = (inputs / "masks.zarr", inputs / "embeddings.parquet", settings(inputs))
+    embeddings.run(*run)
+    stacks = [masks_of(image) for image in mask_store.shard_order(SIZES)]
+    for stack in stacks:
+        if stack.image == "z":
+            stack.attributes["decoded"] = ["ICC, 1"]  # type: ignore[index]
+    mask_store.write(inputs / "masks.zarr", stacks)
+    assert "1 images computed, 3 from" in embeddings.run(*run)
+
+
 def test_one_more_view_and_other_masks_cost_no_more_than_themselves(
     weights: str, inputs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

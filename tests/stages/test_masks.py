@@ -3,6 +3,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,16 @@ from maskquery.core import params
 from maskquery.core.errors import UserError
 from maskquery.core.files import file_hash
 from maskquery.images import image_files
+from maskquery.jobs import cache, cells
+from maskquery.masks import mask_store
 from maskquery.masks.mask_store import MaskStore
 from maskquery.models import checkpoints
 from maskquery.models.checkpoints import Checkpoint
-from maskquery.sam import loading
+from maskquery.sam import VERSION, job, loading
 from maskquery.sam.generator import MaskGenerator
 from maskquery.sam.tiny import build_tiny_sam
 from stages import masks
+from tests.support.pictures import P3, icc
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -62,7 +66,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture(autouse=True)
-def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MASKQUERY_CACHE", str(tmp_path / "cells"))
 
 
@@ -177,6 +181,72 @@ def test_an_image_that_became_too_large_for_the_limit_fails_with_or_without_a_ce
     run(tmp_path, settings())
     with pytest.raises(UserError, match=r"a.png has 30 x 20 pixels, more than max_pixels \(550\)"):
         run(tmp_path, settings(max_pixels=550))
+
+
+def test_cells_of_ordinary_images_keep_their_names(
+    weights: str, settings: Settings, folder: Path
+) -> None:
+    """Those of images whose pixels are converted have others than before they were."""
+    made = settings()
+    pixels = Image.open(folder / "a.png")
+    pixels.save(folder / "icc.png", icc_profile=icc(P3))
+    Image.fromarray(np.asarray(pixels.convert("L")).astype(np.uint16) << 8).save(
+        folder / "deep.png"
+    )
+    for name, conversions in {"a": (), "icc": ("ICC, 1",), "deep": ("16 bits, 1",)}.items():
+        path = folder / f"{name}.png"
+        sam_job = job.Description(1000, "tiny", made.sam).open()
+        origin = cache.without_neutral(made.sam.model_dump(), clahe=0)
+        origin = {**origin, "model": "tiny", "sha256": weights}
+        digest = sha256(path.read_bytes()).hexdigest()
+        key = cache.key("masks", VERSION, digest, origin, *([conversions] if conversions else []))
+        assert sam_job.plan(name, path).keys == {"masks": key}
+
+
+def test_the_store_says_how_pixels_were_converted(
+    weights: str, settings: Settings, folder: Path, tmp_path: Path
+) -> None:
+    Image.open(folder / "a.png").save(folder / "icc.png", icc_profile=icc(P3))
+    run(tmp_path, settings())
+    with MaskStore(tmp_path / "masks.zarr") as store:
+        assert store.columns("icc").attributes["decoded"] == ["ICC, 1"]
+        assert "decoded" not in store.columns("a").attributes
+
+
+def test_images_that_are_turned_and_keep_their_size_are_counted(
+    weights: str, settings: Settings, folder: Path, tmp_path: Path
+) -> None:
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[274] = orientation
+        Image.open(folder / "a.png").save(folder / f"turned{orientation}.png", exif=exif)
+    for _ in range(2):
+        line = run(tmp_path, settings())
+        assert "; 3 images are turned by EXIF orientation 2, 3 or 4, which keeps their size" in line
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_the_last_thing_is_to_look_at_the_images_again(
+    weights: str,
+    settings: Settings,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    place: int,
+) -> None:
+    """Before the store is there, and once more when all is written."""
+    module, name = [(mask_store, "decode"), (cells, "record")][place]
+    written = getattr(module, name)
+
+    def late(*arguments: object) -> object:
+        result: object = written(*arguments)
+        Image.new("RGB", (5, 5)).save(folder / "a.png")
+        return result
+
+    monkeypatch.setattr(module, name, late)
+    with pytest.raises(UserError, match=r"a\.png came, went or changed while the stage ran"):
+        run(tmp_path, settings())
+    assert (tmp_path / "masks.zarr").exists() == bool(place)
 
 
 def test_a_checkpoint_that_is_missing_is_no_images_failure(
