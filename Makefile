@@ -9,6 +9,8 @@ BIN := .venv/bin
 USABLE := import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 	$$p -c '$(USABLE)' 2>/dev/null && echo $$p && break; done)
+# Else Debian 12's pip warns of how it builds a package.
+export PIP_USE_PEP517 := 1
 
 # For `make test`: in how many processes, each of which needs about 2 GB of memory.
 WORKERS ?= 2
