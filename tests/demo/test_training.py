@@ -28,7 +28,7 @@ def rooms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(
     monkeypatch: pytest.MonkeyPatch, main: Callable[[], None], rooms: Path, work: Path, minutes: str
 ) -> None:
-    for module in (training, train_sam, train_clip):
+    for module in (training, train_sam):
         monkeypatch.setattr(module, "VALIDATION_ROOMS", VALIDATED)
     options = ["--rooms", str(rooms), "--work", str(work), "--minutes", minutes, "--batch", "2"]
     monkeypatch.setattr(sys, "argv", ["train", *options, "--threads", "1"])
