@@ -6,7 +6,7 @@ from torch import Tensor
 
 from retrieval.clip.crops import MEAN, STD
 
-SHARE = 0.7  # of the crops that have their colours changed
+SHARE = 0.5  # of the crops that have their colours changed
 
 
 def normalised(crops: Tensor) -> Tensor:
@@ -23,7 +23,7 @@ def augmented(pixels: Tensor, generator: torch.Generator) -> Tensor:
     pixels = _moved(pixels, generator)
     filling = pixels.abs().amax(dim=1, keepdim=True) < 0.02
     count = len(pixels)
-    for change, share in ((_recoloured, SHARE), (_blurred, 0.2), (_noisy, 0.3), (_sketched, 0.06)):
+    for change, share in ((_recoloured, SHARE), (_blurred, 0.2), (_noisy, 0.15), (_sketched, 0.03)):
         chosen = torch.rand(count, generator=generator) < share
         pixels[chosen] = change(pixels[chosen], generator)
     return pixels.masked_fill(filling, 0.0)

@@ -19,7 +19,7 @@ def fill(folder: Path, rooms: list[Path], masks: Path | None, count: int, worker
     missing = [path for path in rooms if not _file(folder, path).exists()]
     parts = [missing[k :: 4 * workers] for k in range(4 * workers)]
     job = partial(_fill, folder, masks, count)
-    if workers < 2:
+    if workers < 2 or len(missing) < workers:
         job(missing)
         return
     with get_context("spawn").Pool(workers) as pool:

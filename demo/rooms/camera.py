@@ -44,7 +44,9 @@ def origins(camera: Camera, count: int) -> Floats:
     return np.broadcast_to(camera.position[:, None], (3, count))
 
 
-def look(position: Floats, towards: Floats, slope: float, tilt: float, spread: float) -> Camera:
+def look(
+    position: np.ndarray, towards: np.ndarray, slope: float, tilt: float, spread: float
+) -> Camera:
     """A camera at `position` (3,) that looks at the plan's point `towards` (2,).
 
     It is pitched by `slope` radians (down is negative), its horizon turned by `tilt` radians.

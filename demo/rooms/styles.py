@@ -53,12 +53,13 @@ def clay(rng: Generator, scene: Scene, seen: Seen) -> Floats:
     """All of one colour, or nearly: only shapes are told."""
     grey = np.float32(rng.uniform(0.3, 0.8))
     tint = (grey * (1 + rng.normal(0, 0.08, 3))).astype(np.float32)[:, None]
-    mixed = tint * np.float32(0.8) + seen.albedo.T * np.float32(0.2 * rng.random())
+    mixed = np.float32(0.8) * tint + seen.albedo.T * np.float32(0.2 * rng.random())
     if chance(rng, 0.4):
         direct, bounce, _ = shading.lit(rng, scene, seen, 0.3)
-        found: Floats = mixed * (direct + bounce)
-        return found
-    return np.asarray(mixed * directional(rng, seen), np.float32)
+        light = direct + bounce
+    else:
+        light = directional(rng, seen)
+    return np.asarray(mixed * light, np.float32)
 
 
 def paper(rng: Generator, _scene: Scene, seen: Seen) -> Floats:

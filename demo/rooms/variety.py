@@ -177,7 +177,7 @@ def any_rgb(rng: Generator) -> tuple[float, float, float]:
     return _near((grey, grey, grey), hue)
 
 
-def _near(colour: tuple[float, float, float], shift: Floats) -> tuple[float, float, float]:
+def _near(colour: tuple[float, float, float], shift: np.ndarray) -> tuple[float, float, float]:
     r, g, b = np.clip(np.asarray(colour) + shift, 0.03, 0.97)
     return float(r), float(g), float(b)
 
