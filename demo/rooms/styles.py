@@ -45,8 +45,7 @@ def toon(rng: Generator, scene: Scene, seen: Seen) -> Floats:
     steps = int(rng.integers(2, 5))
     light = np.ceil(np.clip(directional(rng, seen), 0.01, 1) * steps) / steps
     colours = plain_colours(scene, seen) if chance(rng, 0.7) else seen.albedo.T
-    found: Floats = colours * light
-    return found
+    return np.asarray(colours * light, np.float32)
 
 
 def clay(rng: Generator, scene: Scene, seen: Seen) -> Floats:
