@@ -16,8 +16,11 @@ export PIP_USE_PEP517 := 1
 WORKERS ?= 2
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
-# For `make demo-models`: how many rooms to train on, where to work, and minutes for each model.
-ROOMS ?= 4000
+# For `make demo-models`: how many rooms to train on (varied ones, and as the demo's own), of how many
+# of them with the tiny SAM's own masks, where to work, and minutes for each model.
+VARIED ?= 3000
+PLAIN ?= 1600
+OWN_MASKS ?= 700
 WORK ?= .cache/demo-models
 MINUTES ?= 90
 
@@ -110,8 +113,11 @@ cache-gc: .venv/installed  ## remove what nothing needs from the side cache (ARG
 	@$(BIN)/maskquery cache gc $(ARGS)
 
 .PHONY: demo-models
-demo-models: .venv/installed-dev  ## render rooms, train both tiny models (ROOMS, WORK, MINUTES), ship them
-	$(BIN)/python -m demo.rooms --seeds 100000:$$((100000 + $(ROOMS))) --out "$(WORK)/rooms"
+demo-models: .venv/installed-dev  ## render rooms, train both tiny models (VARIED, PLAIN, WORK, MINUTES), ship them
+	$(BIN)/python -m demo.rooms --seeds 100000:$$((100000 + $(PLAIN))) --out "$(WORK)/rooms"
+	$(BIN)/python -m demo.rooms --seeds 110000:$$((110000 + $(VARIED))) --out "$(WORK)/rooms"
 	$(BIN)/python -m demo.train_sam --rooms "$(WORK)/rooms" --work "$(WORK)/sam" --minutes $(MINUTES)
-	$(BIN)/python -m demo.train_clip --rooms "$(WORK)/rooms" --work "$(WORK)/clip" --minutes $(MINUTES)
+	$(BIN)/python -m demo.training_masks --rooms "$(WORK)/rooms" --count $(OWN_MASKS) --out "$(WORK)/masks.zarr"
+	$(BIN)/python -m demo.train_clip --rooms "$(WORK)/rooms" --masks "$(WORK)/masks.zarr" \
+		--work "$(WORK)/clip" --minutes $(MINUTES)
 	$(BIN)/python -m demo.ship --sam "$(WORK)/sam" --clip "$(WORK)/clip"

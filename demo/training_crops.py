@@ -10,16 +10,20 @@ from numpy.typing import NDArray
 
 from demo.captions import CLASS_NAMES
 from demo.training_data import TrainingRoom, read_room
-from maskquery.clip.crops import cut
+from maskquery.clip.crops import Cutter
 from maskquery.clip.settings import Settings, View
 from maskquery.clip.tiny import IMAGE_SIZE
 from maskquery.masks.mask_store import MaskStore
 from maskquery.masks.packed import mask_boxes, pack, unpack
 
-VIEWS: tuple[View, ...] = ("crop", "masked", "blurred")
+VIEWS: tuple[View, ...] = ("crop", "blurred", "masked")
+VIEW_SHARES = (0.42, 0.42, 0.16)
+PADDINGS = (0.03, 0.1, 0.1, 0.17)
 SMALLEST = 50  # pixels of a mask worth a crop
 PURE, MIXED = 0.65, 0.4  # share of a mask's pixels for its class; below MIXED: background
 STUFF_NAMES = ("wall", "floor", "ceiling", "background")
+# How much more often than others the objects of a class are drawn.
+WEIGHTS = {"wall": 0.3, "floor": 0.4, "ceiling": 0.3, "chair": 2.0, "rug": 1.5, "lamp": 1.5}
 
 
 def blob(shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.bool_]:
@@ -99,71 +103,73 @@ def classify(room: TrainingRoom, mask: NDArray[np.bool_]) -> tuple[str, list[str
 
 
 @dataclass
-class Batch:
-    """Crops (S, S, 3), their classes, and words that are true of them."""
+class Crops:
+    """N crops (N, S, S, 3) uint8, their classes (N,) in CLASS_NAMES, and words true of them."""
 
-    crops: list[NDArray[np.uint8]]
-    classes: list[str]
+    crops: NDArray[np.uint8]
+    classes: NDArray[np.uint8]
     words: list[list[str]]
 
-    def extend(self, other: "Batch") -> None:
-        self.crops += other.crops
-        self.classes += other.classes
-        self.words += other.words
+
+def object_weights(kinds: list[str]) -> NDArray[np.float64]:
+    """With what probability each object is drawn: classes alike, however often they come."""
+    weights = np.array([WEIGHTS.get(k, 1.0) / kinds.count(k) for k in kinds])
+    return weights / weights.sum()
 
 
 class Examples:
-    """Draws training crops with the class and words that their mask's pixels earn."""
+    """Draws training crops with the class and words that their mask's pixels earn.
+
+    Args:
+        masks: a store of the tiny SAM's masks of some of the rooms.
+    """
 
     def __init__(self, masks: Path | None) -> None:
         self.store = MaskStore(masks) if masks else None
         self.known = set(self.store.images()) if self.store else set()
 
-    def masks(
-        self, room: TrainingRoom, name: str, count: int, rng: np.random.Generator
-    ) -> list[NDArray[np.bool_]]:
-        """About `count` masks of a room: half of them SAM's own where there are any."""
+    def draw(self, path: Path, count: int, rng: np.random.Generator) -> Crops:
+        """Crops of a room: `count` of masks made up, and two of each that the SAM has made."""
+        room = read_room(path)
         counts = np.bincount(room.instances.ravel())
         ids = np.flatnonzero(counts >= SMALLEST)
         ids = ids[ids > 0]
-        kinds = [room.objects[int(i)]["name"] for i in ids]
-        # Classes are drawn alike however often they come, but for walls and the like.
-        weights = np.array([(0.3 if k in STUFF_NAMES else 1.0) / kinds.count(k) for k in kinds])
-        weights[[k == "chair" for k in kinds]] *= 2
-        own: list[NDArray[np.bool_]] = []
-        if self.store and name in self.known:
-            stored = self.store.read(name)
-            take = rng.permutation(len(stored.ids))[: (count + 1) // 2]
-            own = list(unpack(stored.masks[take], stored.width))
-        drawn = [
-            draw_mask(room.instances, ids, weights / weights.sum(), rng)
-            for _ in range(count - len(own))
-        ]
-        return own + drawn
+        masks: list[NDArray[np.bool_]] = []
+        if self.store and path.stem in self.known:
+            stored = self.store.read(path.stem)
+            own = list(unpack(stored.masks, stored.width))
+            masks += own + own
+        if len(ids):
+            weights = object_weights([room.objects[int(i)]["name"] for i in ids])
+            masks += [draw_mask(room.instances, ids, weights, rng) for _ in range(count)]
+        return self._cut(room, masks, rng)
 
-    def draw(self, path: Path, count: int, rng: np.random.Generator) -> Batch:
-        """About `count` crops of a room."""
-        room = read_room(path)
-        light = rng.normal(1.0, 0.08, 3) * rng.uniform(0.8, 1.2)
-        tones = np.clip(np.arange(256)[:, None] * light, 0, 255).astype(np.uint8)  # (256, 3)
-        image = np.asarray(cv2.LUT(room.image, tones[None]), np.uint8)
-        batch = Batch([], [], [])
-        for mask in self.masks(room, path.stem, count, rng):
+    def _cut(
+        self, room: TrainingRoom, masks: list[NDArray[np.bool_]], rng: np.random.Generator
+    ) -> Crops:
+        cutters = [Cutter(room.image, _settings(padding), IMAGE_SIZE) for padding in PADDINGS]
+        found = Crops(np.zeros((len(masks), IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8), np.array([]), [])
+        classes: list[int] = []
+        for mask in masks:
             label = classify(room, mask)
             if label is None or np.count_nonzero(mask) < SMALLEST:
                 continue
             packed = pack(mask)
             box = mask_boxes(packed[None], mask.shape[1])[0]
-            settings = Settings(
-                tier="exact",
-                views=(VIEWS[rng.integers(len(VIEWS))],),
-                crop_padding=float(rng.uniform(0.0, 0.2)),
-                crop_shape="pad",
-                mirrored=False,
-                clahe=0,
-            )
-            crop = cut(image, box, packed, settings, IMAGE_SIZE)[0]
-            batch.crops.append(crop[:, ::-1] if rng.random() < 0.5 else crop)
-            batch.classes.append(label[0])
-            batch.words.append(label[1])
-        return batch
+            view = VIEWS[rng.choice(len(VIEWS), p=VIEW_SHARES)]
+            cutter = cutters[rng.integers(len(cutters))]
+            found.crops[len(classes)] = cutter(box, packed, view)
+            classes.append(CLASS_NAMES.index(label[0]))
+            found.words.append(label[1])
+        return Crops(found.crops[: len(classes)], np.array(classes, np.uint8), found.words)
+
+
+def _settings(padding: float) -> Settings:
+    return Settings(
+        tier="exact",
+        views=("crop",),
+        crop_padding=padding,
+        crop_shape="pad",
+        mirrored=False,
+        clahe=0,
+    )

@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+HELD_OUT = 40  # rooms whose seed is a multiple are held out from the training of the tiny CLIP
+
 
 @dataclass(frozen=True)
 class TrainingRoom:

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.random import Generator, default_rng
 from numpy.typing import NDArray
 
-from demo.rooms import camera, layout, scene, shading, structure
+from demo.rooms import camera, layout, scene, shading, structure, styles, variety
 from demo.rooms.item import CLASSES, Item
 from demo.rooms.materials import chance, pick
 from demo.rooms.plan import Plan
 
-__all__ = ["CLASSES", "PALETTE", "Record", "Room", "render"]
+__all__ = ["CLASSES", "PALETTE", "Record", "Room", "render", "render_varied"]
 
 # Far apart in RGB, so that labels survive JPEG.
 PALETTE: dict[int, tuple[int, int, int]] = {
@@ -50,7 +50,8 @@ _WITHOUT = (
     ("living", "bedroom"),
     ("dining",),
 )
-CHAIRLESS = 0.2
+_SOFT = (("living",), ("bedroom",), ("living", "bedroom"), ("bedroom", "living"))
+CHAIRLESS, SOFT = 0.2, 0.3  # SOFT: share of the varied rooms with a sofa or bed for certain
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +91,11 @@ class Room:
     objects: list[Record]
 
 
-def _furnished(rng: Generator) -> Plan:
+def _furnished(rng: Generator, *, soft: bool = False) -> Plan:
     with_chairs = not chance(rng, CHAIRLESS)
     themes = list(pick(rng, _WITH_CHAIRS if with_chairs else _WITHOUT))
+    if soft:
+        themes = list(pick(rng, _SOFT))
     large = 0.9 if len(themes) > 1 else 0.0
     x, y = (float(v) + large for v in rng.uniform((3.4, 3.4), (5.0, 5.0)))
     size = (x, y, float(rng.uniform(2.4, 3.0)))
@@ -119,7 +122,29 @@ def render(seed: int, width: int = 512, height: int = 384, samples: int = 1) -> 
     light, owner = shading.shade(rng, world, view, height * samples, width * samples, ambient)
     if samples > 1:
         owner = shading.identify(world, view, height, width)
-    image = shading.developed(rng, light, samples)
+    return _room(seed, shading.developed(rng, light, samples), owner, items)
+
+
+def render_varied(seed: int, width: int = 512, height: int = 384) -> Room:
+    """The room of this seed, for training: with other furniture in it, surfaces, light and camera.
+
+    What the demo's rooms have in common shall not be what a model knows them by. The same
+    arguments give the same bytes.
+    """
+    rng = default_rng((seed, 2))
+    plan = _furnished(default_rng(seed), soft=chance(rng, SOFT))
+    variety.vary(rng, plan)
+    items = [*plan.shell.items, *plan.items]
+    lights = variety.relit(rng, _bright(plan.shell.lights, plan.lights))
+    world = scene.assemble(items, lights)
+    view = camera.wander(rng, plan, world, height / width)
+    seen = shading.see(world, view, height, width)
+    image = styles.paint(rng, world, seen)
+    owner = np.where(seen.missed, np.int32(-1), seen.owner).reshape(height, width)
+    return _room(seed, image, owner, items)
+
+
+def _room(seed: int, image: NDArray[np.uint8], owner: NDArray[np.int32], items: list[Item]) -> Room:
     labels = np.array([item.label for item in items] + [0], np.uint8)[owner]
     counts = np.bincount(owner.ravel() + 1, minlength=len(items) + 1)
     records = [

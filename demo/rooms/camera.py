@@ -44,7 +44,9 @@ def origins(camera: Camera, count: int) -> Floats:
     return np.broadcast_to(camera.position[:, None], (3, count))
 
 
-def look(position: Floats, towards: Floats, slope: float, tilt: float, spread: float) -> Camera:
+def look(
+    position: np.ndarray, towards: np.ndarray, slope: float, tilt: float, spread: float
+) -> Camera:
     """A camera at `position` (3,) that looks at the plan's point `towards` (2,).
 
     It is pitched by `slope` radians (down is negative), its horizon turned by `tilt` radians.
@@ -150,6 +152,40 @@ def choose(rng: Generator, plan: Plan, scene: Scene, aspect: float) -> Camera:
             np.array([0.3, 0.3, 1.5]), np.array([size[0] / 2, size[1] / 2]), -0.2, 0.0, 0.65
         )
     return best[1]
+
+
+def wander(rng: Generator, plan: Plan, scene: Scene, aspect: float) -> Camera:
+    """A view that a person would seldom take: any height, lens and tilt; the better of a few.
+
+    Pieces of every class are looked at alike, rugs and lamps too; `aspect` is height / width.
+    """
+    size = plan.shell.size
+    labels = np.array([item.label for item in scene.items])
+    things = [item for item in plan.items if item.label]
+    best: tuple[float, Camera] | None = None
+    wanted = int(rng.integers(1, 6))
+    for attempt in range(40):
+        spot, eye = _stand(rng, size), float(rng.uniform(0.7, 2.2))
+        kinds = [item.label for item in things]
+        weights = np.array([1 / kinds.count(k) for k in kinds])
+        item = things[int(rng.choice(len(things), p=weights / weights.sum()))]
+        low, high = item.bounds()
+        target = (low + high) / 2 + rng.normal(0, 0.35, 3)
+        away = target - np.array([*spot, eye])
+        distance = float(np.hypot(*away[:2]))
+        if distance < 0.8 or (not _room_to_stand(plan, spot, eye) and attempt < 30):
+            continue
+        slope = float(np.clip(np.arctan2(away[2], distance), -0.7, 0.3))
+        slope = slope * 0.6 + float(rng.normal(-0.08, 0.06))
+        spread = float(np.tan(np.radians(rng.uniform(38, 85)) / 2))
+        view = look(np.array([*spot, eye]), target[:2], slope, float(rng.normal(0, 0.04)), spread)
+        score = _score(rng, scene, view, labels, aspect)
+        if best is None or score > best[0]:
+            best = score, view
+        wanted -= 1
+        if wanted <= 0 and best[0] > 0.1:
+            break
+    return choose(rng, plan, scene, aspect) if best is None else best[1]
 
 
 def _centres(items: list[Item], chairs_only: bool) -> np.ndarray:

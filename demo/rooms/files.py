@@ -12,10 +12,11 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from demo.rooms import PALETTE, Room, render
+from demo.rooms import PALETTE, Room, render, render_varied
 
 # Every fourth training room has one of these sizes (width, height) instead of the usual one.
 OTHER_SIZES = ((384, 512), (448, 448), (512, 288))
+VARIED_FROM = 110_000  # training rooms of this seed and above are varied, see `render_varied`
 
 
 def _write(path: Path, save: Callable[[BinaryIO], object]) -> None:
@@ -25,6 +26,11 @@ def _write(path: Path, save: Callable[[BinaryIO], object]) -> None:
     with part.open("wb") as file:
         save(file)
     part.replace(path)
+
+
+def is_varied(seed: int) -> bool:
+    """Whether the training room of this seed is a varied one; others are as the demo's own."""
+    return seed >= VARIED_FROM
 
 
 def _image(pixels: np.ndarray, kind: str, quality: int = 0) -> Callable[[BinaryIO], object]:
@@ -75,7 +81,8 @@ def one(seed: int, out: Path, size: tuple[int, int], samples: int, layout: str) 
     if all(path.exists() for path in paths):
         return False
     width, height = _size(seed, size, layout)
-    room = render(seed, width, height, samples)
+    varied = layout == "training" and is_varied(seed)
+    room = render_varied(seed, width, height) if varied else render(seed, width, height, samples)
     (_write_report if layout == "report" else _write_training)(room, out)
     return True
 

@@ -21,7 +21,8 @@ CLASSES: dict[int, str] = {
 class Item:
     """One object in its own frame: it stands on z = 0 at the origin and faces +y.
 
-    `label` is a key of CLASSES, `design` the name a person would give it ("office chair").
+    `label` is a key of CLASSES, `design` the name a person would give it ("office chair");
+    `position` and `angle` are where `placed` has put its own frame.
     """
 
     label: int
@@ -31,6 +32,8 @@ class Item:
     parts: list[str] = field(default_factory=list)
     colours: list[str] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
+    position: Point = (0.0, 0.0, 0.0)
+    angle: float = 0.0
     _known: tuple[Mesh, Floats, Floats] | None = field(default=None, repr=False)
 
     def add(self, part: str, material: Material, *meshes: Mesh) -> None:
@@ -66,4 +69,6 @@ class Item:
         """The object turned by `angle` radians about z and moved to `position` (3,)."""
         turn = yaw(angle)
         self.meshes = [transformed(m, turn, position) for m in self.meshes]
+        x, y, z = (float(v) for v in turn @ np.asarray(self.position) + np.asarray(position))
+        self.position, self.angle = (x, y, z), self.angle + angle
         return self

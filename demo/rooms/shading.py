@@ -1,5 +1,7 @@
 """Light on the hits of primary rays: direct light with soft shadows, and one bounce."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
@@ -171,10 +173,28 @@ def _surfaces(
     return normal, flat, at[3], at[4]
 
 
-def shade(
-    rng: Generator, scene: Scene, camera: Camera, height: int, width: int, ambient: float
-) -> tuple[Floats, NDArray[np.int32]]:
-    """(H, W, 3) linear radiance as the camera sees it, and (H, W) the object seen or -1."""
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the camera's N = H * W rays have hit, before any light.
+
+    `shape` (H, W); `directions`, `points`, `normal` (3, N) float32; `distance` (N,); `albedo`
+    (N, 3) linear; `material`, `patch`, `owner` (N,) indices into the scene's; `missed` (N,).
+    """
+
+    shape: tuple[int, int]
+    directions: Floats
+    points: Floats
+    normal: Floats
+    distance: Floats
+    albedo: Floats
+    material: NDArray[np.int32]
+    patch: NDArray[np.int32]
+    owner: NDArray[np.int32]
+    missed: NDArray[np.bool_]
+
+
+def see(scene: Scene, camera: Camera, height: int, width: int) -> Seen:
+    """The first hits of the camera's rays."""
     directions = rays(camera, height, width)
     found = hits(scene, origins(camera, height * width), directions)
     missed = found["primID"] < 0
@@ -188,16 +208,57 @@ def shade(
     pixel = (distance / slant * np.float32(step)).astype(np.float32, copy=False)
     material = np.take(scene.material, triangle)
     albedo = _albedo(scene, material, u, v, pixel)
-    patch = np.take(scene.patch, triangle).reshape(height, width)
-    light = _arriving(rng, scene, points, normal, directions, material, (height, width), ambient)
+    return Seen(
+        (height, width),
+        directions,
+        points,
+        normal,
+        distance,
+        albedo,
+        material,
+        np.take(scene.patch, triangle),
+        np.take(scene.owner, triangle),
+        missed,
+    )
+
+
+def lit(rng: Generator, scene: Scene, seen: Seen, ambient: float) -> tuple[Floats, Floats, Floats]:
+    """Light on what is seen: direct (3, N), of one bounce (3, N), and mirrored (N,)."""
+    height, width = seen.shape
+    patch = seen.patch.reshape(height, width)
+    light = _arriving(
+        rng,
+        scene,
+        seen.points,
+        seen.normal,
+        seen.directions,
+        seen.material,
+        (height, width),
+        ambient,
+    )
     direct = _smoothed(light[:4].reshape(4, height, width), patch, 1).reshape(4, -1)
-    light = _smoothed(light[4:].reshape(3, height, width), patch, 2).reshape(3, -1)
-    light += direct[:3]
+    bounce = _smoothed(light[4:].reshape(3, height, width), patch, 2).reshape(3, -1)
+    return direct[:3], bounce, direct[3]
+
+
+def glowing(scene: Scene, seen: Seen) -> Floats:
+    """(N,) the light that surfaces send out themselves."""
     glow = np.array([m.glow for m in scene.materials], np.float32)
-    light += np.take(glow, material)
-    out = albedo.T * light + direct[3]
-    out[:, missed] = 0
-    owner = np.where(missed, np.int32(-1), np.take(scene.owner, triangle))
+    found: Floats = np.take(glow, seen.material)
+    return found
+
+
+def shade(
+    rng: Generator, scene: Scene, camera: Camera, height: int, width: int, ambient: float
+) -> tuple[Floats, NDArray[np.int32]]:
+    """(H, W, 3) linear radiance as the camera sees it, and (H, W) the object seen or -1."""
+    seen = see(scene, camera, height, width)
+    direct, light, shine = lit(rng, scene, seen, ambient)
+    light += direct
+    light += glowing(scene, seen)
+    out = seen.albedo.T * light + shine
+    out[:, seen.missed] = 0
+    owner = np.where(seen.missed, np.int32(-1), seen.owner)
     return out.T.reshape(height, width, 3), owner.reshape(height, width)
 
 

@@ -28,7 +28,7 @@ def rooms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(
     monkeypatch: pytest.MonkeyPatch, main: Callable[[], None], rooms: Path, work: Path, minutes: str
 ) -> None:
-    for module in (training, train_sam, train_clip):
+    for module in (training, train_sam):
         monkeypatch.setattr(module, "VALIDATION_ROOMS", VALIDATED)
     options = ["--rooms", str(rooms), "--work", str(work), "--minutes", minutes, "--batch", "2"]
     monkeypatch.setattr(sys, "argv", ["train", *options, "--threads", "1"])
@@ -59,3 +59,12 @@ def test_trained_stopped_resumed_and_shipped(
             assert torch.allclose(shipped[key].float(), value.float(), rtol=1e-3, atol=1e-6)
     build_tiny_sam().load_state_dict(load_file(tmp_path / "weights" / "sam.safetensors"))
     build_tiny_clip().load_state_dict(load_file(tmp_path / "weights" / "clip.safetensors"))
+
+
+def test_between_is_a_mean_and_leaves_integers() -> None:
+    start = {"weight": torch.zeros(2).half(), "count": torch.tensor(1)}
+    end = {"weight": torch.ones(2), "count": torch.tensor(5)}
+    mean = ship.between(start, end, 0.25)
+    assert mean["weight"].tolist() == [0.25, 0.25]
+    assert mean["weight"].dtype == torch.float32
+    assert mean["count"] == 5

@@ -268,7 +268,7 @@ def test_a_checkpoint_that_is_missing_is_no_images_failure(
         ("pred_iou_thresh: 0.0", "pred_iou_thresh: .nan", r"sam\.pred_iou_thresh is nan"),
         ("  model", "  points_per_image: 1\n  model", r"sam\.points_per_image is not a known key"),
         ("images: ", "images: 7\nfolder: ", r"images is 7"),
-        ("max_pixels: 1000", "max_pixels: 1e3", r"max_pixels is '1e3'.*write 1000 without"),
+        ("max_pixels: 1000", "max_pixels: '1e3'", r"max_pixels is '1e3'.*write 1000 without"),
         ("max_pixels: 1000", "max_pixels: 0", r"max_pixels is 0"),
         ("on_error: fail", "on_error: ignore", r"on_error is 'ignore'.*'fail' or 'skip'"),
     ],
