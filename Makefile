@@ -60,7 +60,7 @@ repro: .venv/installed  ## run what is out of date in the pipeline, then print t
 	@$(MAKE) --no-print-directory metrics
 
 .PHONY: metrics
-metrics: .venv/installed  ## print the figures of each class
+metrics: .venv/installed  ## print the metrics of each class
 	@$(BIN)/maskquery metrics
 
 .PHONY: test
@@ -105,11 +105,11 @@ bench: .venv/installed-dev  ## measure what the README claims, into benchmarks/r
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 .PHONY: cache
-cache: .venv/installed  ## what the side cache holds, and how much of it is needed
+cache: .venv/installed  ## what the cache of finished work holds, and how much of it is needed
 	@$(BIN)/maskquery cache list
 
 .PHONY: cache-gc
-cache-gc: .venv/installed  ## remove what nothing needs from the side cache (ARGS="--size 20GB --dry-run")
+cache-gc: .venv/installed  ## remove what nothing needs from the cache of finished work (ARGS="--size 20GB --dry-run")
 	@$(BIN)/maskquery cache gc $(ARGS)
 
 .PHONY: demo-models

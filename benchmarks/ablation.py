@@ -1,12 +1,12 @@
-"""What each step towards the default params is worth, on the test part: docs/ablation.md.
+"""What each step towards the default params is worth, on the test split: docs/ablation.md.
 
     python -m benchmarks.ablation
     python -m benchmarks.ablation --images other/images --truth other/labels --out other
 
 Every row runs the pipeline's own stages, on the same masks and models; only params differ. All
-thresholds come from the calibration part, whatever the weights, so nothing is tuned by hand here.
+thresholds come from the calibration split, whatever the weights, so nothing is tuned by hand here.
 "Report" is presets/report.yaml. Images of another folder than that of params.yaml are reported on
-with the thresholds of params.yaml's: they are the test part, and its calibration part stays.
+with the thresholds of params.yaml's: they are the test split, and its calibration split stays.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from benchmarks import measuring
 from maskquery import presets
 from maskquery.core import files, params
 from maskquery.evaluation import ground_truth, splits
-from maskquery.evaluation.counts import Agreement, agreement, class_figures
+from maskquery.evaluation.counts import ConfusionCounts, agreement, class_figures
 from maskquery.jobs import cache
 from maskquery.masks import mask_store
 from stages import calibration, embeddings, masks, metrics, predictions, scores
@@ -44,13 +44,13 @@ GROWN = {"clip": {"views": ["crop"], "crop_padding": 0.1}, "scores": {"view_weig
 
 @dataclass(frozen=True)
 class Row:
-    """A set of params, and its figures on the test part.
+    """A set of params, and its figures on the test split.
 
     Attributes:
         name: what is special about it.
         mean_iou: mean over the classes of mean_image_iou.
         chair_iou: the chair's, or None.
-        false_alarms: images without a class in which it is predicted, over all classes.
+        false_positive_images: images without a class in which it is predicted, over all classes.
         absent: images without a class, over all classes.
         classes: mean_image_iou of each class.
     """
@@ -58,7 +58,7 @@ class Row:
     name: str
     mean_iou: float
     chair_iou: float | None
-    false_alarms: int
+    false_positive_images: int
     absent: int
     classes: Mapping[str, float]
 
@@ -73,23 +73,26 @@ def steps(default: Keys) -> Iterator[tuple[str, Keys]]:
     yield "the whole box, padded to a square", PADDED
     yield "box grown by a tenth", GROWN
     yield "a threshold for each class", {"threshold": default["threshold"]}
-    yield "contrast", some("scores", "scoring", "contrast", "temperature")
+    yield (
+        "softmax with negative prompts",
+        some("scores", "scoring", "negative_prompts", "temperature"),
+    )
     yield "quality of the mask", some("scores", "quality")
     yield "synonyms and templates", some("scores", "prompts", "templates")
     views = {**some("clip", "views"), **some("scores", "view_weights")}
     yield f"views: {', '.join(own['clip']['views'])}", views
     yield "mirrored crops", some("clip", "mirrored")
-    yield "the part, not the whole", some("selection", "part_share")
+    yield "parts preferred to wholes", some("selection", "part_share")
     yield "duplicates left out", some("selection", "duplicate_iou")
     yield "a mask to its best class alone", some("selection", "exclusive")
-    yield "cost of false alarms", {"false_alarm_cost": default["false_alarm_cost"]}
+    yield "cost of false positives", {"false_positive_cost": default["false_positive_cost"]}
     shrinkage = {"threshold_shrinkage": default["threshold_shrinkage"]}
-    yield "thresholds drawn to the common one (default)", shrinkage
+    yield "thresholds moved towards the common one (default)", shrinkage
 
 
 def without(report: Keys) -> Iterator[tuple[str, Keys]]:
     """What is taken back from the default, one at a time."""
-    scoring = ("scoring", "contrast", "temperature")
+    scoring = ("scoring", "negative_prompts", "temperature")
     yield "one threshold for all classes", {"threshold": "common"}
     yield "cosine", {"scores": {key: report["scores"][key] for key in scoring}}
     yield "no quality", {"scores": {"quality": 0.0}}
@@ -99,8 +102,8 @@ def without(report: Keys) -> Iterator[tuple[str, Keys]]:
     yield "wholes kept", {"selection": {"part_share": 1.0}}
     yield "duplicates kept", {"selection": {"duplicate_iou": 1.0}}
     yield "a mask to several classes", {"selection": {"exclusive": "none"}}
-    yield "false alarms cost nothing", {"false_alarm_cost": 0.0}
-    yield "each class's threshold its own alone", {"threshold_shrinkage": 0.0}
+    yield "false positives cost nothing", {"false_positive_cost": 0.0}
+    yield "thresholds not moved towards the common one", {"threshold_shrinkage": 0.0}
 
 
 def others() -> Iterator[tuple[str, Keys]]:
@@ -133,7 +136,7 @@ class Bench:
     Args:
         folder: where the files go.
         own: the images that the thresholds come from: the folder of params.yaml.
-        other: images and ground truth to report on in place of the test part of `own`.
+        other: images and ground truth to report on in place of the test split of `own`.
     """
 
     def __init__(self, folder: Path, other: tuple[Path, Path] | None) -> None:
@@ -158,9 +161,9 @@ class Bench:
     def _figures(self, name: str, found: Path, settings: metrics.Params) -> Row:
         truth = settings.ground_truth
         with mask_store.PredictionStore(found) as store:
-            images = splits.test_part(store.images(), settings.calibration)
+            images = splits.test_split(store.images(), settings.calibration)
             maps = ground_truth.pair(images, truth.folder, truth.pattern)
-            counts: list[Agreement] = []
+            counts: list[ConfusionCounts] = []
             for image in images:
                 own = store.read(image)
                 if image not in self._true:
@@ -170,7 +173,9 @@ class Bench:
                 counts.append(agreement(own.masks, self._true[image], own.width))
         figures = {
             each: class_figures(
-                Agreement(*(np.array([vars(c)[key][i] for c in counts]) for key in vars(counts[0])))
+                ConfusionCounts(
+                    *(np.array([vars(c)[key][i] for c in counts]) for key in vars(counts[0]))
+                )
             )
             for i, each in enumerate(own.classes)
         }
@@ -179,8 +184,10 @@ class Bench:
             name=name,
             mean_iou=float(np.nanmean(list(iou.values()))),
             chair_iou=iou.get(CHAIR),
-            false_alarms=sum(int(own["false_alarm_images"]) for own in figures.values()),
-            absent=sum(int(own["images_absent"]) for own in figures.values()),
+            false_positive_images=sum(
+                int(own["false_positive_images"]) for own in figures.values()
+            ),
+            absent=sum(int(own["images_without_class"]) for own in figures.values()),
             classes={each: value for each, value in iou.items() if not np.isnan(value)},
         )
 
@@ -244,7 +251,7 @@ def sections(default: Keys) -> Iterator[tuple[str, list[tuple[str, dict[str, Any
 def table(rows: Sequence[Row], against: Row | None) -> str:
     """Markdown; differences are those from `against`, or from the row before."""
     lines = [
-        "| params | mean IoU | change | chair IoU | change | false alarms |",
+        "| params | mean IoU | change | chair IoU | change | false positive images |",
         "|---|---|---|---|---|---|",
     ]
     before = against
@@ -254,7 +261,7 @@ def table(rows: Sequence[Row], against: Row | None) -> str:
             value, old = getattr(row, key), getattr(before, key) if before else None
             cells.append("-" if value is None else f"{value:.3f}")
             cells.append("" if value is None or old is None else f"{value - old:+.3f}")
-        cells.append(f"{row.false_alarms} of {row.absent}")
+        cells.append(f"{row.false_positive_images} of {row.absent}")
         lines.append(f"| {' | '.join(cells)} |")
         before = against or row
     return "\n".join(lines)
@@ -268,11 +275,11 @@ def text_of(found: Mapping[str, Sequence[Row]], images: str, bar: str) -> str:
         "# What each step is worth",
         f"Measured by `{command}` on {images}; figures of single images and "
         "classes are noisy, and a step that helps here may not help elsewhere. Every row has the "
-        "same masks and models; all thresholds come from the calibration part alone. Mean IoU is "
-        "the mean over the classes of the mean over the images that show the class; false alarms "
-        "are images without a class in which it is predicted, over all classes. `report` is the "
-        "course report's method to the letter (`presets/report.yaml`). The default was chosen on "
-        "the calibration part.",
+        "same masks and models; all thresholds come from the calibration split alone. Mean IoU is "
+        "the mean over the classes of the mean over the images that show it; false positive "
+        "images are those without a class in which it is predicted, over all classes. `report` is "
+        "the course report's method to the letter (`maskquery/presets/report.yaml`). The default "
+        "was chosen on the calibration split.",
         bar,
     ]
     for heading, rows in found.items():
@@ -286,11 +293,11 @@ def bar_of(report: Row, default: Row) -> str:
     chairs = ""
     if report.chair_iou is not None and default.chair_iou is not None:
         chairs = f"chair IoU {default.chair_iou - report.chair_iou:+.3f}, "
-    share = default.false_alarms / max(1, report.false_alarms)
+    share = default.false_positive_images / max(1, report.false_positive_images)
     return (
         f"Default against report: mean IoU {default.mean_iou:.3f} / {report.mean_iou:.3f} = "
-        f"**{default.mean_iou / report.mean_iou:.2f}** times, {chairs}false alarms "
-        f"{default.false_alarms} / {report.false_alarms} = {share:.2f} times."
+        f"**{default.mean_iou / report.mean_iou:.2f}** times, {chairs}false positive images "
+        f"{default.false_positive_images} / {report.false_positive_images} = {share:.2f} times."
     )
 
 
@@ -303,7 +310,7 @@ def measured(bench: Bench, default: Keys, short: bool) -> dict[str, list[Row]]:
                 continue
             row = bench.measure(name, document)
             chair = "" if row.chair_iou is None else f"chair {row.chair_iou:.4f}  "
-            print(f"{name:40s} {row.mean_iou:.4f}  {chair}{row.false_alarms}", flush=True)
+            print(f"{name:40s} {row.mean_iou:.4f}  {chair}{row.false_positive_images}", flush=True)
             found.setdefault(heading, []).append(row)
     return found
 
@@ -336,7 +343,7 @@ def main() -> None:
     if chosen.out:
         chosen.out.mkdir(parents=True, exist_ok=True)
         text, results = chosen.out / "ablation.md", chosen.out / "ablation.json"
-    images = str(chosen.images) if chosen.images else "the test part of `data/rooms`"
+    images = str(chosen.images) if chosen.images else "the test split of `data/rooms`"
     text.write_text(text_of(found, images, bar), encoding="utf-8")
     tree = {heading: [asdict(row) for row in rows] for heading, rows in found.items()}
     files.write_json(results, tree)

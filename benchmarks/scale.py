@@ -58,7 +58,7 @@ def _cpu() -> float:
 
 
 class Side:
-    """A repository whose images are loose or packed; both share the side cache."""
+    """A repository whose images are loose or packed; both share the cache of finished work."""
 
     def __init__(self, folder: Path, kind: str) -> None:
         self._kind = kind

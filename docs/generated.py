@@ -220,25 +220,10 @@ class Row:
 def results() -> dict[str, Row]:
     """The results of each class, and of their mean, which comes first as "mean"."""
     details = json.loads((ROOT / "metrics/details.json").read_text(encoding="utf-8"))
-    if "oracle" not in details["overall"]:  # the keys of before: see CHANGELOG.md
-        details = _renamed(details)
     baseline = details["baselines"]["predict_all"]
     mean = sum(baseline.values()) / len(baseline)
     rows = {"mean": _row(details["overall"], mean)}
     return rows | {name: _row(own, baseline[name]) for name, own in details["classes"].items()}
-
-
-def _renamed(details: dict[str, Any]) -> dict[str, Any]:
-    for own in [details["overall"], *details["classes"].values()]:
-        own["false_positive_images"] = own["false_alarm_images"]
-        own["images_without_class"] = own["images_absent"]
-        bounds = own["ceilings"]
-        own["oracle"] = {"labels": bounds["masks"], "masks": bounds["labels"]}
-        lost = own["lost"]
-        own["iou_gap"] = {"segmentation": lost["masks"], "classification": lost["labels"]}
-        own["iou_gap"]["threshold"] = lost["threshold"]
-    details["baselines"]["predict_all"] = details["baselines"]["everything"]
-    return details
 
 
 def _row(own: Mapping[str, Any], baseline: float) -> Row:

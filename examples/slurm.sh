@@ -2,7 +2,7 @@
 # The pipeline on N nodes of a Slurm cluster: sbatch examples/slurm.sh, in the project's folder.
 # That folder, with .venv, .cache and the images, is on a file system that all nodes share.
 # How many GPUs and CPUs a node is asked for stands below; nothing in params.yaml changes.
-#SBATCH --job-name=retrieval
+#SBATCH --job-name=maskquery
 #SBATCH --nodes=4
 #SBATCH --ntasks-per-node=1
 #SBATCH --gpus-per-node=8

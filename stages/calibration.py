@@ -1,8 +1,8 @@
-"""calibration: the best thresholds on the calibration part -> metrics/thresholds.json.
+"""calibration: the best thresholds on the calibration split -> metrics/thresholds.json.
 
 {"common": the best for all classes together, "classes": {name: the best for that class, drawn
-towards the common one}}. A class that no image of the calibration part shows has the common one;
-null where there is none. Nothing depends on `threshold`, and the test part is not looked at.
+towards the common one}}. A class that no image of the calibration split shows has the common one;
+null where there is none. Nothing depends on `threshold`, and the test split is not looked at.
 """
 
 from pathlib import Path
@@ -28,8 +28,8 @@ class Params(params.Section):
     Attributes:
         calibration: shell-style patterns of image ids (`room-5*`). Thresholds are chosen on the
             images that fit one; metrics are about all others.
-        false_alarm_cost: what the image false positive rate of a class costs in mean image IoU when
-            its threshold is calibrated; 0 looks at IoU alone.
+        false_positive_cost: what the image false positive rate of a class costs in mean image IoU
+            when its threshold is calibrated; 0 looks at IoU alone.
         threshold_shrinkage: how far a class's calibrated threshold is moved towards the common one;
             0: not at all, 1: all the way.
     """
@@ -37,7 +37,7 @@ class Params(params.Section):
     ground_truth: GroundTruth
     calibration: splits.Patterns
     selection: Selection
-    false_alarm_cost: Cost
+    false_positive_cost: Cost
     threshold_shrinkage: Shrinkage
 
 
@@ -49,20 +49,20 @@ def run(masks: Path, scores: Path, thresholds: Path, settings: Params) -> str:
     """
     table = score_table.read(scores)
     with mask_store.MaskStore(masks) as store:
-        part = splits.calibration_part(store.images(), settings.calibration)
+        part = splits.calibration_split(store.images(), settings.calibration)
         images = mask_store.shard_order(part)
         truth, selection = settings.ground_truth, settings.selection
         census = Census(truth.labels)
         found = list(image_curves(store, table, images, truth, selection, "calibration", census))
     worths = [
-        calibration.worth([image[index] for image in found], settings.false_alarm_cost)
+        calibration.worth([image[index] for image in found], settings.false_positive_cost)
         for index in range(len(table.classes))
     ]
     common, own = calibration.thresholds(worths, settings.threshold_shrinkage)
     document = {"common": common, "classes": dict(zip(table.classes, own, strict=True))}
     files.write_json(thresholds, document)
     if not found:
-        return "calibration: no image of the calibration part with ground truth, so no threshold"
+        return "calibration: no image of the calibration split with ground truth, so no threshold"
     line = f"calibration: {len(found)} images, {len(worths)} thresholds, {common} for all"
     return line + census.clause()
 

@@ -1,4 +1,4 @@
-"""curves: what every threshold would give on the test part -> metrics/curves.csv.
+"""curves: what every threshold would give on the test split -> metrics/curves.csv.
 
 Exact, and independent of `threshold`. metrics/precision_recall.csv holds precision and recall.
 """
@@ -38,7 +38,7 @@ def run(masks: Path, scores: Path, iou: Path, precision_recall: Path, settings: 
     """
     table = score_table.read(scores)
     with mask_store.MaskStore(masks) as store:
-        reported = splits.test_part(store.images(), settings.calibration)
+        reported = splits.test_split(store.images(), settings.calibration)
         images = mask_store.shard_order(reported)
         truth, selection = settings.ground_truth, settings.selection
         census = Census(truth.labels)

@@ -1,4 +1,4 @@
-"""metrics: predictions of the test part against the ground truth -> metrics/metrics.json.
+"""metrics: predictions of the test split against the ground truth -> metrics/metrics.json.
 
 metrics.json holds the dozen figures to compare first, details.json all of them, and images.csv what
 they are made of: the pixels counted of each image and class.
@@ -25,7 +25,7 @@ from maskquery.masks import mask_store
 from maskquery.masks.packed import ImagePredictions
 
 PREDICTIONS = Path("data/predictions.zarr")
-CEILINGS = Path("metrics/ceilings.json")
+ORACLE = Path("metrics/oracle.json")
 METRICS = Path("metrics/metrics.json")
 DETAILS = Path("metrics/details.json")
 IMAGES = Path("metrics/images.csv")
@@ -46,7 +46,7 @@ class Outputs(NamedTuple):
     images: Path
 
 
-def run(predictions: Path, ceilings: Path, outputs: Outputs, settings: Params) -> str:
+def run(predictions: Path, oracle: Path, outputs: Outputs, settings: Params) -> str:
     """Write the outputs; the closing line.
 
     Without ground truth only images and masks are counted, and the table of images has no row.
@@ -56,7 +56,7 @@ def run(predictions: Path, ceilings: Path, outputs: Outputs, settings: Params) -
     """
     truth = settings.ground_truth
     with mask_store.PredictionStore(predictions) as store:
-        reported = splits.test_part(store.images(), settings.calibration)
+        reported = splits.test_split(store.images(), settings.calibration)
         images = mask_store.shard_order(reported)
         label_maps = ground_truth.pair(images, truth.folder, truth.pattern)
         classes = store.read(images[0]).classes
@@ -73,7 +73,7 @@ def run(predictions: Path, ceilings: Path, outputs: Outputs, settings: Params) -
     tree = {"classes": {name: {"masks": count} for name, count in counts.items()}}
     short: dict[str, Any] = {"images": len(images), "masks": masks}
     if results:
-        tree = report.details(list(results.values()), classes, read_ceilings(ceilings, classes))
+        tree = report.details(list(results.values()), classes, read_oracle(oracle, classes))
         for name, count in counts.items():
             tree["classes"][name] = {"masks": count, **tree["classes"][name]}
         short |= report.summary(tree, classes[0])
@@ -114,8 +114,8 @@ def compared(
         yield prediction, future.result()
 
 
-def read_ceilings(path: Path, classes: Sequence[str]) -> dict[str, dict[str, float]]:
-    """What the stage `ceilings` found for each class."""
+def read_oracle(path: Path, classes: Sequence[str]) -> dict[str, dict[str, float]]:
+    """What the stage `oracle` found for each class."""
     try:
         found: dict[str, dict[str, float]] = json.loads(path.read_text(encoding="utf-8"))["classes"]
         if list(found) == list(classes):
@@ -129,17 +129,15 @@ def image_table(results: Mapping[str, ImageResult], classes: Sequence[str]) -> s
     """CSV, a row for each image and class that is true or predicted anywhere in it.
 
     Sorted by image, classes in their order. `iou` is empty where the image does not show the class:
-    what is predicted there are false alarms, and enters no mean. The rest are numbers of pixels.
+    what is predicted there are false positives, and enters no mean. The rest are numbers of pixels.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image", "class", "iou", "hits", "false_alarms", "misses"])
+    writer.writerow(["image", "class", "iou", "tp", "fp", "fn"])
     for image, result in sorted(results.items()):
         pixels_of = result.counts
         for index, iou in enumerate(counts.iou(pixels_of).round(counts.DIGITS).tolist()):
-            pixels = [
-                int(n[index]) for n in (pixels_of.hits, pixels_of.false_alarms, pixels_of.misses)
-            ]
+            pixels = [int(n[index]) for n in (pixels_of.tp, pixels_of.fp, pixels_of.fn)]
             if any(pixels):
                 shown = iou if pixels_of.true[index] else ""
                 writer.writerow([image, classes[index], shown, *pixels])
@@ -162,7 +160,7 @@ def closing_line(short: dict[str, Any], tree: dict[str, Any], truth: GroundTruth
 def main() -> str:
     """Run the stage on the pipeline's own files."""
     outputs = Outputs(METRICS, DETAILS, IMAGES)
-    return run(PREDICTIONS, CEILINGS, outputs, params.load(Params))
+    return run(PREDICTIONS, ORACLE, outputs, params.load(Params))
 
 
 if __name__ == "__main__":

@@ -50,9 +50,9 @@ class Params(params.Section):
 def run(predictions: Path, table: Path, output: Path, settings: Params) -> str:
     """Fill the folder `output` with panels; the closing line.
 
-    They are of images of the test part that show the class in the ground truth: the first by id, or
-    those with the lowest IoU, of equals the first. An image that does not show it, and where it is
-    predicted all the same, is among the latter, with an IoU of 0. Without ground truth they are
+    They are of images of the test split that show the class in the ground truth: the first by id,
+    or those with the lowest IoU, of equals the first. An image that does not show it, and where it
+    is predicted all the same, is among the latter, with an IoU of 0. Without ground truth they are
     simply the first.
 
     Args:
@@ -84,7 +84,7 @@ def candidates(
 ) -> Iterator[tuple[ImagePredictions, Mask | None]]:
     """Predictions in order, each with the (H, W) bool pixels of the class, if known."""
     name, truth = settings.overlays.class_, settings.ground_truth
-    reported = splits.test_part(store.images(), settings.calibration)
+    reported = splits.test_split(store.images(), settings.calibration)
     label_maps = ground_truth.pair(reported, truth.folder, truth.pattern)
     classes = store.read(reported[0]).classes
     if name not in classes:

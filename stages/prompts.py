@@ -4,8 +4,8 @@ A class's prompts (`classes`: "a chair") are compared with detailed ones (`detai
 chair with a seat, a backrest and four legs") that are true of the whole class, so that both are
 measured against the same ground truth. What they mean for attributes of single objects ("a red
 chair") cannot be said without ground truth of such attributes. Each side has thresholds of its own,
-calibrated as those of thresholds.json are (without a calibration part: on the test part), and its
-figures are those of the test part. Nothing here touches the predictions.
+calibrated as those of thresholds.json are (without a calibration split: on the test split), and its
+figures are those of the test split. Nothing here touches the predictions.
 """
 
 from collections.abc import Mapping, Sequence
@@ -50,7 +50,7 @@ class Params(params.Section):
 
     ground_truth: GroundTruth
     calibration: splits.Patterns
-    false_alarm_cost: Cost
+    false_positive_cost: Cost
     threshold_shrinkage: Shrinkage
     selection: Selection
     detailed_prompts: dict[params.Text, Texts]
@@ -95,9 +95,9 @@ def rescored(embeddings: Path, origin: Origin, prompts: Prompts) -> Scores:
 
 
 def compared(store: MaskStore, table: Scores, settings: Params) -> dict[str, dict[str, Any]]:
-    """One side's figures of each class that some image of the test part shows."""
+    """One side's figures of each class that some image of the test split shows."""
     images = mask_store.shard_order(store.images())
-    reported = set(splits.test_part(images, settings.calibration))
+    reported = set(splits.test_split(images, settings.calibration))
     parts: dict[bool, list[list[ImageCurve]]] = {True: [], False: []}
     truth, selection = settings.ground_truth, settings.selection
     found = image_curves(store, table, images, truth, selection, "prompts")
@@ -115,19 +115,19 @@ def compared(store: MaskStore, table: Scores, settings: Params) -> dict[str, dic
             figures[name] = {
                 "threshold": threshold,
                 "mean_image_iou": iou.at(threshold),
-                "false_alarm_images": false_alarms(curves_of, threshold),
+                "false_positive_images": false_positive_images(curves_of, threshold),
             }
     return figures
 
 
 def calibrated(classes: Sequence[Sequence[ImageCurve]], settings: Params) -> list[float]:
     """The threshold of each class that is best on these images; none if they show no class."""
-    worths = [calibration.worth(images, settings.false_alarm_cost) for images in classes]
+    worths = [calibration.worth(images, settings.false_positive_cost) for images in classes]
     _, own = calibration.thresholds(worths, settings.threshold_shrinkage)
     return [threshold for threshold in own if threshold is not None]
 
 
-def false_alarms(images: Sequence[ImageCurve], threshold: float) -> int:
+def false_positive_images(images: Sequence[ImageCurve], threshold: float) -> int:
     """How many images do not show the class and have a mask above the threshold."""
     return sum(
         not each.true and bool((each.scores > np.float32(threshold)).any()) for each in images
@@ -135,14 +135,18 @@ def false_alarms(images: Sequence[ImageCurve], threshold: float) -> int:
 
 
 def report(found: Mapping[str, Mapping[str, Any]], classes: Sequence[str]) -> dict[str, Any]:
-    """Both sides of each class, and over the classes: the mean IoU, the sum of false alarms."""
+    """Both sides of each class, and over the classes: the mean IoU, the sum of images with false
+    positives.
+    """
     shown = [name for name in classes if name in found[SIDES[0]]]
     if not shown:
         return {}
     overall = {
         side: {
             "mean_image_iou": float(np.mean([found[side][n]["mean_image_iou"] for n in shown])),
-            "false_alarm_images": sum(found[side][name]["false_alarm_images"] for name in shown),
+            "false_positive_images": sum(
+                found[side][name]["false_positive_images"] for name in shown
+            ),
         }
         for side in SIDES
     }

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from maskquery.evaluation.counts import Agreement, Floats, iou, ratio
+from maskquery.evaluation.counts import ConfusionCounts, Floats, iou, ratio
 
 DRAWS = 1000
 SEED = 0
@@ -21,7 +21,7 @@ _NUMBERS = 4_000_000  # in memory at a time
 Interval = dict[str, float]
 
 
-def intervals(columns: Sequence[Agreement]) -> list[Interval]:
+def intervals(columns: Sequence[ConfusionCounts]) -> list[Interval]:
     """Of the mean image IoU: of each class, and last of the mean over the classes.
 
     Args:

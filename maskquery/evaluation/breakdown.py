@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maskquery.evaluation import regions
-from maskquery.evaluation.counts import Agreement, Floats, agreement, column, iou, mean, ratio
+from maskquery.evaluation.counts import ConfusionCounts, Floats, agreement, column, iou, mean, ratio
 from maskquery.evaluation.regions import SIZES, Objects
 from maskquery.masks.packed import Packed
 
@@ -28,8 +28,8 @@ class ImageResult:
         objects: of the ground truth.
     """
 
-    counts: Agreement
-    boundary: Agreement
+    counts: ConfusionCounts
+    boundary: ConfusionCounts
     objects: Objects
 
 
@@ -63,7 +63,7 @@ def by_size(results: Sequence[ImageResult], index: int) -> dict[str, dict[str, A
         areas = result.objects.areas[own]
         bins = regions.size_of(areas, result.objects.pixels)
         sizes.append(bins)
-        found.append(ratio(result.objects.hits[own], areas))
+        found.append(ratio(result.objects.tp[own], areas))
         largest.append(int(bins.max()) if len(bins) else -1)
     size, share = np.concatenate(sizes), np.concatenate(found)
     image_ious, of_image = iou(column([r.counts for r in results], index)), np.array(largest)
@@ -90,19 +90,22 @@ def clutter_of(results: Sequence[ImageResult]) -> tuple[npt.NDArray[np.intp], li
     return np.searchsorted(edges, counts), [*edges.tolist(), int(counts.max())]
 
 
-def by_clutter(counts: Agreement, levels: npt.NDArray[np.intp]) -> dict[str, dict[str, Any]]:
+def by_clutter(counts: ConfusionCounts, levels: npt.NDArray[np.intp]) -> dict[str, dict[str, Any]]:
     """Figures of one class by the clutter of the image, for each of `CLUTTER`.
 
     - images, mean_image_iou: of the images that show the class.
-    - absent, false_alarm_images: images that do not, and how many of them have pixels predicted.
+    - images_without_class, false_positive_images: images that do not, and how many of them have
+    pixels predicted.
     """
     shown, ious = counts.true > 0, iou(counts)
     return {
         name: {
             "images": int((shown & (levels == place)).sum()),
             "mean_image_iou": mean(ious[shown & (levels == place)]),
-            "absent": int((~shown & (levels == place)).sum()),
-            "false_alarm_images": int((~shown & (levels == place) & (counts.predicted > 0)).sum()),
+            "images_without_class": int((~shown & (levels == place)).sum()),
+            "false_positive_images": int(
+                (~shown & (levels == place) & (counts.predicted > 0)).sum()
+            ),
         }
         for place, name in enumerate(CLUTTER)
     }

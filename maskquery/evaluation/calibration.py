@@ -1,4 +1,4 @@
-"""Thresholds from what each would give on the calibration part, see `evaluation.curves`."""
+"""Thresholds from what each would give on the calibration split, see `evaluation.curves`."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -11,7 +11,9 @@ from maskquery.evaluation.counts import ratio
 from maskquery.evaluation.curves import Curve, ImageCurve
 
 Cost = Annotated[float, pydantic.Field(ge=0)]
-"""What a class's false alarm rate costs in mean image IoU, see `worth`; 0 looks at IoU alone."""
+"""What a class's image false positive rate costs in mean image IoU, see `worth`; 0 looks at IoU
+alone.
+"""
 
 Shrinkage = Annotated[float, pydantic.Field(ge=0, le=1)]
 """How far a class's threshold is drawn towards the common one, see `thresholds`."""
@@ -35,18 +37,18 @@ def thresholds(
 
 
 def worth(images: Sequence[ImageCurve], cost: float) -> Curve:
-    """What a threshold of one class is worth: mean image IoU - cost x false alarm rate.
+    """What a threshold of one class is worth: mean image IoU - cost x image false positive rate.
 
-    The false alarm rate is the share, among the images that do not show the class, of those in
-    which something is predicted. Without an image that shows the class the figure is NaN.
+    The image false positive rate is the share, among the images that do not show the class, of
+    those in which something is predicted. Without an image that shows the class the figure is NaN.
     """
     iou = curves.mean_image_iou(images)
-    alarms = false_alarm_rate(images) if cost else Curve(iou.scores[:0], np.empty(0), 0.0)
+    alarms = false_positive_rate(images) if cost else Curve(iou.scores[:0], np.empty(0), 0.0)
     scores = curves.distinct([iou, alarms])
     return Curve(scores, iou.on(scores) - cost * alarms.on(scores), iou.without)
 
 
-def false_alarm_rate(images: Sequence[ImageCurve]) -> Curve:
+def false_positive_rate(images: Sequence[ImageCurve]) -> Curve:
     """The share of the images without the class that have a pixel predicted; 0 without such."""
     absent = [image for image in images if not image.true]
     found = [image.scores[image.predicted > 0] for image in absent]

@@ -1,7 +1,7 @@
 """How well predictions agree with the ground truth, on packed bits.
 
-A pixel is a hit (true positive: predicted and true), a false alarm (false positive: predicted only)
-or a miss (false negative: true only). IoU = hits / (hits + false alarms + misses). Where nothing is
+A pixel is a true positive (predicted and true), a false positive (predicted only) or a false
+negative (true only). IoU = tp / (tp + fp + fn). Where nothing is
 predicted and nothing is true, IoU is 0 / 0: it has no value, is NaN here, and enters no mean. The
 same holds for precision without a predicted pixel and recall without a true one.
 
@@ -26,33 +26,33 @@ DIGITS = 6
 
 
 @dataclass(frozen=True)
-class Agreement:
+class ConfusionCounts:
     """Pixels counted, each array of one shape: (C,) of an image, (I,) of a class in several.
 
     Attributes:
-        hits: predicted and true.
-        false_alarms: predicted only.
-        misses: true only.
+        tp: predicted and true.
+        fp: predicted only.
+        fn: true only.
         pixels: of the whole image.
     """
 
-    hits: Counts
-    false_alarms: Counts
-    misses: Counts
+    tp: Counts
+    fp: Counts
+    fn: Counts
     pixels: Counts
 
     @property
     def true(self) -> Counts:
         """Pixels of the class in the ground truth."""
-        return self.hits + self.misses
+        return self.tp + self.fn
 
     @property
     def predicted(self) -> Counts:
         """Pixels predicted to be of the class."""
-        return self.hits + self.false_alarms
+        return self.tp + self.fp
 
 
-def agreement(predicted: Packed, true: Packed, width: int) -> Agreement:
+def agreement(predicted: Packed, true: Packed, width: int) -> ConfusionCounts:
     """Count the pixels of one image.
 
     Args:
@@ -60,12 +60,12 @@ def agreement(predicted: Packed, true: Packed, width: int) -> Agreement:
         true: (C, H, W8) packed bits.
         width: W, pixels.
     """
-    hits = mask_areas(predicted & true)
-    return Agreement(
-        hits=hits,
-        false_alarms=mask_areas(predicted) - hits,
-        misses=mask_areas(true) - hits,
-        pixels=np.full_like(hits, predicted.shape[1] * width),
+    tp = mask_areas(predicted & true)
+    return ConfusionCounts(
+        tp=tp,
+        fp=mask_areas(predicted) - tp,
+        fn=mask_areas(true) - tp,
+        pixels=np.full_like(tp, predicted.shape[1] * width),
     )
 
 
@@ -77,9 +77,9 @@ def ratio(part: npt.ArrayLike, whole: npt.ArrayLike) -> Floats:
     return result
 
 
-def iou(counts: Agreement) -> Floats:
+def iou(counts: ConfusionCounts) -> Floats:
     """Of each image and class, the shape of the counts; NaN where nothing is predicted or true."""
-    return ratio(counts.hits, counts.hits + counts.false_alarms + counts.misses)
+    return ratio(counts.tp, counts.tp + counts.fp + counts.fn)
 
 
 def mean(values: Floats) -> float:
@@ -88,49 +88,49 @@ def mean(values: Floats) -> float:
     return float(values.mean()) if values.size else float("nan")
 
 
-def class_figures(counts: Agreement) -> dict[str, float | int]:
+def class_figures(counts: ConfusionCounts) -> dict[str, float | int]:
     """The figures of one class over I images; `counts` of shape (I,).
 
     - mean_image_iou: mean IoU over the images that show the class in the ground truth.
     - pooled_iou, precision, recall, f1: of all pixels of all images together. f1, the harmonic mean
-      of precision and recall, is 2 hits / (predicted + true).
-    - images_with_class, images_absent: images that show the class and that do not.
-    - false_alarm_images: images that do not show the class and have pixels predicted.
+      of precision and recall, is 2 tp / (predicted + true).
+    - images_with_class, images_without_class: images that show the class and that do not.
+    - false_positive_images: images that do not show the class and have pixels predicted.
 
     A figure without a value is NaN.
     """
     shows = counts.true > 0
-    hits = counts.hits.sum()
+    tp = counts.tp.sum()
     return {
         "mean_image_iou": mean(iou(counts)[shows]),
-        "pooled_iou": float(ratio(hits, hits + counts.false_alarms.sum() + counts.misses.sum())),
-        "precision": float(ratio(hits, counts.predicted.sum())),
-        "recall": float(ratio(hits, counts.true.sum())),
-        "f1": float(ratio(2 * hits, counts.predicted.sum() + counts.true.sum())),
+        "pooled_iou": float(ratio(tp, tp + counts.fp.sum() + counts.fn.sum())),
+        "precision": float(ratio(tp, counts.predicted.sum())),
+        "recall": float(ratio(tp, counts.true.sum())),
+        "f1": float(ratio(2 * tp, counts.predicted.sum() + counts.true.sum())),
         "images_with_class": int(shows.sum()),
-        "images_absent": int((~shows).sum()),
-        "false_alarm_images": int((~shows & (counts.predicted > 0)).sum()),
+        "images_without_class": int((~shows).sum()),
+        "false_positive_images": int((~shows & (counts.predicted > 0)).sum()),
     }
 
 
-def everything(counts: Agreement) -> Agreement:
+def predict_all(counts: ConfusionCounts) -> ConfusionCounts:
     """What `counts` would be, had every pixel of every image been predicted."""
-    return Agreement(counts.true, counts.pixels - counts.true, counts.true * 0, counts.pixels)
+    return ConfusionCounts(counts.true, counts.pixels - counts.true, counts.true * 0, counts.pixels)
 
 
-def nothing(counts: Agreement) -> Agreement:
+def predict_none(counts: ConfusionCounts) -> ConfusionCounts:
     """What `counts` would be, had no pixel been predicted."""
-    return Agreement(counts.true * 0, counts.true * 0, counts.true, counts.pixels)
+    return ConfusionCounts(counts.true * 0, counts.true * 0, counts.true, counts.pixels)
 
 
-BASELINES = {"everything": everything, "nothing": nothing}
+BASELINES = {"predict_all": predict_all, "predict_none": predict_none}
 """Predictions that look at nothing: a figure means something where it is above theirs."""
 
 
-def column(images: Sequence[Agreement], index: int) -> Agreement:
+def column(images: Sequence[ConfusionCounts], index: int) -> ConfusionCounts:
     """One class of I agreements of shape (C,), as one of shape (I,)."""
-    names = [field.name for field in fields(Agreement)]
-    return Agreement(
+    names = [field.name for field in fields(ConfusionCounts)]
+    return ConfusionCounts(
         *(np.array([getattr(image, name)[index] for image in images]) for name in names)
     )
 

@@ -27,13 +27,13 @@ class ImageCurve:
 
     Attributes:
         scores: (K,) float32, the masks' distinct scores, all above -1, descending.
-        hits: (K,) int64, pixels predicted and true, with all masks of at least that score.
+        tp: (K,) int64, pixels predicted and true, with all masks of at least that score.
         predicted: (K,) int64, pixels predicted.
         true: pixels of the class in the ground truth.
     """
 
     scores: Scores
-    hits: Counts
+    tp: Counts
     predicted: Counts
     true: int
 
@@ -83,24 +83,24 @@ class PooledCurve:
     """Pixels over all images at every threshold; arrays as in `ImageCurve`, of (M,)."""
 
     scores: Scores
-    hits: Counts
+    tp: Counts
     predicted: Counts
     true: int
 
     @property
     def precision(self) -> Curve:
         """Hits among the pixels predicted."""
-        return Curve(self.scores, ratio(self.hits, self.predicted), np.nan)
+        return Curve(self.scores, ratio(self.tp, self.predicted), np.nan)
 
     @property
     def recall(self) -> Curve:
         """Hits among the true pixels."""
-        return Curve(self.scores, ratio(self.hits, np.full(len(self.hits), self.true)), 0.0)
+        return Curve(self.scores, ratio(self.tp, np.full(len(self.tp), self.true)), 0.0)
 
     @property
     def iou(self) -> Curve:
         """Hits among the pixels predicted or true."""
-        return Curve(self.scores, ratio(self.hits, self.predicted + self.true - self.hits), 0.0)
+        return Curve(self.scores, ratio(self.tp, self.predicted + self.true - self.tp), 0.0)
 
 
 def image_curve(masks: Packed, scores: Scores, true: Packed) -> ImageCurve:
@@ -116,16 +116,16 @@ def image_curve(masks: Packed, scores: Scores, true: Packed) -> ImageCurve:
         as_words(true.reshape(1, true.size))[0],
     )
     order = np.argsort(-scores, kind="stable")
-    hits, predicted = np.zeros(len(scores), np.int64), np.zeros(len(scores), np.int64)
+    tp, predicted = np.zeros(len(scores), np.int64), np.zeros(len(scores), np.int64)
     united = np.zeros_like(truth)
     for place, index in enumerate(order):
         united |= words[index]
         predicted[place] = np.bitwise_count(united).sum(dtype=np.int64)
-        hits[place] = np.bitwise_count(united & truth).sum(dtype=np.int64)
+        tp[place] = np.bitwise_count(united & truth).sum(dtype=np.int64)
     descending = scores[order]
     last = np.append(descending[1:] != descending[:-1], True)[: len(scores)]  # of equal scores
     area = int(np.bitwise_count(truth).sum(dtype=np.int64))
-    return ImageCurve(descending[last], hits[last], predicted[last], area)
+    return ImageCurve(descending[last], tp[last], predicted[last], area)
 
 
 def mean_image_iou(curves: Sequence[ImageCurve]) -> Curve:
@@ -138,7 +138,7 @@ def mean_image_iou(curves: Sequence[ImageCurve]) -> Curve:
     scores = distinct(shown)
     total = np.zeros(len(scores))
     for curve in shown:
-        iou = curve.hits / (curve.predicted + curve.true - curve.hits)
+        iou = curve.tp / (curve.predicted + curve.true - curve.tp)
         total += np.append(0.0, iou)[_steps_done(curve, scores)]
     count = len(shown)
     return Curve(scores, ratio(total, np.full(len(scores), count)), 0.0 if count else np.nan)
@@ -147,12 +147,12 @@ def mean_image_iou(curves: Sequence[ImageCurve]) -> Curve:
 def pooled(curves: Sequence[ImageCurve]) -> PooledCurve:
     """The pixels of all images together, at every threshold."""
     scores = distinct(curves)
-    hits, predicted = np.zeros(len(scores), np.int64), np.zeros(len(scores), np.int64)
+    tp, predicted = np.zeros(len(scores), np.int64), np.zeros(len(scores), np.int64)
     for curve in curves:
         done = _steps_done(curve, scores)
-        hits += np.append(0, curve.hits)[done]
+        tp += np.append(0, curve.tp)[done]
         predicted += np.append(0, curve.predicted)[done]
-    return PooledCurve(scores, hits, predicted, sum(curve.true for curve in curves))
+    return PooledCurve(scores, tp, predicted, sum(curve.true for curve in curves))
 
 
 def distinct(curves: Sequence[ImageCurve | Curve]) -> Scores:

@@ -21,7 +21,9 @@ def best_union(masks: Packed, true: Packed) -> float:
         true: (H, W8) packed bits, some set.
     """
     words, truth = as_words(masks.reshape(len(masks), true.size)), as_words(true.reshape(1, -1))[0]
-    words = words[np.bitwise_count(words & truth).any(axis=1)]  # the others only add false alarms
+    words = words[
+        np.bitwise_count(words & truth).any(axis=1)
+    ]  # the others only add false positives
     chosen = np.zeros(len(words), np.bool_)
     area, reached = _count(truth), 0.0
     while len(words):
@@ -44,8 +46,8 @@ def _without(words: Words, chosen: npt.NDArray[np.bool_], index: int) -> Words:
 
 def _ious(unions: Words, truth: Words, area: int) -> Floats:
     """Of each of the unions with the truth, of which `area` pixels are set."""
-    hits = np.bitwise_count(unions & truth).sum(axis=1, dtype=np.int64)
-    ious: Floats = hits / (np.bitwise_count(unions).sum(axis=1, dtype=np.int64) + area - hits)
+    tp = np.bitwise_count(unions & truth).sum(axis=1, dtype=np.int64)
+    ious: Floats = tp / (np.bitwise_count(unions).sum(axis=1, dtype=np.int64) + area - tp)
     return ious
 
 

@@ -95,7 +95,7 @@ def layers(predicted: Mask, true: Mask | None) -> list[Layer]:
     return [
         Layer("hit", predicted & true, HIT),
         Layer("miss", true & ~predicted, MISS),
-        Layer("false alarm", predicted & ~true, FALSE_ALARM),
+        Layer("false positive", predicted & ~true, FALSE_ALARM),
     ]
 
 

@@ -38,13 +38,13 @@ class Objects:
     Attributes:
         classes: (K,) int64, index of the class.
         areas: (K,) int64, pixels.
-        hits: (K,) int64, how many of them are predicted to be of the class.
+        tp: (K,) int64, how many of them are predicted to be of the class.
         pixels: of the image.
     """
 
     classes: Counts
     areas: Counts
-    hits: Counts
+    tp: Counts
     pixels: int
 
 
@@ -66,8 +66,8 @@ def objects(predicted: Packed, true: Packed, width: int) -> Objects:
         found = np.bincount(names[hit], minlength=len(areas) + 1)[1:]
         kept = areas >= SPECK * pixels
         columns.append((np.full(kept.sum(), index, np.int64), areas[kept], found[kept]))
-    classes, sizes, hits = (np.concatenate(parts) for parts in zip(*columns, strict=True))
-    return Objects(classes, sizes, hits, pixels)
+    classes, sizes, tp = (np.concatenate(parts) for parts in zip(*columns, strict=True))
+    return Objects(classes, sizes, tp, pixels)
 
 
 def _box(plane: Bools) -> tuple[slice, slice]:

@@ -16,23 +16,23 @@ Tree = dict[str, Any]
 
 
 def details(
-    results: Sequence[ImageResult], classes: Sequence[str], ceilings: Mapping[str, Any]
+    results: Sequence[ImageResult], classes: Sequence[str], oracle: Mapping[str, Any]
 ) -> Tree:
     """All figures over I images, at least one, as a tree of numbers.
 
-    - overall: the means over the classes that have the figure; false alarms are added up.
+    - overall: the means over the classes that have the figure; false positive images are added up.
     - classes.NAME: `evaluation.class_figures`; boundary_iou: the mean image IoU of the boundaries;
-      interval: of mean_image_iou, see `bootstrap`; ceilings and lost: see `attribution`; sizes and
+      interval: of mean_image_iou, see `bootstrap`; oracle and iou_gap: see `attribution`; sizes and
       clutter: see `breakdown`.
     - clutter_up_to: the most objects of an image of each level of clutter.
-    - baselines.everything.NAME, baselines.nothing.NAME: the mean_image_iou of that baseline.
+    - baselines.predict_all.NAME, baselines.predict_none.NAME: the mean_image_iou of that baseline.
 
     What has no value is left out.
 
     Args:
         results: of each image.
         classes: names of the C classes.
-        ceilings: for each class `masks`, `labels` and `best_threshold`, as far as they are known.
+        oracle: for each class `labels`, `masks` and `threshold`, as far as they are known.
     """
     columns = [column([result.counts for result in results], i) for i in range(len(classes))]
     levels, up_to = breakdown.clutter_of(results)
@@ -44,7 +44,7 @@ def details(
             **figures,
             "boundary_iou": mean(iou(edges)[counts.true > 0]),
             "interval": whole[index],
-            **attribution(figures["mean_image_iou"], ceilings.get(name, {})),
+            **attribution(figures["mean_image_iou"], oracle.get(name, {})),
             "sizes": breakdown.by_size(results, index),
             "clutter": breakdown.by_clutter(counts, levels),
         }
@@ -64,27 +64,27 @@ def details(
     )
 
 
-def attribution(reached: float, ceilings: Mapping[str, float]) -> Tree:
+def attribution(reached: float, oracle: Mapping[str, float]) -> Tree:
     """What each part of the pipeline costs a class, so that IoU and losses add up to 1.
 
-    - lost.masks: 1 less the ceiling `masks`: no choice among our masks could do better.
-    - lost.labels: from there to `best_threshold`, the IoU at the threshold that is best on these
-      very images: what is lost because wrong masks score higher than right ones.
-    - lost.threshold: from there to what was reached. Below 0 where thresholds that differ from
+    - iou_gap.segmentation: 1 less oracle.labels: no choice among SAM's masks could do better.
+    - iou_gap.classification: from there to the IoU at the threshold that is best on these very
+      images: wrong masks score higher than right ones.
+    - iou_gap.threshold: from there to what was reached. Below 0 where thresholds that differ from
       image to image do better than the best single one.
 
     Args:
         reached: mean_image_iou.
-        ceilings: `masks`, `labels` and `best_threshold`, see the stage `ceilings`.
+        oracle: `labels`, `masks` and `threshold`, see the stage `oracle`.
     """
-    if "masks" not in ceilings:
+    if "labels" not in oracle:
         return {}
-    best = ceilings["best_threshold"]
+    best = oracle["threshold"]
     return {
-        "ceilings": {key: ceilings[key] for key in ("masks", "labels") if key in ceilings},
-        "lost": {
-            "masks": 1 - ceilings["masks"],
-            "labels": ceilings["masks"] - best,
+        "oracle": {key: oracle[key] for key in ("labels", "masks") if key in oracle},
+        "iou_gap": {
+            "segmentation": 1 - oracle["labels"],
+            "classification": oracle["labels"] - best,
             "threshold": best - reached,
         },
     }
@@ -92,9 +92,9 @@ def attribution(reached: float, ceilings: Mapping[str, float]) -> Tree:
 
 def _overall(classes: Sequence[Tree]) -> Tree:
     tree: Tree = {key: _mean([each[key] for each in classes]) for key in AVERAGED}
-    for key in ("images_absent", "false_alarm_images"):
+    for key in ("images_without_class", "false_positive_images"):
         tree[key] = sum(each[key] for each in classes)
-    for group in ("ceilings", "lost"):
+    for group in ("oracle", "iou_gap"):
         known = [each[group] for each in classes if group in each]
         names = list(dict.fromkeys(name for each in known for name in each))
         tree[group] = {n: _mean([each[n] for each in known if n in each]) for n in names}
@@ -110,10 +110,10 @@ def _mean(values: Sequence[float]) -> float:
 def summary(tree: Tree, first: str) -> Tree:
     """The dozen figures of `details` to look at first; `first` is the class to show by itself."""
     overall = tree["overall"]
-    short = {key: overall[key] for key in (*AVERAGED, "false_alarm_images") if key in overall}
-    for group in ("ceilings", "lost"):
+    short = {key: overall[key] for key in (*AVERAGED, "false_positive_images") if key in overall}
+    for group in ("oracle", "iou_gap"):
         if group in overall:
             short[group] = overall[group]
-    keys = ("mean_image_iou", "false_alarm_images")
+    keys = ("mean_image_iou", "false_positive_images")
     own = {key: tree["classes"][first][key] for key in keys if key in tree["classes"][first]}
     return {**short, "classes": {first: own}}

@@ -9,7 +9,7 @@ import pydantic
 
 from maskquery.core.params import Section, Text
 from maskquery.scoring import class_embeddings, similarity
-from maskquery.scoring.class_embeddings import Recipe
+from maskquery.scoring.class_embeddings import ClassScorer
 from maskquery.scoring.similarity import Floats
 
 SCORINGS: tuple[str, ...] = get_args(class_embeddings.Settings.model_fields["scoring"].annotation)
@@ -67,12 +67,12 @@ def of_masks(
 
 
 @lru_cache(maxsize=64)
-def _recipe(model: str, asked: str) -> Recipe:
+def _recipe(model: str, asked: str) -> ClassScorer:
     settings = Settings.model_validate_json(asked)
     own = settings.scores.model_copy(update={"view_weights": {_MEAN: 1.0}})
     classes = {**settings.classes, **({"": settings.text} if settings.text else {})}
     with _encoding:
-        return Recipe(model, [_MEAN], own, classes)
+        return ClassScorer(model, [_MEAN], own, classes)
 
 
 def cosines(
@@ -88,4 +88,4 @@ def cosines(
 def encoded(model: str, prompts: tuple[str, ...], templates: tuple[str, ...]) -> Floats:
     """Prompts to (P, D) float32, each of length 1; torch is loaded for those that are new."""
     with _encoding:
-        return class_embeddings.directions(model, prompts, templates)
+        return class_embeddings.prompt_embeddings(model, prompts, templates)

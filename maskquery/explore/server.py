@@ -175,7 +175,7 @@ async def _body(request: Request, kind: type[B]) -> B:
 
 def overview(workspace: Workspace) -> dict[str, Any]:
     """What the page has to know at its start."""
-    settings, test = workspace.settings, workspace.test_part()
+    settings, test = workspace.settings, workspace.test_split()
     notes = [_STALE] if workspace.stale() else []
     notes += [_NOTE] if settings.selection.exclusive == "pixels" else []
     return {
@@ -276,7 +276,7 @@ def _curves(workspace: Workspace, asked: CurvesAsked) -> list[dict[str, Any]]:
             {
                 "image": image,
                 "scores": curve.scores.tolist(),
-                "hits": curve.hits.tolist(),
+                "tp": curve.tp.tolist(),
                 "predicted": curve.predicted.tolist(),
                 "true": curve.true,
             }

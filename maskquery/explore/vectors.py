@@ -1,9 +1,9 @@
 """embeddings.parquet as one memory-mapped vector per mask, to search through all of them exactly.
 
 Parquet's pages are compressed and cannot be mapped. So the file is read once, its views folded into
-their weighted mean, and the result kept in the side cache beside a note of what it was made from.
-A matrix-vector product over a million masks takes a fraction of a second, and needs no index: see
-`benchmarks/explorer.py`.
+their weighted mean, and the result kept in the cache of finished work beside a note of what it was
+made from. A matrix-vector product over a million masks takes a fraction of a second, and needs no
+index: see `benchmarks/explorer.py`.
 """
 
 import json

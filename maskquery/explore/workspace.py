@@ -118,9 +118,9 @@ class Workspace:
         """Whether one of the files is another than when this object was made."""
         return sources.stamps(vars(self._files)) != self._stamps
 
-    def test_part(self) -> set[str]:
+    def test_split(self) -> set[str]:
         """The images that the pipeline's metrics are of."""
-        return set(splits.test_part(self.images, self.settings.calibration))
+        return set(splits.test_split(self.images, self.settings.calibration))
 
     def path(self, image: str) -> sources.File:
         """An image's file.

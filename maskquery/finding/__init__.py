@@ -45,9 +45,10 @@ def find(
 ) -> dict[str, AnnotatedImage]:
     """The masks of `source` whose score for a prompt is above the threshold, by image id.
 
-    A prompt is taken as it is, without templates; against it stand the prompts of `scores.contrast`
-    and the classes of params.yaml, but for those that it names. Prompts do not stand against each
-    other, and a mask may be of several, whatever `selection.exclusive` says.
+    A prompt is taken as it is, without templates; against it stand the prompts of
+    `scores.negative_prompts` and the classes of params.yaml, but for those that it names. Prompts
+    do not stand against each other, and a mask may be of several, whatever `selection.exclusive`
+    says.
 
     Args:
         source: an image, or what `images` in params.yaml may be: a folder, an archive, a listing of
@@ -92,12 +93,12 @@ class Question:
     Attributes:
         document: the contents of the params.yaml that says so.
         params: what is in it.
-        rivals: what stands against each prompt.
+        negatives: what stands against each prompt.
     """
 
     document: Mapping[str, Any]
     params: Params
-    rivals: Mapping[str, Sequence[str]]
+    negatives: Mapping[str, Sequence[str]]
 
 
 def ask(source: Path, prompts: str | Sequence[str], given: Sequence[Given]) -> Question:
@@ -108,9 +109,9 @@ def ask(source: Path, prompts: str | Sequence[str], given: Sequence[Given]) -> Q
     document = settings.put_in(params.read(base.params), given) | {"images": str(source)}
     settings.checked(document, given, base)
     document["threshold"] = settings.threshold_of(document, base)
-    rivals = {prompt: asking.against(document, prompt) for prompt in prompts}
-    document = asking.asking(document, rivals)
-    return Question(document, settings.checked(document, given, base), rivals)
+    negatives = {prompt: asking.against(document, prompt) for prompt in prompts}
+    document = asking.asking(document, negatives)
+    return Question(document, settings.checked(document, given, base), negatives)
 
 
 def expect_source(source: Path) -> None:
@@ -142,14 +143,14 @@ def _own_remedies() -> Iterator[None]:
 
 def _answer(question: Question, out: Path) -> dict[str, AnnotatedImage]:
     """Do what the stages do, and make the rest of `out` from their files."""
-    mark = {"against": question.rivals, "threshold": question.document["threshold"]}
+    mark = {"against": question.negatives, "threshold": question.document["threshold"]}
     output = folders.Output(out, COMMAND, question.params.images)
     with output.replacing(mark) as folder:
         write_params(folder, question.document)
         files = _stages(folder, question)
         coco.write(folder, objects.read(files, "masks"))
         images = {image.image: image for image in objects.read(files, "masks").images}
-        draw(images.values(), list(question.rivals), folder / "overlays")
+        draw(images.values(), list(question.negatives), folder / "overlays")
     return images
 
 
@@ -177,7 +178,7 @@ def _stages(folder: Path, question: Question) -> Files:
         scores,
         settings=values.scores,
         classes=values.classes,
-        rivals=question.rivals,
+        negatives=question.negatives,
     )
     write_predictions(
         masks,

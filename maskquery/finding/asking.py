@@ -19,15 +19,20 @@ def prompts_of(prompts: str | Sequence[str]) -> list[str]:
     return list(dict.fromkeys(prompts))
 
 
-def asking(document: Mapping[str, Any], rivals: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+def asking(document: Mapping[str, Any], negatives: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """The contents of a params.yaml that asks for prompts, each against its own, see `against`.
 
-    `scores.contrast` has the rivals of all prompts.
+    `scores.negative_prompts` has the negatives of all prompts.
     """
-    chosen = {**document, "classes": {prompt: [prompt] for prompt in rivals}}
+    chosen = {**document, "classes": {prompt: [prompt] for prompt in negatives}}
     if isinstance(scores := document.get("scores"), dict):
-        every = list(dict.fromkeys(text for texts in rivals.values() for text in texts))
-        chosen["scores"] = {**scores, "templates": ["{}"], "prompts": "best", "contrast": every}
+        every = list(dict.fromkeys(text for texts in negatives.values() for text in texts))
+        chosen["scores"] = {
+            **scores,
+            "templates": ["{}"],
+            "prompts": "best",
+            "negative_prompts": every,
+        }
     if isinstance(selection := document.get("selection"), dict):
         # Of "a chair" and "a red chair" neither excludes the other.
         chosen["selection"] = {**selection, "exclusive": "none"}
@@ -35,16 +40,17 @@ def asking(document: Mapping[str, Any], rivals: Mapping[str, Sequence[str]]) -> 
 
 
 def against(document: Mapping[str, Any], prompt: str) -> tuple[str, ...]:
-    """What stands against a prompt: `scores.contrast` and the classes that it does not name.
+    """What stands against a prompt: `scores.negative_prompts` and the classes that it does not
+    name.
 
     Other prompts do not, so what is found of one depends on no other.
     """
     scores, classes = document.get("scores"), document.get("classes")
     if not isinstance(scores, dict) or not isinstance(classes, dict):
         return ()  # the document is to be refused in words
-    rivals = [(text,) for text in scores.get("contrast") or ()]
-    rivals += [(texts[0], name, *texts) for name, texts in classes.items() if texts]
-    return tuple(dict.fromkeys(texts[0] for texts in rivals if not names(prompt, texts)))
+    negatives = [(text,) for text in scores.get("negative_prompts") or ()]
+    negatives += [(texts[0], name, *texts) for name, texts in classes.items() if texts]
+    return tuple(dict.fromkeys(texts[0] for texts in negatives if not names(prompt, texts)))
 
 
 def names(prompt: str, texts: Iterable[Any]) -> bool:

@@ -39,7 +39,7 @@ class Params(params.Section):
 
 
 @dataclass
-class Tally:
+class ExportStats:
     """What was written.
 
     Attributes:
@@ -71,19 +71,19 @@ def run(name: str, write: Callable[[Path, Found], str], files: Files, what: What
     Raises:
         UserError: a file is missing or damaged, or `out` holds something else.
     """
-    tally = Tally()
+    stats = ExportStats()
     output = folders.Output(out, f"maskquery export {name}", files.images)
     output.expect_replaceable()
     found = objects.read(files, what)
-    images = console.progress(tally.of(found.images), found.count, name)
+    images = console.progress(stats.of(found.images), found.count, name)
     mark = {"format": name, "objects": what, "classes": list(found.classes)}
     with output.replacing(mark) as folder:
         remark = write(folder, replace(found, images=images))
-    line = f"{name}: {found.count} images, {tally.objects} objects in {out}"
-    if not tally.objects:
+    line = f"{name}: {found.count} images, {stats.objects} objects in {out}"
+    if not stats.objects:
         line = f"{name}: {found.count} images and NOT ONE object in {out}: no mask was chosen"
-    elif tally.empty:
-        line += f"; {tally.empty} images have none"
+    elif stats.empty:
+        line += f"; {stats.empty} images have none"
     return line + (f"; {remark}" if remark else "")
 
 

@@ -2,10 +2,11 @@
 
     maskquery pack data/mine --out data/packed
 
-Then name data/packed in params.yaml. Image ids, results and the side cache stay as they are. A file
-stands in the zip archive that the first byte of the sha256 of its id names, stored as it is: of at
-most 256 archives, one changed image changes one. Run it again after a change: archives whose
-contents are the same are left alone. The archives' bytes depend on the files alone.
+Then name data/packed in params.yaml. Image ids, results and the cache of finished work stay as
+they are. A file stands in the zip archive that the first byte of the sha256 of its id names,
+stored as it is: of at most 256 archives, one changed image changes one. Run it again after a
+change: archives whose contents are the same are left alone. The archives' bytes depend on the
+    files alone.
 """
 
 import os

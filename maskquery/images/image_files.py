@@ -61,7 +61,7 @@ def _left_out(others: Counter[str]) -> str:
     return f"{others.total()} pictures of kinds that are not read: {', '.join(sorted(others))}"
 
 
-class Watched:
+class WatchedSource:
     """The images of a source, and whether they stay as they are while a stage runs.
 
     Attributes:

@@ -1,4 +1,5 @@
-"""See what the side cache holds, and remove what nothing needs: `make cache`, `make cache-gc`.
+"""See what the cache of finished work holds, and remove what nothing needs: `make cache`, `make
+cache-gc`.
 
 A cell is needed if an output was assembled from it that dvc.lock names: in the workspace, or at the
 tip of a branch, a tag or an experiment. Others may still be of use, to a run that was stopped or to

@@ -61,7 +61,7 @@ class RunStats:
         """For a stage's closing line."""
         kept = self.total - self.computed
         failed = f", {len(self.failures)} failed" if self.failures else ""
-        return f"{self.computed} images computed, {kept} from the side cache{failed}"
+        return f"{self.computed} images computed, {kept} from the cache{failed}"
 
     @contextlib.contextmanager
     def interruptible(self) -> Iterator[None]:

@@ -56,15 +56,15 @@ class ImageChange:
 
 MORE, LESS = 1, -1
 
-_LESS = {"false_alarm_images", "failed", "lost"}
-_NEITHER = {"images", "masks", "images_with_class", "images_absent", "objects", "absent"}
+_LESS = {"false_positive_images", "failed", "iou_gap"}
+_NEITHER = {"images", "masks", "images_with_class", "images_without_class", "objects"}
 
 
 def direction(name: str) -> int | None:
     """`MORE` or `LESS`, which is better of a metric of metrics.json; None where neither is.
 
     Args:
-        name: dotted, "classes.chair.false_alarm_images".
+        name: dotted, "classes.chair.false_positive_images".
     """
     parts = name.split(".")
     if _LESS.intersection(parts):
@@ -98,6 +98,31 @@ def figures(text: str, name: str) -> dict[str, float]:
         hint = "resolve the merge conflict in it, then " if "<<<<<<<" in text else ""
         raise UserError(f"{name} is not JSON ({error}): {hint}run `dvc repro`") from None
     return numbers
+
+
+_RENAMED = {
+    "false_alarm_images": "false_positive_images",
+    "ceilings.masks": "oracle.labels",
+    "ceilings.labels": "oracle.masks",
+    "lost.masks": "iou_gap.segmentation",
+    "lost.labels": "iou_gap.classification",
+    "lost.threshold": "iou_gap.threshold",
+}
+"""Today's names of metrics by those of earlier versions; see CHANGELOG.md."""
+
+
+def by_todays_names(metrics: Mapping[str, float]) -> tuple[dict[str, float], list[str]]:
+    """Metrics of an earlier version by today's names, and which of them had others."""
+    renamed: dict[str, float] = {}
+    old = []
+    for name, value in metrics.items():
+        new = name
+        for before, now in _RENAMED.items():
+            if name == before or name.endswith(f".{before}"):
+                new = name.removesuffix(before) + now
+                old.append(name)
+        renamed[new] = value
+    return renamed, old
 
 
 def is_measured(metrics: Mapping[str, float]) -> bool:
@@ -141,18 +166,18 @@ def image_changes(before: str, now: str) -> list[ImageChange]:
     return sorted(changes, key=lambda c: (-abs(c.now - c.before), c.image, c.class_name))
 
 
-def alarm_changes(before: str, now: str) -> tuple[int, int]:
-    """How many false alarms on images without the class are new, and how many are gone.
+def false_positive_changes(before: str, now: str) -> tuple[int, int]:
+    """How many images without the class have new false positives, and how many no more.
 
     Args:
-        before: metrics/images.csv of the base: a row without IoU is such an alarm.
+        before: metrics/images.csv of the base: a row without IoU is such an image.
         now: the same file of the change.
     """
-    old, new = _alarms(before), _alarms(now)
+    old, new = _false_positives(before), _false_positives(now)
     return len(new - old), len(old - new)
 
 
-def _alarms(text: str) -> set[tuple[str, str]]:
+def _false_positives(text: str) -> set[tuple[str, str]]:
     rows = csv.DictReader(io.StringIO(text))
     return {(row["image"], row["class"]) for row in rows if not row["iou"]}
 

@@ -32,7 +32,7 @@ def write(base: str, folder: Path) -> tuple[Path, list[str]]:
     now = IMAGES.read_text(encoding="utf-8") if IMAGES.exists() else None
     known = before is not None and now is not None
     changed = changes.image_changes(before or "", now or "") if known else []
-    alarms = changes.alarm_changes(before or "", now or "") if known else (0, 0)
+    false_positives = changes.false_positive_changes(before or "", now or "") if known else (0, 0)
     parts = [
         f"## What this does to the results, against {base[:10]}",
         _verdict(verdict),
@@ -48,7 +48,7 @@ def write(base: str, folder: Path) -> tuple[Path, list[str]]:
         ),
         _section("Curves", _curves(base), "No curve of mean image IoU over the threshold changed."),
         _section("Images that changed most", _image_table(changed), "No image's IoU changed."),
-        _alarm_line(alarms),
+        _false_positive_line(false_positives),
         _panel_lines(base, changed, folder),
     ]
     path = folder / "comment.md"
@@ -61,7 +61,7 @@ def _verdict(verdict: Verdict) -> str:
         lines = [f"- {line}" for line in verdict.failures]
         return "\n".join(["**Not to be merged as it is:**", "", *lines])
     passed = "Results are up to date, and no metric got worse by more than its tolerance."
-    return " ".join([passed, *(f"Not compared: {note}." for note in verdict.notes)])
+    return " ".join([passed, *(f"Note: {note}." for note in verdict.notes)])
 
 
 def _section(title: str, body: str, otherwise: str) -> str:
@@ -89,11 +89,11 @@ def _cell(value: Any) -> str:
     return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
-def _alarm_line(alarms: tuple[int, int]) -> str:
-    new, gone = alarms
+def _false_positive_line(changed: tuple[int, int]) -> str:
+    new, gone = changed
     if not new and not gone:
         return ""
-    return f"False alarms on images without the class: {new} new, {gone} gone."
+    return f"Images with false positives only: {new} new, {gone} gone."
 
 
 def _curves(base: str) -> str:

@@ -21,7 +21,7 @@ class Verdict:
 
     Attributes:
         failures: what forbids it, a sentence each.
-        notes: what was not compared, a sentence each.
+        notes: what else is to be known of the comparison, a sentence each.
     """
 
     failures: list[str] = field(default_factory=list)
@@ -94,7 +94,12 @@ def judge(base: str) -> Verdict:
                 f"nothing to compare with: {base[:10]} has no {METRICS}; name a base that has one"
             )
         return verdict
-    before = changes.figures(text, f"{METRICS} of {base[:10]}")
+    before, old = changes.by_todays_names(changes.figures(text, f"{METRICS} of {base[:10]}"))
+    if old:
+        verdict.notes.append(
+            f"{base[:10]} has metrics of an earlier version, which are compared by today's names "
+            f"({', '.join(old[:3])}{', ...' if len(old) > 3 else ''}; see CHANGELOG.md)"
+        )
     _compare(before, now, tolerance, verdict)
     return verdict
 
@@ -117,7 +122,7 @@ def _compare(
 ) -> None:
     unknown = [name for name in tolerance if name not in now and name not in before]
     if unknown and not any(changes.is_measured(metrics) for metrics in (before, now)):
-        verdict.notes.append(f"there is no ground truth, so nothing of {', '.join(unknown)} is")
+        verdict.notes.append(f"there is no ground truth, so {', '.join(unknown)} is not compared")
     elif unknown:
         verdict.failures.append(
             f"review.tolerance names {', '.join(unknown)}, which {METRICS} does not have"

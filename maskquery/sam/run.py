@@ -36,7 +36,7 @@ def write_masks(
     Raises:
         UserError: images failed and are not to be skipped, or the checkpoint cannot be had.
     """
-    watched = image_files.Watched(images)
+    watched = image_files.WatchedSource(images)
     order = mask_store.shard_order(watched.paths)
     stats = RunStats(len(order))
     counts: list[int] = []  # of masks, in each image
@@ -84,7 +84,7 @@ def _groups(
 
 def _checked(
     groups: Iterable[mask_store.EncodedMasks],
-    watched: image_files.Watched,
+    watched: image_files.WatchedSource,
     stats: RunStats,
     failures: Path,
     on_error: OnError,

@@ -39,10 +39,10 @@ class Settings(Section):
         templates: each prompt is put into each, and their embeddings averaged.
         prompts: of a class's prompts the "first" counts alone, or the "best", mask by mask, or
             their "average".
-        scoring: "cosine" is the similarity itself; "contrast" and "relevancy" compare it with that
-            of the contrast prompts, see `maskquery.scoring.similarity`.
-        contrast: prompts for what is none of the classes; one that is a prompt of a class is left
-            out, which would stand against itself.
+        scoring: "cosine" is the similarity itself; "softmax" and "relevancy" compare it with that
+            of the negative prompts, see `maskquery.scoring.similarity`.
+        negative_prompts: prompts for what is none of the classes; one that is a prompt of a class
+            is left out.
         temperature: similarities are divided by it before a softmax, above 0.
         quality: exponent of what SAM says of a mask, multiplied into its score; 0 is without.
     """
@@ -50,19 +50,19 @@ class Settings(Section):
     view_weights: Annotated[dict[str, Weight], AfterValidator(_not_all_zero)]
     templates: Annotated[tuple[Template, ...], Field(min_length=1)]
     prompts: Literal["first", "best", "average"]
-    scoring: Literal["cosine", "contrast", "relevancy"]
-    contrast: tuple[Text, ...]
+    scoring: Literal["cosine", "softmax", "relevancy"]
+    negative_prompts: tuple[Text, ...]
     temperature: Annotated[float, Field(gt=0)]
     quality: Annotated[float, Field(ge=0)]
 
     @model_validator(mode="after")
     def _relevant_to_something(self) -> "Settings":
-        if self.scoring == "relevancy" and not self.contrast:
-            raise ValueError("scoring relevancy needs a prompt in contrast")
+        if self.scoring == "relevancy" and not self.negative_prompts:
+            raise ValueError("scoring relevancy needs a prompt in negative_prompts")
         return self
 
 
-class Recipe:
+class ClassScorer:
     """Scores masks for classes; torch is loaded only for a prompt or a model that is new.
 
     Args:
@@ -86,19 +86,20 @@ class Recipe:
         self._settings = settings
         self._weights = in_order(settings.view_weights, views)
         prompts = set(itertools.chain(*classes.values()))
-        others = [prompt for prompt in settings.contrast if prompt not in prompts]
+        others = [prompt for prompt in settings.negative_prompts if prompt not in prompts]
         if settings.scoring == "relevancy" and not others:
             raise UserError(
-                "scores.contrast names prompts of classes alone: relevancy needs one that is none"
+                "scores.negative_prompts names prompts of classes alone",
+                "name one that is none: relevancy needs it",
             )
         if settings.prompts == "first":
             classes = {name: own[:1] for name, own in classes.items()}
         needed = others if settings.scoring != "cosine" else []
-        vectors = directions(
+        vectors = prompt_embeddings(
             model, [*itertools.chain(*classes.values()), *needed], settings.templates
         )
         ends = np.cumsum([len(own) for own in classes.values()])
-        *own, self._contrast = np.split(vectors, ends)
+        *own, self._negatives = np.split(vectors, ends)
         if settings.prompts == "average":
             own = [similarity.mean_direction(each)[None] for each in own]
         self._classes: list[Embeddings] = own
@@ -117,25 +118,25 @@ class Recipe:
         cosines = similarity.mask_similarity(views, self._weights, self._classes)
         score = cosines
         if settings.scoring != "cosine":
-            others = similarity.prompt_similarity(views, self._weights, self._contrast)
-            rule = {"contrast": similarity.contrast, "relevancy": similarity.relevancy}
+            others = similarity.prompt_similarity(views, self._weights, self._negatives)
+            rule = {"softmax": similarity.softmax, "relevancy": similarity.relevancy}
             score = rule[settings.scoring](cosines, others, settings.temperature)
         trust = similarity.qualities(predicted_iou, stability_score, settings.quality)
         return cosines, score * trust[:, None]
 
 
-class Apart:
+class OneVsRest:
     """Scores masks for classes that do not stand against each other, each as if it were alone.
 
     Args:
         model: of CLIP.
         views: names of the V views, in their order.
-        settings: how scores come from embeddings; its contrast prompts stand against no class.
+        settings: how scores come from embeddings; its negative prompts stand against no class.
         classes: the prompts of each of C classes.
-        rivals: the contrast prompts of each.
+        negatives: the negative prompts of each.
 
     Raises:
-        UserError: as `Recipe`.
+        UserError: as `ClassScorer`.
     """
 
     def __init__(
@@ -144,13 +145,13 @@ class Apart:
         views: Sequence[str],
         settings: Settings,
         classes: Mapping[str, Sequence[str]],
-        rivals: Mapping[str, Sequence[str]],
+        negatives: Mapping[str, Sequence[str]],
     ) -> None:
         self._each = [
-            Recipe(
+            ClassScorer(
                 model,
                 views,
-                settings.model_copy(update={"contrast": tuple(rivals[name])}),
+                settings.model_copy(update={"negative_prompts": tuple(negatives[name])}),
                 {name: own},
             )
             for name, own in classes.items()
@@ -159,7 +160,7 @@ class Apart:
     def score(
         self, views: Embeddings, predicted_iou: Floats, stability_score: Floats
     ) -> tuple[Floats, Floats]:
-        """As `Recipe.score`."""
+        """As `ClassScorer.score`."""
         found = [own.score(views, predicted_iou, stability_score) for own in self._each]
         cosines, scores = zip(*found, strict=True)
         return np.concatenate(cosines, axis=1), np.concatenate(scores, axis=1)
@@ -175,7 +176,7 @@ def in_order(weights: Mapping[str, float], views: Sequence[str]) -> list[float]:
     return [weights[view] for view in views]
 
 
-def directions(model: str, prompts: Sequence[str], templates: Sequence[str]) -> Embeddings:
+def prompt_embeddings(model: str, prompts: Sequence[str], templates: Sequence[str]) -> Embeddings:
     """Each of P prompts in all templates, averaged: (P, D) float32, each of length 1.
 
     Raises:

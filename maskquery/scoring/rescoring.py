@@ -10,7 +10,7 @@ import pydantic
 from maskquery.clip import settings
 from maskquery.core.errors import UserError
 from maskquery.scoring import class_embeddings, provenance
-from maskquery.scoring.class_embeddings import Recipe
+from maskquery.scoring.class_embeddings import ClassScorer
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Origin:
     scores: class_embeddings.Settings
     prompts: Mapping[str, Sequence[str]]
 
-    def recipe(self, prompts: Mapping[str, Sequence[str]]) -> Recipe:
-        """The same recipe for these classes and prompts; raises what `Recipe` raises."""
-        return Recipe(self.model, self.crops.views, self.scores, prompts)
+    def recipe(self, prompts: Mapping[str, Sequence[str]]) -> ClassScorer:
+        """The same recipe for these classes and prompts; raises what `ClassScorer` raises."""
+        return ClassScorer(self.model, self.crops.views, self.scores, prompts)
 
 
 def read_origin(scores: Path) -> Origin:

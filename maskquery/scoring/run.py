@@ -23,7 +23,7 @@ def write_scores(
     *,
     settings: class_embeddings.Settings,
     classes: Mapping[str, Sequence[str]],
-    rivals: Mapping[str, Sequence[str]] | None = None,
+    negatives: Mapping[str, Sequence[str]] | None = None,
 ) -> str:
     """Write the table `scores`; the closing line.
 
@@ -32,7 +32,7 @@ def write_scores(
         scores: a table, replaced.
         settings: how scores come from embeddings.
         classes: the prompts of each class.
-        rivals: contrast prompts of each class, if classes are not to stand against each other.
+        negatives: negative prompts of each class, if classes are not to stand against each other.
 
     Raises:
         UserError: the input is missing or damaged or has other views, a prompt is too long, or a
@@ -41,7 +41,11 @@ def write_scores(
     made_with = provenance.read(embeddings)
     views = tuple(made_with["clip"]["views"])
     how = made_with["clip"]["model"], views, settings, classes
-    own = class_embeddings.Apart(*how, rivals) if rivals else class_embeddings.Recipe(*how)
+    own = (
+        class_embeddings.OneVsRest(*how, negatives)
+        if negatives
+        else class_embeddings.ClassScorer(*how)
+    )
     names = tuple(classes)
 
     def rows() -> Iterator[pa.Table]:

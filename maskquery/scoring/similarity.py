@@ -1,6 +1,6 @@
 """Similarities of masks and classes, and scores from them, from embeddings: numpy alone.
 
-Letters of shapes: N masks, V views, C classes, P prompts, K contrast prompts, D numbers.
+Letters of shapes: N masks, V views, C classes, P prompts, K negative prompts, D numbers.
 """
 
 from collections.abc import Sequence
@@ -57,14 +57,14 @@ def mask_similarity(
     return np.stack(columns, axis=1)
 
 
-def contrast(similarity: Floats, others: Floats, temperature: float) -> Floats:
-    """Softmax over a mask's classes and contrast prompts: (N, C) float32, 0 to 1.
+def softmax(similarity: Floats, others: Floats, temperature: float) -> Floats:
+    """Softmax over a mask's classes and negative prompts: (N, C) float32, 0 to 1.
 
     It is taken for each mask by itself and never across masks, which could not say "absent".
 
     Args:
         similarity: (N, C) of the classes.
-        others: (N, K) of the contrast prompts; K may be 0.
+        others: (N, K) of the negative prompts; K may be 0.
         temperature: similarities are divided by it, above 0; CLIP was trained at 0.01.
     """
     logits = np.concatenate([similarity, others], axis=1) / np.float32(temperature)
@@ -74,14 +74,14 @@ def contrast(similarity: Floats, others: Floats, temperature: float) -> Floats:
 
 
 def relevancy(similarity: Floats, others: Floats, temperature: float) -> Floats:
-    """The least, over the contrast prompts, of the softmax of class and prompt: (N, C), 0 to 1.
+    """The least, over the negative prompts, of the softmax of class and prompt: (N, C), 0 to 1.
 
     Source: LERF, Kerr et al. 2023, section 3.4 (https://arxiv.org/abs/2303.09553), whose
     temperature is 0.1.
 
     Args:
         similarity: (N, C) of the classes.
-        others: (N, K) of the contrast prompts, K at least 1.
+        others: (N, K) of the negative prompts, K at least 1.
         temperature: similarities are divided by it, above 0.
     """
     margin = (similarity - others.max(axis=1, keepdims=True)) / np.float32(temperature)

@@ -1,4 +1,4 @@
-"""Thresholds: a number, those chosen on the calibration part, or one for each image and class.
+"""Thresholds: a number, those chosen on the calibration split, or one for each image and class.
 
 Letters of shapes: N masks, C classes.
 """
@@ -154,7 +154,7 @@ class Threshold:
         numbers = self.by_class(path, classes)
         if lacking := [name for name in classes if name not in numbers]:
             raise UserError(
-                f"threshold: {self.rule} needs images of the calibration part (the patterns "
+                f"threshold: {self.rule} needs images of the calibration split (the patterns "
                 f"`calibration`) whose ground truth shows {', '.join(lacking)}, and there is none: "
                 f"name such images, or set `threshold` to a number, {' or '.join(ADAPTIVE)}"
             )

@@ -78,7 +78,7 @@ def test_a_wrong_import_breaks_them(tree: Path, file: str, line: str, contract: 
     assert any(contract in row for row in broken), done.stdout
 
 
-@pytest.mark.parametrize("name", ["masks", "embeddings", "scores", "ceilings", "prompts"])
+@pytest.mark.parametrize("name", ["masks", "embeddings", "scores", "oracle", "prompts"])
 def test_a_stage_with_a_model_reads_its_params_before_it_loads_one(name: str) -> None:
     assert not loaded_modules(f"import stages.{name}") & (MODELS | {"pandas", "ray", "zarr"})
 

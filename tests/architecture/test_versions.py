@@ -1,9 +1,9 @@
 """A reminder: code that computes other masks or embeddings needs another version.
 
-The cells of the side cache are named after `maskquery.sam.VERSION` and `maskquery.clip.VERSION`, so
-that results of older code are not taken for those of the present one. This test notices that the
-code changed (comments and docstrings do not count), and tells what the golden data say of its
-results.
+The cells of the cache of finished work are named after `maskquery.sam.VERSION` and
+`maskquery.clip.VERSION`, so that results of older code are not taken for those of the present one.
+This test notices that the code changed (comments and docstrings do not count), and tells what the
+golden data say of its results.
 """
 
 import ast

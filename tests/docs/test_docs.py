@@ -19,7 +19,6 @@ from tests.support.builders import ROOT, random_stack, write_masks, write_scores
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 TEXTS = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in PAGES}
-CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 HISTORY = ("docs/glossary.md", "docs/changelog.md")
 """Pages that name old words."""
@@ -31,9 +30,6 @@ OLD_WORDS = (
     r"scoring: contrast", r"\bimages_absent\b", r"\bpython -m (find|formats|explore|review)\b",
     r"\bretrieval/",
 )  # fmt: skip
-
-PENDING_COMMANDS = {"make test-fast", "maskquery --version"}
-"""Commands that the docs name and that come with other work: take each out once it is there."""
 
 
 def load_generated() -> Any:
@@ -61,17 +57,6 @@ def code_of(text: str) -> list[str]:
 CODE = [(name, code) for name, text in TEXTS.items() for code in code_of(text)]
 
 
-def renamed() -> dict[str, str]:
-    """New names to old ones, from the table of the changelog."""
-    rows = re.findall(r"^\| [^|]+ \| `([^`]+)` \| `([^`]+)` \|$", CHANGELOG, re.MULTILINE)
-    return {new: old for old, new in rows}
-
-
-def is_known(key: str, known: set[str]) -> bool:
-    """Whether there is such a key, or one that the changelog says it was renamed from."""
-    return key in known or renamed().get(key) in known
-
-
 # Commands
 
 
@@ -80,7 +65,7 @@ def test_every_make_target_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     for name, code in CODE:
         for target in re.findall(r"\bmake ([a-z][a-z-]*)", code):
-            assert target in targets or f"make {target}" in PENDING_COMMANDS, (name, code)
+            assert target in targets, (name, code)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +85,7 @@ def test_every_command_and_its_options_exist(options: dict[str, set[str]]) -> No
     named = set()
     for name, code in CODE:
         for command, rest in re.findall(r"\bmaskquery (\S+)([^#&;]*)", code):
-            if f"maskquery {command}" in PENDING_COMMANDS or command in ("COMMAND", "--help"):
+            if command in ("COMMAND", "--help", "--version"):
                 continue
             assert command in options, (name, code)
             named.add(command)
@@ -145,7 +130,7 @@ def test_every_key_of_params_that_the_docs_name_exists() -> None:
             if key.partition(".")[0] in sections - {"review"} and not key.endswith(
                 (".zarr", ".parquet", ".json", ".csv", ".py", ".shape")
             ):
-                assert is_known(key, known), (name, code)
+                assert key in known, (name, code)
 
 
 def keys_in(tree: Any) -> set[str]:
@@ -173,7 +158,7 @@ def test_every_metric_that_is_defined_exists() -> None:
         names += [first, *(f"{group}{name}" if name[0] == "." else name for name in rest)]
     assert len(names) > 20
     for name in names:
-        assert is_known(name, known), name
+        assert name in known, name
 
 
 # Words and links

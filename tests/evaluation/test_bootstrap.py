@@ -2,19 +2,19 @@ import numpy as np
 import pytest
 
 from maskquery.evaluation import bootstrap
-from maskquery.evaluation.counts import Agreement
+from maskquery.evaluation.counts import ConfusionCounts
 
 
-def counts(hits: list, misses: list, false_alarms: list | None = None) -> Agreement:
-    columns = [np.array(each) for each in (hits, false_alarms or [0] * len(hits), misses)]
-    return Agreement(*columns, np.full(len(hits), 1000))
+def counts(tp: list, fn: list, fp: list | None = None) -> ConfusionCounts:
+    columns = [np.array(each) for each in (tp, fp or [0] * len(tp), fn)]
+    return ConfusionCounts(*columns, np.full(len(tp), 1000))
 
 
 def test_intervals_are_those_of_plain_resampling() -> None:
     rng = np.random.default_rng(3)
-    hits, misses = rng.integers(0, 50, 40), rng.integers(1, 50, 40)
-    hits[:15] = misses[:15] = 0  # do not show the class
-    ious = (hits / np.maximum(hits + misses, 1))[15:]
+    tp, fn = rng.integers(0, 50, 40), rng.integers(1, 50, 40)
+    tp[:15] = fn[:15] = 0  # do not show the class
+    ious = (tp / np.maximum(tp + fn, 1))[15:]
     low, high = [], []
     for seed in range(5):
         draw = np.random.default_rng(seed)
@@ -25,7 +25,7 @@ def test_intervals_are_those_of_plain_resampling() -> None:
             means.append(ious[shown].mean())
         low.append(np.quantile(means, 0.025))
         high.append(np.quantile(means, 0.975))
-    found = bootstrap.intervals([counts(hits.tolist(), misses.tolist())])
+    found = bootstrap.intervals([counts(tp.tolist(), fn.tolist())])
     assert found[0] == pytest.approx({"low": np.mean(low), "high": np.mean(high)}, abs=0.01)
     assert found[1] == found[0]
 

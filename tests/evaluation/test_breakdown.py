@@ -54,21 +54,21 @@ def test_figures_by_clutter_count_images_and_false_alarms() -> None:
     assert found["low"] == {
         "images": 1,
         "mean_image_iou": 0.5,
-        "absent": 1,
-        "false_alarm_images": 0,
+        "images_without_class": 1,
+        "false_positive_images": 0,
     }
     assert found["high"] == {
-        "images": 1, "mean_image_iou": 1.0, "absent": 1, "false_alarm_images": 1,
+        "images": 1, "mean_image_iou": 1.0, "images_without_class": 1, "false_positive_images": 1,
     }  # fmt: skip
     assert found["medium"]["images"] == 0
 
 
 def test_a_boundary_is_compared_like_a_mask() -> None:
     inner = image((400, 600), found=0.9)
-    assert inner.boundary.hits[0] < inner.counts.hits[0]
+    assert inner.boundary.tp[0] < inner.counts.tp[0]
     # Bands of 16 pixels (2 % of the diagonal of 800) along three common sides.
-    assert inner.boundary.hits[0] == 2 * 16 * 540 + (400 - 32) * 16
-    assert inner.boundary.false_alarms[0] == (400 - 32) * 16
+    assert inner.boundary.tp[0] == 2 * 16 * 540 + (400 - 32) * 16
+    assert inner.boundary.fp[0] == (400 - 32) * 16
 
 
 def test_over_classes_counts_are_added_and_figures_averaged() -> None:

@@ -66,7 +66,7 @@ def test_false_alarms_that_have_no_pixel_are_none() -> None:
     nothing = curves.image_curve(
         np.zeros((1, 2, 1), np.uint8), np.array([0.5], np.float32), np.zeros((2, 1), np.uint8)
     )
-    rate = calibration.false_alarm_rate([nothing])
+    rate = calibration.false_positive_rate([nothing])
     assert (rate.at(0.1), rate.at(0.9)) == (0, 0)
 
 

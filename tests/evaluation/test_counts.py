@@ -10,21 +10,19 @@ from maskquery.masks.packed import pack
 from tests.support.builders import Bools
 
 
-def agreement_of(
-    hits: list, false_alarms: list, misses: list, pixels: int = 100
-) -> counts.Agreement:
-    """Lists of numbers as an Agreement."""
-    arrays = [np.array(values, np.int64) for values in (hits, false_alarms, misses)]
-    return counts.Agreement(*arrays, np.full_like(arrays[0], pixels))
+def agreement_of(tp: list, fp: list, fn: list, pixels: int = 100) -> counts.ConfusionCounts:
+    """Lists of numbers as an ConfusionCounts."""
+    arrays = [np.array(values, np.int64) for values in (tp, fp, fn)]
+    return counts.ConfusionCounts(*arrays, np.full_like(arrays[0], pixels))
 
 
 def test_a_literal_image_is_counted() -> None:
     predicted = np.array([[[1, 1, 0], [0, 1, 0]], [[0, 0, 0], [0, 0, 0]]], bool)
     true = np.array([[[0, 1, 1], [0, 1, 1]], [[0, 0, 1], [0, 0, 0]]], bool)
     found = counts.agreement(pack(predicted), pack(true), 3)
-    assert found.hits.tolist() == [2, 0]
-    assert found.false_alarms.tolist() == [1, 0]
-    assert found.misses.tolist() == [2, 1]
+    assert found.tp.tolist() == [2, 0]
+    assert found.fp.tolist() == [1, 0]
+    assert found.fn.tolist() == [2, 1]
     assert found.pixels.tolist() == [6, 6]
     assert found.true.tolist() == [4, 1]
     assert found.predicted.tolist() == [3, 0]
@@ -41,9 +39,9 @@ def test_bits_give_what_booleans_give(pair: tuple[Bools, Bools]) -> None:
     predicted, true = pair
     found = counts.agreement(pack(predicted), pack(true), predicted.shape[2])
     axes = (1, 2)
-    np.testing.assert_array_equal(found.hits, (predicted & true).sum(axes))
-    np.testing.assert_array_equal(found.false_alarms, (predicted & ~true).sum(axes))
-    np.testing.assert_array_equal(found.misses, (~predicted & true).sum(axes))
+    np.testing.assert_array_equal(found.tp, (predicted & true).sum(axes))
+    np.testing.assert_array_equal(found.fp, (predicted & ~true).sum(axes))
+    np.testing.assert_array_equal(found.fn, (~predicted & true).sum(axes))
     np.testing.assert_array_equal(found.pixels, [predicted[0].size] * len(predicted))
     for p, t, value in zip(predicted, true, counts.iou(found), strict=True):
         if (p | t).any():
@@ -69,8 +67,8 @@ def test_a_class_is_averaged_over_the_images_that_show_it() -> None:
         "recall": 10 / 45,
         "f1": 20 / 80,
         "images_with_class": 2,
-        "images_absent": 2,
-        "false_alarm_images": 1,
+        "images_without_class": 2,
+        "false_positive_images": 1,
     }
 
 
@@ -93,7 +91,7 @@ def test_the_baselines_are_what_such_predictions_would_get(pair: tuple[Bools, Bo
     predicted, true = pair
     width = true.shape[2]
     found = counts.agreement(pack(predicted), pack(true), width)
-    for baseline, value in (("everything", True), ("nothing", False)):
+    for baseline, value in (("predict_all", True), ("predict_none", False)):
         planes = np.full_like(true, value)
         expected = counts.agreement(pack(planes), pack(true), width)
         for name, array in vars(counts.BASELINES[baseline](found)).items():

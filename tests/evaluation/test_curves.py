@@ -29,15 +29,17 @@ def cases(draw: st.DrawFn) -> list[tuple[Bools, curves.Scores, Bools]]:
     return images
 
 
-def slow(images: list[tuple[Bools, curves.Scores, Bools]], threshold: float) -> counts.Agreement:
+def slow(
+    images: list[tuple[Bools, curves.Scores, Bools]], threshold: float
+) -> counts.ConfusionCounts:
     """The pixels of every image at one threshold, by prediction and counting."""
     found = []
     for masks, scores, true in images:
         predicted = masks[above(scores, threshold)].any(axis=0)
         found.append(counts.agreement(pack(predicted)[None], pack(true)[None], SHAPE[1]))
-    columns = ("hits", "false_alarms", "misses", "pixels")
+    columns = ("tp", "fp", "fn", "pixels")
     joined = {n: np.concatenate([getattr(each, n) for each in found]) for n in columns}
-    return counts.Agreement(**joined)
+    return counts.ConfusionCounts(**joined)
 
 
 @given(cases())
@@ -51,11 +53,11 @@ def test_every_threshold_gives_what_predicting_and_counting_gives(
         shown = direct.true > 0
         wanted = counts.iou(direct)[shown].mean() if shown.any() else np.nan
         assert mean.at(threshold) == pytest.approx(wanted, nan_ok=True)
-        hits, predicted, true = direct.hits.sum(), direct.predicted.sum(), direct.true.sum()
-        if hits or true:
-            assert together.iou.at(threshold) == pytest.approx(hits / (predicted + true - hits))
-            assert together.recall.at(threshold) == pytest.approx(hits / true)
-        precision = hits / predicted if predicted else np.nan
+        tp, predicted, true = direct.tp.sum(), direct.predicted.sum(), direct.true.sum()
+        if tp or true:
+            assert together.iou.at(threshold) == pytest.approx(tp / (predicted + true - tp))
+            assert together.recall.at(threshold) == pytest.approx(tp / true)
+        precision = tp / predicted if predicted else np.nan
         assert together.precision.at(threshold) == pytest.approx(precision, nan_ok=True)
 
 
@@ -76,7 +78,7 @@ def test_the_best_threshold_stands_midway_between_two_scores() -> None:
     true[0, :4] = True
     curve = curves.image_curve(pack(masks), f32(0.5, 0.75, 0.25), pack(true))
     assert curve.scores.tolist() == [0.75, 0.5, 0.25]
-    assert (curve.hits.tolist(), curve.predicted.tolist(), curve.true) == ([2, 4, 4], [2, 4, 8], 4)
+    assert (curve.tp.tolist(), curve.predicted.tolist(), curve.true) == ([2, 4, 4], [2, 4, 8], 4)
     mean = curves.mean_image_iou([curve])
     assert mean.values.tolist() == [0.5, 1.0, 0.5]
     assert mean.best() == (0.375, 1.0)

@@ -43,7 +43,7 @@ def test_it_is_never_above_the_best_and_never_below_a_single_mask(seed: int) -> 
 
 
 def test_a_mask_that_others_replace_is_taken_out_again() -> None:
-    # The first choice is the big mask; the two small ones together do without its false alarm.
+    # The first choice is the big mask; the two small ones together do without its false positive.
     masks = np.array([[1, 1, 1, 1, 1, 0], [1, 1, 0, 0, 0, 0], [0, 0, 1, 1, 0, 0]], bool)[:, None]
     true = np.array([[1, 1, 1, 1, 0, 0]], bool)
     assert best_union(pack(masks[:1]), pack(true)) == 0.8

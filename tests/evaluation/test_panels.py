@@ -14,7 +14,7 @@ def test_hits_misses_and_false_alarms_do_not_overlap() -> None:
     assert found == {
         "hit": [[True, False, False, False]],
         "miss": [[False, False, True, False]],
-        "false alarm": [[False, True, False, False]],
+        "false positive": [[False, True, False, False]],
     }
 
 

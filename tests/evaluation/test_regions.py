@@ -50,7 +50,7 @@ def test_objects_are_counted_with_what_was_found_of_them(seed: int, share: float
     true = np.stack([random_plane(seed, share), random_plane(seed + 1, 0.3)])
     predicted = np.stack([random_plane(seed + 2, 0.5), random_plane(seed + 3, share)])
     found = regions.objects(pack(predicted), pack(true), 14)
-    rows = zip(found.classes.tolist(), found.areas.tolist(), found.hits.tolist(), strict=True)
+    rows = zip(found.classes.tolist(), found.areas.tolist(), found.tp.tolist(), strict=True)
     expected = [
         (index, int(mask.sum()), int((mask & predicted[index]).sum()))
         for index in (0, 1)

@@ -10,9 +10,9 @@ from maskquery.evaluation.breakdown import ImageResult
 from maskquery.masks.packed import pack
 
 CLASSES = ["chair", "sofa", "lamp"]
-CEILINGS = {
-    "chair": {"masks": 0.9, "labels": 0.8, "best_threshold": 0.7},
-    "sofa": {"masks": 0.5, "best_threshold": 0.25},
+ORACLE = {
+    "chair": {"labels": 0.9, "masks": 0.8, "threshold": 0.7},
+    "sofa": {"labels": 0.5, "threshold": 0.25},
     "lamp": {},
 }
 
@@ -28,38 +28,40 @@ def images() -> list[ImageResult]:
 
 
 def test_the_report_of_literal_images() -> None:
-    found = report.details(images(), CLASSES, CEILINGS)
+    found = report.details(images(), CLASSES, ORACLE)
     chair, sofa, lamp = (found["classes"][name] for name in CLASSES)
     basic = ("mean_image_iou", "pooled_iou", "precision", "recall", "f1")
     assert [chair[key] for key in basic] == [0.666667, 0.5, 0.666667, 0.666667, 0.666667]
     assert [sofa.get(key) for key in basic] == [0.0, 0.0, None, 0.0, 0.0]
     assert [lamp.get(key) for key in basic] == [None, 0.0, 0.0, None, 0.0]
-    assert (lamp["images_absent"], lamp["false_alarm_images"]) == (2, 1)
-    assert found["baselines"]["everything"] == {"chair": 0.375, "sofa": 0.25}
-    assert found["baselines"]["nothing"] == {"chair": 0.0, "sofa": 0.0}
+    assert (lamp["images_without_class"], lamp["false_positive_images"]) == (2, 1)
+    assert found["baselines"]["predict_all"] == {"chair": 0.375, "sofa": 0.25}
+    assert found["baselines"]["predict_none"] == {"chair": 0.0, "sofa": 0.0}
     overall = found["overall"]
     assert overall["mean_image_iou"] == 0.333333  # of chair's 0.666667 and sofa's 0
     assert overall["precision"] == 0.333333  # of chair's and lamp's
-    assert (overall["images_absent"], overall["false_alarm_images"]) == (3, 1)
+    assert (overall["images_without_class"], overall["false_positive_images"]) == (3, 1)
     assert overall["interval"]["low"] <= 0.333333 <= overall["interval"]["high"]
 
 
 def test_iou_and_losses_add_up_to_one() -> None:
-    found = report.details(images(), CLASSES, CEILINGS)
+    found = report.details(images(), CLASSES, ORACLE)
     chair, sofa = found["classes"]["chair"], found["classes"]["sofa"]
-    assert chair["ceilings"] == {"masks": 0.9, "labels": 0.8}
-    assert chair["lost"] == pytest.approx({"masks": 0.1, "labels": 0.2, "threshold": 0.033333})
-    assert sofa["lost"] == {"masks": 0.5, "labels": 0.25, "threshold": 0.25}
+    assert chair["oracle"] == {"labels": 0.9, "masks": 0.8}
+    assert chair["iou_gap"] == pytest.approx(
+        {"segmentation": 0.1, "classification": 0.2, "threshold": 0.033333}
+    )
+    assert sofa["iou_gap"] == {"segmentation": 0.5, "classification": 0.25, "threshold": 0.25}
     for figures in (chair, sofa, found["overall"]):
-        assert sum(figures["lost"].values()) + figures["mean_image_iou"] == pytest.approx(1)
-    assert found["overall"]["ceilings"] == {"masks": 0.7, "labels": 0.8}
-    assert "lost" not in found["classes"]["lamp"]
+        assert sum(figures["iou_gap"].values()) + figures["mean_image_iou"] == pytest.approx(1)
+    assert found["overall"]["oracle"] == {"labels": 0.7, "masks": 0.8}
+    assert "iou_gap" not in found["classes"]["lamp"]
 
 
 def test_the_summary_is_short() -> None:
-    found = report.summary(report.details(images(), CLASSES, CEILINGS), "chair")
+    found = report.summary(report.details(images(), CLASSES, ORACLE), "chair")
     assert found["mean_image_iou"] == 0.333333
-    assert found["classes"] == {"chair": {"mean_image_iou": 0.666667, "false_alarm_images": 0}}
+    assert found["classes"] == {"chair": {"mean_image_iou": 0.666667, "false_positive_images": 0}}
     assert len(leaves(found)) == 14
 
 
@@ -75,7 +77,7 @@ def test_the_report_is_numbers_only(seed: int, count: int) -> None:
     share = rng.choice([0.0, 0.4], (2, count, 3, 1, 1))
     planes = rng.random((2, count, 3, 7, 9)) < share
     results = [breakdown.compare(p, t, 9) for p, t in zip(*pack(planes), strict=True)]
-    found = report.details(results, CLASSES, CEILINGS)
+    found = report.details(results, CLASSES, ORACLE)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert all(type(leaf) in (int, float) for leaf in leaves(found))
     short = report.summary(found, "chair")

@@ -18,7 +18,9 @@ expect.set_options(timeout=120_000)  # machines under test are busy
 
 
 class Site(NamedTuple):
-    """A workspace, which tests leave as it is, the side cache beside it, and its masks."""
+    """A workspace, which tests leave as it is, the cache of finished work beside it, and its
+    masks.
+    """
 
     folder: Path
     cache: Path
@@ -33,7 +35,9 @@ def labels(workspace: Site, image: str) -> npt.NDArray[np.int64]:
 
 @pytest.fixture(scope="session")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    """Made once; the prompts' embeddings are in its side cache, as after `dvc repro`."""
+    """Made once; the prompts' embeddings are in its cache of finished work, as after `dvc
+    repro`.
+    """
     folder, cache = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MASKQUERY_CACHE", str(cache))

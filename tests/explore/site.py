@@ -39,7 +39,7 @@ SCORES: dict[str, Any] = {
     "templates": ["{}"],
     "prompts": "best",
     "scoring": "cosine",
-    "contrast": ["a thing"],
+    "negative_prompts": ["a thing"],
     "temperature": 0.05,
     "quality": 0.0,
 }

@@ -292,20 +292,20 @@ def test_classes_prompts_and_scorings_can_be_chosen(
     prompts_of(page).press("Enter")
     set_threshold(page, 0.3)
     expect_iou(score_of(server, WIDE, 1, classes=changed), 0.3)
-    page.get_by_label("Scoring").select_option("contrast")
+    page.get_by_label("Scoring").select_option("softmax")
     page.get_by_label("Contrast prompts").fill("a thing\na wall")
     page.get_by_label("Temperature").fill("0.1")
     page.get_by_role("button", name="Try").click()
     expect(page.get_by_role("button", name="Try")).to_be_enabled()
-    contrast = {"scoring": "contrast", "contrast": ["a thing", "a wall"], "temperature": 0.1}
+    softmax = {"scoring": "softmax", "negative_prompts": ["a thing", "a wall"], "temperature": 0.1}
     set_threshold(page, 0.35)
-    expect_iou(score_of(server, WIDE, 1, classes=changed, **contrast), 0.35)
+    expect_iou(score_of(server, WIDE, 1, classes=changed, **softmax), 0.35)
     page.screenshot(path=pictures / "scoring.png")
 
     page.get_by_role("button", name="Copy as experiment").click()
     line = page.locator("#line")
     expect(line).to_contain_text("dvc exp run -S threshold=0.35 -S 'classes.table=[")
-    expect(line).to_contain_text("""-S 'scores.scoring="contrast"'""")
+    expect(line).to_contain_text("""-S 'scores.scoring="softmax"'""")
     for _ in range(100):  # it is written a moment after the line is shown
         copied = page.evaluate("navigator.clipboard.readText()")
         if copied:

@@ -16,7 +16,7 @@ from tests.explore.site import SCORES
 
 PARAMS: dict[str, Any] = {
     "threshold": 0.42,
-    "scores": SCORES | {key: tuple(SCORES[key]) for key in ("templates", "contrast")},
+    "scores": SCORES | {key: tuple(SCORES[key]) for key in ("templates", "negative_prompts")},
     "classes": {"chair": ("a chair",), "table": ("a table",), "red sofa": ("a sofa",)},
 }
 NASTY = [
@@ -71,10 +71,10 @@ def test_prompts_arrive_as_they_were(prompt: str, tmp_path: Path) -> None:
 
 
 def test_the_scoring_arrives_with_what_belongs_to_it(tmp_path: Path) -> None:
-    changes = {"scoring": "contrast", "contrast": ("stuff", "a wall"), "temperature": 0.01}
+    changes = {"scoring": "softmax", "negative_prompts": ("stuff", "a wall"), "temperature": 0.01}
     wanted = settings(changes)
     found = applied(line(wanted, 0.5), tmp_path)
-    assert found["scores"] == SCORES | {**changes, "contrast": ["stuff", "a wall"]}
+    assert found["scores"] == SCORES | {**changes, "negative_prompts": ["stuff", "a wall"]}
 
 
 def test_what_cosines_do_not_use_is_left_out() -> None:

@@ -10,7 +10,7 @@ from tests.explore.conftest import Site
 from tests.explore.site import SCORES
 
 CLASSES = {"chair": ("a chair",), "table": ("a table", "a desk")}
-LISTS = ("templates", "contrast")
+LISTS = ("templates", "negative_prompts")
 
 
 def settings(text: tuple[str, ...] = (), **changes: object) -> Settings:
@@ -53,7 +53,7 @@ def test_a_text_is_one_more_column(means: np.ndarray) -> None:
     np.testing.assert_allclose(score[:, 2], best, atol=1e-6)
 
 
-@pytest.mark.parametrize("scoring", ["contrast", "relevancy"])
+@pytest.mark.parametrize("scoring", ["softmax", "relevancy"])
 def test_extreme_temperatures_give_numbers(means: np.ndarray, scoring: str) -> None:
     score = of_masks(means, settings(scoring=scoring, temperature=1e-4))
     assert np.isfinite(score).all()
@@ -73,5 +73,5 @@ def test_templates_and_averages_are_those_of_params(means: np.ndarray) -> None:
 
 
 def test_an_image_without_masks_has_no_scores(inside: Site) -> None:
-    score = of_masks(np.empty((0, 128), np.float32), settings(scoring="contrast"))
+    score = of_masks(np.empty((0, 128), np.float32), settings(scoring="softmax"))
     assert score.shape == (0, 2)

@@ -53,10 +53,10 @@ class Measured(NamedTuple):
 
 
 def measure(folder: Path, selected: dict[str, Any], threshold: float | str = THRESHOLD) -> Measured:
-    """Run the stages from the scores on, without the ceilings, in a workspace."""
+    """Run the stages from the scores on, without the oracle, in a workspace."""
     document = site.params()
     document |= {"threshold": threshold, "selection": NEUTRAL | selected}
-    document["scores"] = document["scores"] | {"quality": 1.0, "scoring": "contrast"}
+    document["scores"] = document["scores"] | {"quality": 1.0, "scoring": "softmax"}
     document["ground_truth"]["labels"] |= {name: [9] for name in CLASSES if name.startswith("<")}
     path, data, out = folder / "params.yaml", folder / "data", folder / "metrics"
     path.write_text(yaml.safe_dump(document, sort_keys=False))
@@ -64,10 +64,10 @@ def measure(folder: Path, selected: dict[str, Any], threshold: float | str = THR
     scores.run(data / "embeddings.parquet", found, params.load(scores.Params, path))
     planes, settings = data / "predictions.zarr", params.load(predictions.Params, path)
     predictions.run(data / "masks.zarr", found, out / "thresholds.json", planes, settings)
-    ceilings = out / "ceilings.json"
-    files.write_json(ceilings, {"classes": {name: {} for name in CLASSES}})
+    oracle = out / "oracle.json"
+    files.write_json(oracle, {"classes": {name: {} for name in CLASSES}})
     outputs = metrics.Outputs(out / "metrics.json", out / "details.json", out / "images.csv")
-    metrics.run(planes, ceilings, outputs, params.load(metrics.Params, path))
+    metrics.run(planes, oracle, outputs, params.load(metrics.Params, path))
     with outputs.images.open(newline="") as rows:
         return Measured(folder, json.loads(outputs.details.read_text()), list(csv.DictReader(rows)))
 
@@ -91,7 +91,7 @@ def test_mean_iou_is_that_of_the_metrics(opened: Path, name: str) -> None:
     measured = measure(opened, SELECTIONS[name])
     with Workspace(Files(), params.load(Params)) as found:
         for column, own in enumerate(found.start.classes):
-            seen = [found.curve(image, column, found.start) for image in sorted(found.test_part())]
+            seen = [found.curve(image, column, found.start) for image in sorted(found.test_split())]
             mean = curves.mean_image_iou(seen).at(THRESHOLD)
             if own in measured.means:
                 assert round(mean, counts.DIGITS) == measured.means[own]
@@ -155,7 +155,7 @@ def test_the_page_shows_what_the_metrics_say(page_of_all: tuple[Any, Measured]) 
         expect(page.locator("#ranked")).to_have_text("3 images")
         (row,) = [row for row in measured.rows if (row["image"], row["class"]) == (WIDE, name)]
         expect(page.locator("#figure")).to_have_text(f"IoU {float(row['iou']):.3f}")
-        for key, label in (("hits", "hit"), ("misses", "miss"), ("false_alarms", "false")):
+        for key, label in (("tp", "hit"), ("fn", "miss"), ("fp", "false")):
             text = page.locator(f"#{label}-count").text_content()
             assert re.sub(r"\D", "", text) == row[key]
         mean = f"Mean IoU {measured.means[name]:.3f} over the 2 images"

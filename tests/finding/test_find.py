@@ -59,7 +59,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a folder without a params.yaml, with one side cache for all these tests."""
+    """In a folder without a params.yaml, with one cache of finished work for all these tests."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MASKQUERY_CACHE", str(cache))
 
@@ -169,7 +169,7 @@ def test_work_is_done_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     find(folder, "a red chair", threshold=-1, settings=COARSE)
 
     def load(*_: object) -> None:
-        raise AssertionError("a model is loaded for work that is in the side cache")
+        raise AssertionError("a model is loaded for work that is in the cache of finished work")
 
     for module in ("maskquery.sam.job", "maskquery.clip.job"):
         monkeypatch.setattr(f"{module}.load", load)
@@ -265,7 +265,10 @@ def test_mistakes_are_told_in_words(
         (["--set", "sum.model=tiny"], "^--set: sum.model is not a key that find reads"),
         (["--set", "threshold.x=1"], "^--set: threshold.x is not a known key"),
         (["--set", "sam.model.x=1"], "^--set: sam.model.x is not a known key"),
-        (["--set", "scores.contrast=5"], "^--set: scores.contrast is 5; it must be a list"),
+        (
+            ["--set", "scores.negative_prompts=5"],
+            "^--set: scores.negative_prompts is 5; it must be a list",
+        ),
         (["--set", "scores.view_weights={plain: 1.0}"], "^--set: scores.view_weights names plain"),
         (["--set", "clip.views=[plain]"], "^--set: scores.view_weights names blurred, crop"),
         (["--set", "nothing"], "^--set nothing: it must be KEY=VALUE"),
@@ -347,7 +350,7 @@ def test_an_image_without_a_single_mask_is_in_the_result(tmp_path: Path) -> None
 
 
 KNOWN = {
-    "scores": {"templates": ["a photo of {}"], "prompts": "average", "contrast": ["a box"]},
+    "scores": {"templates": ["a photo of {}"], "prompts": "average", "negative_prompts": ["a box"]},
     "classes": {
         "chair": ["a chair", "a seat"],
         "sofa": ["a sofa", "a couch"],
@@ -357,7 +360,7 @@ KNOWN = {
 
 
 @pytest.mark.parametrize(
-    ("prompt", "rivals"),
+    ("prompt", "negatives"),
     [
         ("a red Chair", ["a box", "a sofa", "a bed"]),
         ("a red couch", ["a box", "a chair", "a bed"]),
@@ -367,8 +370,8 @@ KNOWN = {
         ("chairs", ["a box", "a sofa", "a bed"]),
     ],
 )
-def test_what_a_prompt_does_not_name_stands_against_it(prompt: str, rivals: list[str]) -> None:
-    assert list(against(KNOWN, prompt)) == rivals
+def test_what_a_prompt_does_not_name_stands_against_it(prompt: str, negatives: list[str]) -> None:
+    assert list(against(KNOWN, prompt)) == negatives
 
 
 def test_names_are_whole_words_whatever_they_hold() -> None:
@@ -381,10 +384,10 @@ def test_the_settings_name_what_stands_against_any_prompt() -> None:
     assert found["scores"] == {
         "templates": ["{}"],
         "prompts": "best",
-        "contrast": ["a box", "a sofa", "a bed", "a chair"],
+        "negative_prompts": ["a box", "a sofa", "a bed", "a chair"],
     }
     assert found["classes"] == {"a chair": ["a chair"], "a couch": ["a couch"]}
-    assert KNOWN["scores"]["contrast"] == ["a box"]
+    assert KNOWN["scores"]["negative_prompts"] == ["a box"]
 
 
 def test_where_nothing_is_found_the_highest_score_is_told(tmp_path: Path) -> None:

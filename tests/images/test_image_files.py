@@ -237,7 +237,7 @@ def test_a_file_that_has_gone(tmp_path: Path) -> None:
 def test_images_are_watched(tmp_path: Path, change: str) -> None:
     for name in "ab":
         save(tmp_path / f"{name}.png")
-    watched = image_files.Watched(tmp_path)
+    watched = image_files.WatchedSource(tmp_path)
     watched.expect_unchanged()
     name = "c" if change == "came" else "b"
     if change == "went":
@@ -266,7 +266,7 @@ def test_archives_are_watched(tmp_path: Path, change: str) -> None:
     save(tmp_path / "b.png")
     with zipfile.ZipFile(path, "w") as archive:
         archive.write(tmp_path / "b.png", "b.png")
-    watched = image_files.Watched(folder)
+    watched = image_files.WatchedSource(folder)
     watched.expect_unchanged()
     if change == "grew":
         with zipfile.ZipFile(path, "a") as archive:
@@ -299,7 +299,7 @@ def test_pictures_of_kinds_that_are_not_read_are_counted(tmp_path: Path) -> None
     for name in ("a.png", "b.HEIC", "c.gif", "d/e.heic", "notes.txt", ".hidden.gif"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.new("RGB", (2, 2)).save(tmp_path / name, "PNG")
-    watched = image_files.Watched(tmp_path)
+    watched = image_files.WatchedSource(tmp_path)
     assert list(watched.paths) == ["a"]
     assert watched.others == {".heic": 2, ".gif": 1}
 

@@ -67,11 +67,11 @@ def test_each_image_is_computed_once_and_order_is_kept() -> None:
     assert list(first) == IMAGES
     assert first["room_3"] == {"crop": b"room_3 crop", "masked": b"room_3 masked"}
     assert [image for image, _ in toys.computed] == IMAGES
-    assert stats.summary() == "7 images computed, 0 from the side cache"
+    assert stats.summary() == "7 images computed, 0 from the cache"
     again, stats = toys.run()
     assert again == first
     assert len(toys.computed) == 7
-    assert stats.summary() == "0 images computed, 7 from the side cache"
+    assert stats.summary() == "0 images computed, 7 from the cache"
     assert stats.used == [cache.key(image, part) for image in IMAGES for part in toys.parts]
 
 
@@ -119,7 +119,7 @@ def test_an_image_that_fails_does_not_stop_the_others(
     found, stats = toys.run()
     assert list(found) == [image for image in IMAGES if image != "room_3"]
     assert stats.failures == {"room_3": reason}
-    assert stats.summary() == "6 images computed, 0 from the side cache, 1 failed"
+    assert stats.summary() == "6 images computed, 0 from the cache, 1 failed"
     stats.write_failures(tmp_path / "failures.json")
     written = json.loads((tmp_path / "failures.json").read_text())
     assert written == {"failed": 1, "images": {"room_3": reason}}
@@ -153,7 +153,7 @@ def test_a_gpu_that_breaks_down_is_not_an_image_s_fault(kind: type[Exception]) -
     with pytest.raises(FatalError, match=r"image 'room_3': .*CUDA error; what is done is kept"):
         toys.run()
     toys.broken.clear()
-    assert toys.run()[1].summary() == "4 images computed, 3 from the side cache"
+    assert toys.run()[1].summary() == "4 images computed, 3 from the cache"
 
 
 def test_images_are_planned_ahead_but_not_far() -> None:

@@ -72,8 +72,10 @@ def metrics_of(folder: Path) -> dict[str, float]:
             ),
             "classes": classes,
             "baselines": {
-                "everything": {name: average(shares[name]) for name in names},
-                "nothing": {name: average([0 * share for share in shares[name]]) for name in names},
+                "predict_all": {name: average(shares[name]) for name in names},
+                "predict_none": {
+                    name: average([0 * share for share in shares[name]]) for name in names
+                },
             },
         }
     )
@@ -136,7 +138,7 @@ def band(mask: Bools) -> Bools:
     return mask & ~inner
 
 
-COUNTS = ("images_absent", "false_alarm_images", "images", "absent", "objects")
+COUNTS = ("images_without_class", "false_positive_images", "images", "objects")
 
 
 def over_classes(classes: list[dict[str, Any]]) -> dict[str, Any]:
@@ -183,8 +185,8 @@ def by_clutter(counts: list[dict[str, Any]], levels: list[int]) -> dict[str, Any
         tree[name] = {
             "images": len([c for c in own if c["true"]]),
             "mean_image_iou": average([c["both"] / c["either"] for c in own if c["true"]]),
-            "absent": len([c for c in own if not c["true"]]),
-            "false_alarm_images": len([c for c in own if not c["true"] and c["predicted"]]),
+            "images_without_class": len([c for c in own if not c["true"]]),
+            "false_positive_images": len([c for c in own if not c["true"] and c["predicted"]]),
         }
     return tree
 
@@ -206,8 +208,8 @@ def figures(counts: list[dict[str, Any]], levels: list[int]) -> dict[str, Any]:
         "sizes": by_size(counts),
         "clutter": by_clutter(counts, levels),
         "images_with_class": len(shown),
-        "images_absent": len(absent),
-        "false_alarm_images": len([count for count in absent if count["predicted"]]),
+        "images_without_class": len(absent),
+        "false_positive_images": len([count for count in absent if count["predicted"]]),
     }
 
 

@@ -57,7 +57,7 @@ def test_its_mean_iou_is_that_of_the_files(made: Made, outputs: list[Any]) -> No
 
 
 def image_ious(folder: Path, name: str) -> list[float]:
-    """With zarr and numpy alone: of each image of the test part that shows the class."""
+    """With zarr and numpy alone: of each image of the test split that shows the class."""
     params = yaml.safe_load((folder / "params.yaml").read_text())
     truth, ious = params["ground_truth"], []
     for path in (folder / "data/predictions.zarr").glob("*.zip"):

@@ -134,7 +134,7 @@ def test_ground_truth_that_is_added_later_reruns_what_reads_it(
         }
     )
     done = workspace.dvc("repro")
-    assert done.ran == ["calibration", "curves", "ceilings", "prompts", "metrics", "overlays"]
+    assert done.ran == ["calibration", "curves", "oracle", "prompts", "metrics", "overlays"]
     metrics = json.loads(workspace.path("metrics/details.json").read_text())
     masks = read_masks(workspace.path("data/masks.zarr"))
     overlaps = []

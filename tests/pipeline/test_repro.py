@@ -55,7 +55,7 @@ def test_a_second_run_does_nothing_and_says_so(made: Made) -> None:
 def test_dvc_shows_the_metrics(made: Made) -> None:
     shown = made.workspace.dvc("metrics", "show").output
     assert "classes.chair.mean_image_iou" in shown
-    assert "lost.threshold" in shown
+    assert "iou_gap.threshold" in shown
 
 
 def test_make_repro_says_that_nothing_changed_and_prints_the_metrics(workspace: Workspace) -> None:

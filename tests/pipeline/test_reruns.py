@@ -70,7 +70,7 @@ def test_an_edit_of_scoring_selection_and_evaluation_runs_no_model_on_images(
 def test_an_edit_that_changes_no_prediction_runs_nothing_after_it(workspace: Workspace) -> None:
     edit(workspace, "selection")
     done = workspace.dvc("repro")
-    assert done.ran == ["calibration", "predictions", "curves", "ceilings", "prompts"]
+    assert done.ran == ["calibration", "predictions", "curves", "oracle", "prompts"]
     assert done.skipped == ["masks", "embeddings", "scores", "metrics", "overlays"]
 
 
@@ -97,7 +97,7 @@ def test_an_edit_of_labels_runs_what_reads_the_ground_truth(workspace: Workspace
     workspace.set_params({"ground_truth.labels.chair": [6, 7]})
     # The thresholds may or may not come out the same.
     ran = workspace.dvc("repro").ran
-    expected = ["calibration", "curves", "ceilings", "prompts", "metrics", "overlays"]
+    expected = ["calibration", "curves", "oracle", "prompts", "metrics", "overlays"]
     assert [name for name in ran if name != "predictions"] == expected
 
 

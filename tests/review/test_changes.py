@@ -41,7 +41,7 @@ def test_a_metric_may_fall_by_its_tolerance(mean: float, tolerance: float, worse
 
 @pytest.mark.parametrize(("now", "worse"), [(21, False), (29, False), (31, False), (32, True)])
 def test_where_less_is_better_a_metric_may_rise_by_its_tolerance(now: int, worse: bool) -> None:
-    name = "classes.chair.false_alarm_images"
+    name = "classes.chair.false_positive_images"
     worsened = changes.worsened({name: 29}, {name: now}, {name: 2})
     assert bool(worsened) == worse
 
@@ -57,11 +57,11 @@ def test_every_metric_of_the_demo_knows_which_way_is_better() -> None:
     less = {name for name, sign in directions.items() if sign == changes.LESS}
     assert {name for name, sign in directions.items() if sign is None} == {"images", "masks"}
     assert less == {
-        "false_alarm_images",
-        "classes.chair.false_alarm_images",
-        "lost.masks",
-        "lost.labels",
-        "lost.threshold",
+        "false_positive_images",
+        "classes.chair.false_positive_images",
+        "iou_gap.segmentation",
+        "iou_gap.classification",
+        "iou_gap.threshold",
     }
     for name, sign in directions.items():
         if sign is not None:
@@ -78,10 +78,10 @@ def test_images_are_listed_by_the_size_of_their_change() -> None:
     assert found == [("b", 0.5, 0.75), ("a", 0.5, 0.4)]
 
 
-def test_false_alarms_that_are_new_and_gone_are_counted() -> None:
+def test_false_positives_that_are_new_and_gone_are_counted() -> None:
     before = "image,class,iou\na,chair,0.5\nb,chair,\nc,chair,\nd,chair,0.2\n"
     now = "image,class,iou\na,chair,0.4\nb,chair,\nb,lamp,\na,lamp,\n"
-    assert changes.alarm_changes(before, now) == (2, 1)
+    assert changes.false_positive_changes(before, now) == (2, 1)
     assert changes.image_changes(before, now) == [changes.ImageChange("a", "chair", 0.5, 0.4)]
 
 

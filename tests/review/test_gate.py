@@ -9,7 +9,12 @@ from maskquery.core.errors import UserError
 from maskquery.review import gate, history
 
 BASE = "0123456789abcdef"
-METRICS = {"images": 3, "mean_image_iou": 0.5, "false_alarm_images": 4, "lost": {"masks": 0.1}}
+METRICS = {
+    "images": 3,
+    "mean_image_iou": 0.5,
+    "false_positive_images": 4,
+    "iou_gap": {"segmentation": 0.1},
+}
 
 
 class Project:
@@ -74,7 +79,7 @@ def test_a_base_whose_params_cannot_be_read_leaves_the_changes_own(
 def test_fewer_false_alarms_pass_and_more_do_not(
     project: Project, alarms: int, passes: bool
 ) -> None:
-    project.now({**METRICS, "false_alarm_images": alarms}, {"false_alarm_images": 0})
+    project.now({**METRICS, "false_positive_images": alarms}, {"false_positive_images": 0})
     assert (failures() == "") == passes
 
 
@@ -107,6 +112,21 @@ def test_without_ground_truth_it_is_said_that_nothing_was_compared(project: Proj
 def test_ground_truth_that_is_gone_does_not_pass(project: Project) -> None:
     project.now({"images": 3, "masks": 9}, {"mean_image_iou": 0.01})
     assert failures() == "worse: mean_image_iou: 0.5000 -> gone (tolerance 0.01)"
+
+
+@pytest.mark.parametrize(("images", "passes"), [(4, True), (5, False)])
+def test_a_base_with_the_names_of_an_earlier_version_is_compared(
+    project: Project, images: int, passes: bool
+) -> None:
+    old = {"images": 3, "mean_image_iou": 0.5, "lost": {"masks": 0.1}, "false_alarm_images": 4}
+    classes = {"classes": {"chair": {"false_alarm_images": 1}}}
+    project.before(old | classes, {})
+    tolerance = {"false_positive_images": 0, "iou_gap.segmentation": 0.0}
+    project.now({**METRICS, "false_positive_images": images}, tolerance)
+    verdict = gate.judge(BASE)
+    assert (verdict.failures == []) == passes
+    assert "has metrics of an earlier version" in verdict.notes[0]
+    assert "lost.masks, false_alarm_images, classes.chair.false_alarm_images" in verdict.notes[0]
 
 
 def test_metrics_that_cannot_be_read_are_named(project: Project) -> None:

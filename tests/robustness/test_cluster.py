@@ -208,7 +208,7 @@ def test_the_bytes_of_one_process_whatever_the_batches(
     monkeypatch.setattr(cluster, "BATCHES_PER_ACTOR", 1)
     connect(nodes, project, STANDIN_SECONDS="0.01")
     for stage in stages:
-        assert run(stage).endswith(f"; {IMAGES} images computed, 0 from the side cache")
+        assert run(stage).endswith(f"; {IMAGES} images computed, 0 from the cache")
     made = project.files(OUTPUTS[: len(stages)])
     assert made == {name: clean[name] for name in made}
     assert len(project.computed()) == len(set(project.computed())) == len(stages) * IMAGES
@@ -233,7 +233,7 @@ def test_a_worker_that_dies_costs_what_it_was_at(
     connect(nodes, project, STANDIN_SECONDS="0.5")
     act = {"actor": kill_an_actor, "node": nodes.kill_one}[victim]
     thread = meanwhile(project, 5, act)
-    assert run("masks").endswith(f"; {IMAGES} images computed, 0 from the side cache")
+    assert run("masks").endswith(f"; {IMAGES} images computed, 0 from the cache")
     thread.join()
     told = capsys.readouterr().err
     # The node is unknown where the process died before it could say that it had begun.
@@ -252,7 +252,7 @@ def test_the_last_worker_that_dies_costs_what_it_was_at(
     nodes.leave_one()
     connect(nodes, project, STANDIN_SECONDS="0.5")
     thread = meanwhile(project, 5, kill_an_actor)
-    assert run("masks").endswith(f"; {IMAGES} images computed, 0 from the side cache")
+    assert run("masks").endswith(f"; {IMAGES} images computed, 0 from the cache")
     thread.join()
     assert ": lost with its process\n" in capsys.readouterr().err
     made = project.files(OUTPUTS[:1])
@@ -272,7 +272,7 @@ def test_a_node_that_joins_gets_work(
             time.sleep(0.1)
         out, _ = process.communicate()
     assert count == 2
-    assert out.endswith(f"; {IMAGES} images computed, 0 from the side cache\n")
+    assert out.endswith(f"; {IMAGES} images computed, 0 from the cache\n")
     assert len(project.computed()) == IMAGES
     files = project.files(OUTPUTS[:1])
     assert files == {name: clean[name] for name in files}
@@ -312,7 +312,7 @@ def test_a_driver_that_dies_goes_on_where_it_stopped(
     assert project.litter() == []
     (project.folder / "data/images/broken.png").unlink()
     last = project.run_stage("masks", RAY_ADDRESS="")
-    assert last.out.endswith(f"; 0 images computed, {IMAGES} from the side cache\n")
+    assert last.out.endswith(f"; 0 images computed, {IMAGES} from the cache\n")
     made = project.files(OUTPUTS[:1])
     assert made == {name: clean[name] for name in made}
 
@@ -324,7 +324,7 @@ def test_an_image_that_kills_its_process_is_reported_and_skipped(
     project.set_params(project.params() | {"on_error": "skip"})
     connect(nodes, project, STANDIN_POISON=digest(poison), STANDIN_SECONDS="0.01")
     others = IMAGES - 1
-    assert run("masks").endswith(f"; {others} images computed, 0 from the side cache, 1 failed")
+    assert run("masks").endswith(f"; {others} images computed, 0 from the cache, 1 failed")
     failures = json.loads((project.folder / "metrics/failures.json").read_text())
     assert failures == {"failed": 1, "images": {"room_7": "its process died 3 times"}}
     told = capsys.readouterr().err
@@ -360,7 +360,7 @@ def test_a_slow_writer_and_a_full_object_store(
     stats = RunStats(len(names))
     for result in cluster.results(bulk.Bulk(size, project.log), names, {}, stats):
         assert result.parts["bulk"] == bulk.payload(result.image, size)
-    assert stats.summary() == "100 images computed, 0 from the side cache"
+    assert stats.summary() == "100 images computed, 0 from the cache"
     assert len(project.computed()) == 100
     assert max(ahead) * size < 3 * STORE
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
@@ -379,7 +379,7 @@ def test_ctrl_c_says_what_is_done_and_keeps_it(
     assert told is not None, err
     assert "Traceback" not in err
     last = project.run_stage("masks", RAY_ADDRESS="")
-    kept = int(last.out.split("computed, ")[1].split(" from the side cache")[0])
+    kept = int(last.out.split("computed, ")[1].split(" from the cache")[0])
     assert 3 <= int(told[1]) <= kept < IMAGES
     made = project.files(OUTPUTS[:1])
     assert made == {name: clean[name] for name in made}
@@ -399,7 +399,7 @@ def test_a_damaged_cell_is_computed_again(
     path = sorted((project.folder / ".cache/masks").glob("??/*"))[3]
     path.write_bytes(b"nonsense")
     connect(nodes, project)
-    assert run("masks").endswith(f"; 1 images computed, {IMAGES - 1} from the side cache")
+    assert run("masks").endswith(f"; 1 images computed, {IMAGES - 1} from the cache")
     made = project.files(OUTPUTS[:1])
     assert made == {name: clean[name] for name in made}
 

@@ -20,7 +20,7 @@ PLAIN: dict[str, Any] = {
     "templates": ("{}",),
     "prompts": "best",
     "scoring": "cosine",
-    "contrast": (),
+    "negative_prompts": (),
     "temperature": 0.1,
     "quality": 0.0,
 }
@@ -46,7 +46,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def score(**changes: Any) -> tuple[Any, Any]:
     settings = class_embeddings.Settings.model_validate({**PLAIN, **changes})
-    own = class_embeddings.Recipe("tiny", ["crop"], settings, CLASSES)
+    own = class_embeddings.ClassScorer("tiny", ["crop"], settings, CLASSES)
     return own.score(VIEWS, IOU, STABILITY)
 
 
@@ -69,22 +69,22 @@ def test_templates_are_averaged() -> None:
     np.testing.assert_allclose(found, score()[0], atol=1e-6)
 
 
-def test_contrast_is_a_softmax_over_one_mask_s_classes_and_contrast_prompts() -> None:
-    similarity, found = score(scoring="contrast", contrast=("things",))
+def test_softmax_is_a_softmax_over_one_mask_s_classes_and_contrast_prompts() -> None:
+    similarity, found = score(scoring="softmax", negative_prompts=("things",))
     others = (VIEWS[:, 0] @ WORDS["things"])[:, None]
     powers = np.exp(np.concatenate([similarity, others], axis=1) / 0.1)
     np.testing.assert_allclose(found, (powers / powers.sum(1, keepdims=True))[:, :2], rtol=1e-5)
     settings = class_embeddings.Settings.model_validate(
-        {**PLAIN, "scoring": "contrast", "contrast": ("things",)}
+        {**PLAIN, "scoring": "softmax", "negative_prompts": ("things",)}
     )
-    alone = class_embeddings.Recipe("tiny", ["crop"], settings, CLASSES).score(
+    alone = class_embeddings.ClassScorer("tiny", ["crop"], settings, CLASSES).score(
         VIEWS[:1], IOU[:1], STABILITY[:1]
     )
     np.testing.assert_allclose(alone[1], found[:1], rtol=1e-6)  # whatever other masks there are
 
 
 def test_relevancy_is_the_least_of_pairwise_softmaxes() -> None:
-    similarity, found = score(scoring="relevancy", contrast=("things", "no things"))
+    similarity, found = score(scoring="relevancy", negative_prompts=("things", "no things"))
     others = VIEWS[:, 0] @ np.stack([WORDS["things"], -WORDS["things"]]).T
     each = np.exp(similarity / 0.1)[:, :, None]
     pairs = each / (each + np.exp(others / 0.1)[:, None])
@@ -100,7 +100,7 @@ def test_the_quality_is_multiplied_into_the_score() -> None:
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"scoring": "relevancy"}, "relevancy needs a prompt in contrast"),
+        ({"scoring": "relevancy"}, "relevancy needs a prompt in negative_prompts"),
         ({"templates": ("a photo",)}, "must hold one {}"),
         ({"templates": ("{} and {}",)}, "must hold one {}"),
         ({"templates": ()}, "at least 1 item"),
@@ -118,17 +118,17 @@ def test_settings_that_make_no_sense_are_refused(changes: dict[str, Any], why: s
 def test_weights_of_other_views_are_refused_before_a_prompt_is_encoded(asked: list[str]) -> None:
     settings = class_embeddings.Settings.model_validate(PLAIN)
     with pytest.raises(UserError, match=r"scores\.view_weights names crop; it must name .*masked"):
-        class_embeddings.Recipe("tiny", ["crop", "masked"], settings, CLASSES)
+        class_embeddings.ClassScorer("tiny", ["crop", "masked"], settings, CLASSES)
     assert asked == []
 
 
 @pytest.mark.parametrize("prompts", ["best", "first"])
 def test_a_class_s_prompt_does_not_stand_against_itself(prompts: str) -> None:
-    plain = {"scoring": "contrast", "prompts": prompts}
-    twice = score(**plain, contrast=("things", "a stool", "a table"))[1]
-    np.testing.assert_array_equal(twice, score(**plain, contrast=("things",))[1])
+    plain = {"scoring": "softmax", "prompts": prompts}
+    twice = score(**plain, negative_prompts=("things", "a stool", "a table"))[1]
+    np.testing.assert_array_equal(twice, score(**plain, negative_prompts=("things",))[1])
 
 
 def test_relevancy_needs_a_prompt_that_is_no_class_s() -> None:
-    with pytest.raises(UserError, match=r"scores\.contrast names prompts of classes alone"):
-        score(scoring="relevancy", contrast=("a table",))
+    with pytest.raises(UserError, match=r"scores\.negative_prompts names prompts of classes alone"):
+        score(scoring="relevancy", negative_prompts=("a table",))

@@ -26,12 +26,12 @@ CALIBRATION = ("cal-*",)
 VIEWS = ("crop",)
 SCORING = {
     "view_weights": {"crop": 1.0}, "templates": ["{}"], "prompts": "best", "scoring": "cosine",
-    "contrast": [], "temperature": 1.0, "quality": 0.0,
+    "negative_prompts": [], "temperature": 1.0, "quality": 0.0,
 }  # fmt: skip
 
 
 class Project:
-    """Everything in a folder; `a` and `b` are the test part."""
+    """Everything in a folder; `a` and `b` are the test split."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.line = ""

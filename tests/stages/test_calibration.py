@@ -46,7 +46,7 @@ class Run:
             },
             "calibration": ("cal-*",),
             "selection": NEUTRAL,
-            "false_alarm_cost": 0.0,
+            "false_positive_cost": 0.0,
             "threshold_shrinkage": 0.0,
         }
         settings = calibration.Params.model_validate(values | changes)
@@ -132,7 +132,7 @@ def test_without_ground_truth_or_calibration_part_there_is_none(run: Run) -> Non
     known = {"folder": str(empty), "pattern": "{image}.npy", "palette": {}, "labels": LABELS}
     for changes in ({"ground_truth": known}, {"calibration": ()}, {"calibration": ("room-*",)}):
         assert run(**changes) == {"common": None, "classes": {"chair": None, "sofa": None}}
-        assert run.line.startswith("calibration: no image of the calibration part")
+        assert run.line.startswith("calibration: no image of the calibration split")
         settings = predictions.Params(threshold="calibrated", selection=NEUTRAL)
         with pytest.raises(UserError, match=r"threshold: calibrated needs .* shows chair, sofa"):
             predictions.run(*run.files, run.folder / "p.zarr", settings)

@@ -43,16 +43,16 @@ def test_precision_and_recall_are_of_all_pixels(project: Project) -> None:
     with (project.folder / "m" / "pr.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     for row in rows[::9]:
-        hits = predicted = true = 0
+        tp = predicted = true = 0
         for image in ("a", "b"):
             chosen = project.similarity[image][:, 0] > np.float32(row["threshold"])
             stack = np.unpackbits(project.groups[image].masks, axis=-1).astype(bool)
             found = stack[..., : project.groups[image].width][chosen].any(axis=0)
-            hits += (found & project.true(image, "chair")).sum()
+            tp += (found & project.true(image, "chair")).sum()
             predicted += found.sum()
             true += project.true(image, "chair").sum()
-        assert float(row["chair recall"]) == pytest.approx(hits / true, abs=1e-6)
-        expected = hits / predicted if predicted else 1.0
+        assert float(row["chair recall"]) == pytest.approx(tp / true, abs=1e-6)
+        expected = tp / predicted if predicted else 1.0
         assert float(row["chair precision"]) == pytest.approx(expected, abs=1e-6)
 
 

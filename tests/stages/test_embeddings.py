@@ -102,7 +102,7 @@ def test_a_row_per_mask_and_view(
     monkeypatch.setattr(encoder, "BATCH_PIXELS", 4 * 64 * 64)
     made, output = settings(inputs), inputs / "embeddings.parquet"
     line = embeddings.run(inputs / "masks.zarr", output, made)
-    counts = "4 images computed, 0 from the side cache"
+    counts = "4 images computed, 0 from the cache"
     assert line == f"embeddings: 27 rows for 4 images, views: crop, masked, blurred; {counts}"
     rows = pq.read_table(output).to_pylist()
     clip = loading.load("tiny", torch.device("cpu"))

@@ -123,7 +123,7 @@ def test_store_holds_what_the_generator_finds(
             told = {key: value for key, value in made.sam.model_dump().items() if key != "clahe"}
             assert stored.attributes["sam"] == told | {"sha256": weights}  # off: not told
             assert stored.attributes["sha256"] == file_hash(folder / f"{image}.png")
-    computed = "3 images computed, 0 from the side cache"
+    computed = "3 images computed, 0 from the cache"
     assert line == f"masks: {total} masks in 3 images; {computed}"
 
 
@@ -156,7 +156,7 @@ def test_no_model_is_loaded_where_every_image_has_its_cell(
     (folder / "a.png").rename(folder / "renamed.png")
     (folder / "c.png").unlink()
     line = run(tmp_path, settings())
-    assert line.endswith(" masks in 2 images; 0 images computed, 2 from the side cache")
+    assert line.endswith(" masks in 2 images; 0 images computed, 2 from the cache")
     with MaskStore(tmp_path / "masks.zarr") as store:
         assert store.images() == ["renamed", "sub/b"]
 
@@ -172,7 +172,7 @@ def test_an_image_that_fails_is_told_when_the_others_are_done(
     assert failures["failed"] == 1
     assert "it is empty" in failures["images"]["0"]
     line = run(tmp_path, settings(on_error="skip"))
-    assert line.endswith("in 3 images; 0 images computed, 3 from the side cache, 1 failed")
+    assert line.endswith("in 3 images; 0 images computed, 3 from the cache, 1 failed")
 
 
 def test_an_image_that_became_too_large_for_the_limit_fails_with_or_without_a_cell(

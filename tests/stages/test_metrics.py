@@ -17,9 +17,9 @@ from stages import metrics
 from tests.support.builders import Bools
 
 LABELS = {"chair": (6, 7), "sofa": (3,), "lamp": (9,)}
-CEILINGS: dict[str, dict[str, float]] = {
-    "chair": {"masks": 0.9, "labels": 0.8, "best_threshold": 0.7},
-    "sofa": {"masks": 0.8, "best_threshold": 0.5},
+ORACLE: dict[str, dict[str, float]] = {
+    "chair": {"labels": 0.9, "masks": 0.8, "threshold": 0.7},
+    "sofa": {"labels": 0.8, "threshold": 0.5},
     "lamp": {},
 }
 SIZES = {"a": (9, 13), "b": (6, 24), "scan/c": (5, 5)}
@@ -32,8 +32,8 @@ class Run:
         rng = np.random.default_rng(0)
         self.predictions, self.output = folder / "predictions.zarr", folder / "m" / "metrics.json"
         self.details, self.table = folder / "m" / "details.json", folder / "m" / "images.csv"
-        self.ceilings = folder / "ceilings.json"
-        self.ceilings.write_text(json.dumps({"classes": CEILINGS}))
+        self.oracle = folder / "oracle.json"
+        self.oracle.write_text(json.dumps({"classes": ORACLE}))
         self.truth = folder / "gt"
         self.planes: dict[str, Bools] = {n: rng.random((3, *s)) < 0.4 for n, s in SIZES.items()}
         self.planes["b"][1] = False
@@ -66,7 +66,7 @@ class Run:
         truth = GroundTruth.model_validate({**section, "labels": LABELS, **changes})
         settings = metrics.Params(ground_truth=truth, calibration=calibration)
         outputs = metrics.Outputs(self.output, self.details, self.table)
-        self.line = metrics.run(self.predictions, self.ceilings, outputs, settings)
+        self.line = metrics.run(self.predictions, self.oracle, outputs, settings)
         self.short: dict[str, Any] = json.loads(self.output.read_text())
         found: dict[str, Any] = json.loads(self.details.read_text())
         return found
@@ -83,7 +83,7 @@ def run(tmp_path: Path) -> Run:
 
 def slow_figures(run: Run, index: int, labels: tuple[int, ...]) -> dict[str, float]:
     """The figures of a class, pixel by pixel."""
-    ious, total, false_alarms = [], {"tp": 0, "fp": 0, "fn": 0}, 0
+    ious, total, fp = [], {"tp": 0, "fp": 0, "fn": 0}, 0
     for image in SIZES:
         tp = fp = fn = 0
         for predicted, label in zip(
@@ -96,12 +96,12 @@ def slow_figures(run: Run, index: int, labels: tuple[int, ...]) -> dict[str, flo
         if tp + fn:
             ious.append(tp / (tp + fp + fn))
         else:
-            false_alarms += fp > 0
+            fp += fp > 0
         total = {"tp": total["tp"] + tp, "fp": total["fp"] + fp, "fn": total["fn"] + fn}
     figures = {
         "images_with_class": len(ious),
-        "images_absent": len(SIZES) - len(ious),
-        "false_alarm_images": false_alarms,
+        "images_without_class": len(SIZES) - len(ious),
+        "false_positive_images": fp,
         "pooled_iou": total["tp"] / sum(total.values()),
         "precision": total["tp"] / (total["tp"] + total["fp"]),
         "f1": 2 * total["tp"] / (sum(total.values()) + total["tp"]),
@@ -127,41 +127,45 @@ def test_figures_are_what_counting_pixels_gives(run: Run) -> None:
 def test_the_short_file_repeats_the_first_figures_of_the_long_one(run: Run) -> None:
     found = run()
     assert run.short["mean_image_iou"] == found["overall"]["mean_image_iou"]
-    assert run.short["lost"] == found["overall"]["lost"]
+    assert run.short["iou_gap"] == found["overall"]["iou_gap"]
     chair = {
-        key: found["classes"]["chair"][key] for key in ("mean_image_iou", "false_alarm_images")
+        key: found["classes"]["chair"][key] for key in ("mean_image_iou", "false_positive_images")
     }
     assert run.short["classes"] == {"chair": chair}
 
 
-def test_what_is_lost_is_attributed(run: Run) -> None:
+def test_the_gap_to_1_is_attributed(run: Run) -> None:
     found = run()["classes"]
-    lost = {"masks": 0.1, "labels": 0.2, "threshold": 0.7 - found["chair"]["mean_image_iou"]}
-    assert found["chair"]["lost"] == pytest.approx(lost, abs=2e-6)
-    assert "lost" not in found["lamp"]
+    gap = {
+        "segmentation": 0.1,
+        "classification": 0.2,
+        "threshold": 0.7 - found["chair"]["mean_image_iou"],
+    }
+    assert found["chair"]["iou_gap"] == pytest.approx(gap, abs=2e-6)
+    assert "iou_gap" not in found["lamp"]
 
 
 @pytest.mark.parametrize("content", [None, "{", '{"classes": {"chair": {}}}', "[]"])
-def test_ceilings_that_do_not_fit_are_refused(run: Run, content: str | None) -> None:
-    run.ceilings.unlink()
+def test_oracles_that_do_not_fit_are_refused(run: Run, content: str | None) -> None:
+    run.oracle.unlink()
     if content is not None:
-        run.ceilings.write_text(content)
-    with pytest.raises(UserError, match=r"ceilings\.json is missing, damaged or of other classes"):
+        run.oracle.write_text(content)
+    with pytest.raises(UserError, match=r"oracle\.json is missing, damaged or of other classes"):
         run()
 
 
 def test_the_baselines_stand_beside_them(run: Run) -> None:
     found = run()["baselines"]
     shares = [np.isin(labels, LABELS["chair"]).mean() for labels in run.labels.values()]
-    assert found["everything"]["chair"] == pytest.approx(np.mean(shares), abs=1e-6)
-    assert found["everything"].keys() == {"chair", "sofa"}
-    assert found["nothing"] == {"chair": 0.0, "sofa": 0.0}
+    assert found["predict_all"]["chair"] == pytest.approx(np.mean(shares), abs=1e-6)
+    assert found["predict_all"].keys() == {"chair", "sofa"}
+    assert found["predict_none"] == {"chair": 0.0, "sofa": 0.0}
 
 
 def test_a_class_that_no_image_shows_is_left_out_and_said_to_be(run: Run) -> None:
     found = run()
     assert "mean_image_iou" not in found["classes"]["lamp"]
-    assert found["classes"]["lamp"]["false_alarm_images"] == 3
+    assert found["classes"]["lamp"]["false_positive_images"] == 3
     assert "; no image shows lamp: left out" in run.line
     assert re.search(r"; labels of no class: 0 \(\d+\.\d %\)$", run.line)
     assert f"chair {found['classes']['chair']['mean_image_iou']:.4f}" in run.line
@@ -171,7 +175,7 @@ def test_ground_truth_that_shows_none_of_the_classes_is_not_taken_for_none(run: 
     found = run(labels=dict.fromkeys(LABELS, (100,)))
     assert "mean_image_iou" not in found["overall"]
     assert "baselines" not in found
-    assert {figures["images_absent"] for figures in found["classes"].values()} == {3}
+    assert {figures["images_without_class"] for figures in found["classes"].values()} == {3}
     assert ": none; no image shows chair, sofa, lamp: left out; labels of no class: 6 (" in run.line
 
 
@@ -267,11 +271,11 @@ def test_the_table_holds_the_pixels_of_each_image_and_class(run: Run) -> None:
     for (image, name), row in found.items():
         predicted = run.planes[image][list(LABELS).index(name)]
         true = np.isin(run.labels[image], LABELS[name])
-        hits, misses = (predicted & true).sum(), (true & ~predicted).sum()
-        pixels = [int(row[key]) for key in ("hits", "false_alarms", "misses")]
-        assert pixels == [hits, (predicted & ~true).sum(), misses]
+        tp, fn = (predicted & true).sum(), (true & ~predicted).sum()
+        pixels = [int(row[key]) for key in ("tp", "fp", "fn")]
+        assert pixels == [tp, (predicted & ~true).sum(), fn]
         if true.any():
-            assert float(row["iou"]) == pytest.approx(hits / sum(pixels), abs=1e-6)
+            assert float(row["iou"]) == pytest.approx(tp / sum(pixels), abs=1e-6)
         else:
             assert row["iou"] == ""
     assert [found["scan/c", "sofa"]["iou"], found["b", "sofa"]["iou"]] == ["", "0.0"]
@@ -292,7 +296,7 @@ def test_the_means_are_those_of_the_table(run: Run) -> None:
 
 def test_without_ground_truth_the_table_has_no_row(run: Run) -> None:
     run(folder=str(run.truth.parent / "nowhere"))
-    assert run.table.read_text() == "image,class,iou,hits,false_alarms,misses\n"
+    assert run.table.read_text() == "image,class,iou,tp,fp,fn\n"
 
 
 def test_packed_label_maps_give_the_same(run: Run, tmp_path: Path) -> None:

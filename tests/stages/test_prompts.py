@@ -27,7 +27,7 @@ def run(
             "ground_truth": project.section(**truth),
             "calibration": CALIBRATION,
             "selection": NEUTRAL,
-            "false_alarm_cost": cost,
+            "false_positive_cost": cost,
             "threshold_shrinkage": shrinkage,
             "detailed_prompts": detailed,
         }
@@ -39,7 +39,7 @@ def run(
 
 
 def best_on_calibration(project: Project, column: int) -> float:
-    """The mean IoU of chairs on the test part at the threshold that is best on the other."""
+    """The mean IoU of chairs on the test split at the threshold that is best on the other."""
     scores = {image: vectors[:, 0, column] for image, vectors in project.vectors.items()}
 
     def mean(images: tuple[str, ...], threshold: float) -> float:
@@ -80,7 +80,7 @@ def test_thresholds_are_calibrated_as_those_of_the_pipeline_are(project: Project
             "ground_truth": project.section(),
             "calibration": CALIBRATION,
             "selection": NEUTRAL,
-            "false_alarm_cost": 0.7,
+            "false_positive_cost": 0.7,
             "threshold_shrinkage": 0.5,
         }
     )
@@ -116,7 +116,7 @@ def test_false_alarms_are_images_without_the_class_and_with_a_mask(project: Proj
     np.save(project.truth_folder / "b.npy", labels)
     chair = run(project, {"chair": ("a chair",)})["classes"]["chair"]["generic"]
     highest = project.similarity["b"][:, 0].max()
-    assert chair["false_alarm_images"] == (highest > chair["threshold"])
+    assert chair["false_positive_images"] == (highest > chair["threshold"])
 
 
 def test_nothing_to_compare_is_an_empty_file(project: Project) -> None:

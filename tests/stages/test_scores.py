@@ -23,7 +23,7 @@ PLAIN: dict[str, Any] = {
     "templates": ("{}",),
     "prompts": "best",
     "scoring": "cosine",
-    "contrast": (),
+    "negative_prompts": (),
     "temperature": 1.0,
     "quality": 0.0,
 }
@@ -33,7 +33,7 @@ CLASSES = {"chair": ("a chair", "a stool"), "table": ("a table",)}
 REST = """  templates: ['{}']
   prompts: best
   scoring: cosine
-  contrast: []
+  negative_prompts: []
   temperature: 1.0
   quality: 0.0
 """

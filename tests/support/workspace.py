@@ -35,7 +35,7 @@ SMALL = {
 }
 
 STAGES = [
-    "masks", "embeddings", "scores", "calibration", "predictions", "curves", "ceilings", "prompts",
+    "masks", "embeddings", "scores", "calibration", "predictions", "curves", "oracle", "prompts",
     "metrics", "overlays",
 ]  # fmt: skip
 

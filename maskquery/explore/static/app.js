@@ -169,9 +169,9 @@ function draw() {
   chart.mark(state.threshold, value);
   $("figure").textContent = !truth ? `${pixels(counts.predicted)} px`
     : counts.true ? `IoU ${shown(value, 3)}` : `no ${state.name} here`;
-  $("hit-count").textContent = pixels(truth ? counts.hits : counts.predicted);
-  $("miss-count").textContent = pixels(counts.true - counts.hits);
-  $("false-count").textContent = pixels(counts.predicted - counts.hits);
+  $("hit-count").textContent = pixels(truth ? counts.tp : counts.predicted);
+  $("miss-count").textContent = pixels(counts.true - counts.tp);
+  $("false-count").textContent = pixels(counts.predicted - counts.tp);
   if (document.activeElement !== $("number")) $("number").value = Number(state.threshold.toFixed(4));
   $("threshold").setAttribute("aria-valuetext", `${shown(state.threshold, 3)}, ${$("figure").textContent}`);
   drawMean();
@@ -236,7 +236,7 @@ async function apply() {
   if (!prompts.length) throw new Error("prompts: write at least one, such as “a red chair”");
   if (state.name === TEXT) settings.text = prompts; else settings.classes[state.name] = prompts;
   settings.scores.scoring = $("scoring").value;
-  settings.scores.contrast = lines($("contrast").value);
+  settings.scores.negative_prompts = lines($("negatives").value);
   settings.scores.temperature = Number($("temperature").value);
   $("apply").disabled = true;
   try {
@@ -247,11 +247,11 @@ async function apply() {
 }
 
 function showSettings() {
-  const { scoring, contrast, temperature } = state.settings.scores;
+  const { scoring, negative_prompts: negatives, temperature } = state.settings.scores;
   $("scoring").value = scoring;
-  $("contrast").value = contrast.join("\n");
+  $("negatives").value = negatives.join("\n");
   $("temperature").value = temperature;
-  $("contrasting").hidden = scoring === "cosine";
+  $("softmax").hidden = scoring === "cosine";
 }
 
 async function reset() {
@@ -319,10 +319,10 @@ function listen() {
     refresh();
     if (untold()) $("prompts").focus();
   });
-  on("scoring", "change", () => { $("contrasting").hidden = $("scoring").value === "cosine"; });
+  on("scoring", "change", () => { $("softmax").hidden = $("scoring").value === "cosine"; });
   on("apply", "click", () => guard(apply()));
   on("reset", "click", () => guard(reset()));
-  for (const id of ["prompts", "contrast"]) {
+  for (const id of ["prompts", "negatives"]) {
     on(id, "keydown", (event) => {
       if (event.key !== "Enter" || event.shiftKey) return;
       event.preventDefault();

@@ -1,4 +1,4 @@
-// Figures at a threshold, from curves: scores (descending), hits and predicted (pixels with all
+// Figures at a threshold, from curves: scores (descending), tp and predicted (pixels with all
 // masks of at least that score), true (pixels of the class in the ground truth).
 
 export function at(curve, threshold) {
@@ -8,12 +8,12 @@ export function at(curve, threshold) {
     const middle = (low + high) >> 1;
     if (curve.scores[middle] > limit) low = middle + 1; else high = middle;
   }
-  const hits = low ? curve.hits[low - 1] : 0, predicted = low ? curve.predicted[low - 1] : 0;
-  return { hits, predicted, true: curve.true };
+  const tp = low ? curve.tp[low - 1] : 0, predicted = low ? curve.predicted[low - 1] : 0;
+  return { tp, predicted, true: curve.true };
 }
 
 // 0 / 0, nothing predicted and nothing true, has no value: NaN.
-export const iou = ({ hits, predicted, true: true_ }) => hits / (predicted + true_ - hits);
+export const iou = ({ tp, predicted, true: true_ }) => tp / (predicted + true_ - tp);
 
 // The mean over the images that show the class, as metrics.json has it; NaN if none does.
 export function mean(curves, threshold) {
@@ -27,7 +27,7 @@ export function meanSteps(curves) {
   for (const curve of shown) {
     let before = 0;
     curve.scores.forEach((score, step) => {
-      const value = curve.hits[step] / (curve.predicted[step] + curve.true - curve.hits[step]);
+      const value = curve.tp[step] / (curve.predicted[step] + curve.true - curve.tp[step]);
       changes.push([score, value - before]);
       before = value;
     });
@@ -37,7 +37,7 @@ export function meanSteps(curves) {
 }
 
 export const steps = (curve) => curve.scores.map((score, step) =>
-  [score, curve.hits[step] / (curve.predicted[step] + curve.true - curve.hits[step])]);
+  [score, curve.tp[step] / (curve.predicted[step] + curve.true - curve.tp[step])]);
 
 export const shown = (value, digits = 2) => (Number.isFinite(value) ? value.toFixed(digits) : "–");
 export const pixels = (count) => count.toLocaleString("en").replaceAll(",", "\u202f");

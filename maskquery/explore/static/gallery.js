@@ -73,13 +73,13 @@ export class Gallery {
 
   // What is wrong in an image: the greater, the worse; null: not to be listed.
   badness(counts, show) {
-    const misses = counts.true - counts.hits, alarms = counts.predicted - counts.hits;
+    const falseNegatives = counts.true - counts.tp, falsePositives = counts.predicted - counts.tp;
     if (!this.measured) return -counts.predicted;
-    if (show === "false") return alarms || null;
-    if (show === "miss") return misses || null;
+    if (show === "false") return falsePositives || null;
+    if (show === "miss") return falseNegatives || null;
     const value = iou(counts);
     // Nothing there and nothing found is the best that can be.
-    return Number.isNaN(value) ? -2 : 1 - value + (alarms + misses) * 1e-12;
+    return Number.isNaN(value) ? -2 : 1 - value + (falsePositives + falseNegatives) * 1e-12;
   }
 
   rank(threshold, show) {
@@ -103,7 +103,7 @@ export class Gallery {
   }
 
   tell() {
-    const what = { all: "", false: " with false alarms", miss: " with misses" }[this.show];
+    const what = { all: "", false: " with false positives", miss: " with false negatives" }[this.show];
     const count = this.listed.length;
     $("ranked").textContent =
       this.loading ? `measured ${this.known.length} of ${this.part.length} images …`
@@ -136,16 +136,16 @@ export class Gallery {
 
   label(card, counts) {
     const figure = card.querySelector(".figure"), parts = card.querySelectorAll(".share i");
-    const misses = counts ? counts.true - counts.hits : 0;
-    const alarms = counts ? counts.predicted - counts.hits : 0;
-    const all = counts ? counts.predicted + misses : 0;
-    const widths = this.measured ? [counts?.hits, misses, alarms] : [counts?.predicted, 0, 0];
+    const falseNegatives = counts ? counts.true - counts.tp : 0;
+    const falsePositives = counts ? counts.predicted - counts.tp : 0;
+    const all = counts ? counts.predicted + falseNegatives : 0;
+    const widths = this.measured ? [counts?.tp, falseNegatives, falsePositives] : [counts?.predicted, 0, 0];
     parts.forEach((part, place) => { part.style.width = all ? `${100 * widths[place] / all}%` : "0"; });
     if (!counts) figure.textContent = "…";
     else if (!this.measured) figure.textContent = `${pixels(counts.predicted)} px`;
-    else if (this.show === "false") figure.textContent = `${pixels(alarms)} px`;
-    else if (this.show === "miss") figure.textContent = `${pixels(misses)} px`;
-    else figure.textContent = counts.true ? `IoU ${shown(iou(counts))}` : alarms ? "false alarm" : "none";
+    else if (this.show === "false") figure.textContent = `${pixels(falsePositives)} px`;
+    else if (this.show === "miss") figure.textContent = `${pixels(falseNegatives)} px`;
+    else figure.textContent = counts.true ? `IoU ${shown(iou(counts))}` : falsePositives ? "false positive" : "none";
   }
 
   choose(id) {

@@ -55,27 +55,27 @@ export class Regions {
   // Pixels at a threshold, which is compared as the pipeline does: as float32, "above".
   counts(best, truth, threshold) {
     const limit = Math.fround(threshold);
-    let hits = 0, predicted = 0, true_ = 0;
+    let tp = 0, predicted = 0, true_ = 0;
     for (let region = 0; region < this.count; region++) {
       const found = best[region] > limit, size = this.sizes[region];
       if (found) predicted += size;
-      if (truth?.[region]) { true_ += size; if (found) hits += size; }
+      if (truth?.[region]) { true_ += size; if (found) tp += size; }
     }
-    return { hits, predicted, true: true_ };
+    return { tp, predicted, true: true_ };
   }
 
   // What `counts` gives at every threshold: the steps, from the highest score on.
   curve(best, truth) {
     const order = [...best.keys()].filter((region) => best[region] > -Infinity)
       .sort((a, b) => best[b] - best[a]);
-    const found = { scores: [], hits: [], predicted: [], true: this.counts(best, truth, 2).true };
-    let hits = 0, predicted = 0;
+    const found = { scores: [], tp: [], predicted: [], true: this.counts(best, truth, 2).true };
+    let tp = 0, predicted = 0;
     order.forEach((region, place) => {
       predicted += this.sizes[region];
-      if (truth?.[region]) hits += this.sizes[region];
+      if (truth?.[region]) tp += this.sizes[region];
       if (place + 1 < order.length && best[order[place + 1]] === best[region]) return;
       found.scores.push(best[region]);
-      found.hits.push(hits);
+      found.tp.push(tp);
       found.predicted.push(predicted);
     });
     return found;

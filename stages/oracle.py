@@ -1,17 +1,17 @@
-"""ceilings: how good could the answer be, with better labels or with better masks?
+"""oracle: how good could the answer be, with better labels or with better masks?
 
-metrics/ceilings.json has for each class the mean over the images of the test part that show it of
+metrics/oracle.json has for each class the mean, over the images of the test split that show it, of
 the IoU that is reached
 
-- masks: by the best union of our masks, see `evaluation.oracles`: perfect labels on our masks;
-- labels: by our labels on perfect masks, the objects of the ground truth: each is shown to CLIP and
-  scored as our masks are, and belongs to the class above the threshold that is best on the
-  calibration part (without one: on the test part);
-- best_threshold: by our masks and labels at the threshold that is best on these very images.
+- labels: with oracle labels: by the best union of SAM's masks, see `evaluation.oracles`;
+- masks: with oracle masks: the objects of the ground truth are shown to CLIP and scored as SAM's
+  masks are, and belong to the class above the threshold that is best on the calibration split
+  (without one: on the test split);
+- threshold: by SAM's masks and CLIP's labels, at the threshold that is best on these very images.
 
-None depends on `threshold`. An object is a connected region of one label, whether or not a class
-has the label, and no speck, see `evaluation.regions`. Torch is loaded only for images or prompts
-that are new.
+None depends on the param `threshold`. An object is a connected region of one label, whether or not
+a class has the label, and no speck, see `evaluation.regions`. Torch is loaded only for images or
+prompts that are new.
 """
 
 import contextlib
@@ -40,7 +40,7 @@ from maskquery.tables import score_table
 
 MASKS = Path("data/masks.zarr")
 SCORES = Path("data/scores.parquet")
-CEILINGS = Path("metrics/ceilings.json")
+ORACLE = Path("metrics/oracle.json")
 DIGITS = 6
 
 
@@ -64,15 +64,15 @@ def run(masks: Path, scores: Path, output: Path, settings: Params) -> str:
     stats, census = RunStats(0), Census(truth.labels)
     with mask_store.MaskStore(masks) as store, cells.held(output):
         everything = mask_store.shard_order(store.images())
-        reported = splits.test_part(everything, settings.calibration)
+        reported = splits.test_split(everything, settings.calibration)
         known = bool(ground_truth.pair(everything, truth.folder, truth.pattern))
         if known:
-            add(found, masks_and_threshold(store, table, reported, settings, census))
-            add(found, labels_ceiling(store, rescoring.read_origin(scores), stats, settings))
+            add(found, oracle_labels_and_threshold(store, table, reported, settings, census))
+            add(found, oracle_masks_iou(store, rescoring.read_origin(scores), stats, settings))
         files.write_json(output, {"classes": found})
         cells.record(output, job.KIND, stats.used)
     if not known:
-        return f"ceilings: no ground truth in {truth.folder}, so none"
+        return f"oracle: no ground truth in {truth.folder}, so none"
     return closing_line(found) + census.clause()
 
 
@@ -85,33 +85,35 @@ def add(found: dict[str, dict[str, float]], figures: Figures) -> None:
         found[name] |= {key: round(v, DIGITS) for key, v in own.items() if not np.isnan(v)}
 
 
-def masks_and_threshold(
+def oracle_labels_and_threshold(
     store: MaskStore,
     table: score_table.Scores,
     reported: Sequence[str],
     settings: Params,
     census: Census,
 ) -> Figures:
-    """The figures `masks` and `best_threshold` of each class."""
+    """The metrics `labels` and `threshold` of each class."""
     unions: list[list[float]] = [[] for _ in table.classes]
     found: list[list[ImageCurve]] = []
     scored = scored_masks(store, table, reported, settings.ground_truth, settings.selection, census)
-    for image in console.progress(scored, len(reported), "ceilings"):
+    for image in console.progress(scored, len(reported), "oracle"):
         found.append(image.curves())
         for index in np.flatnonzero(image.true.any(axis=(1, 2))):
             unions[index].append(oracles.best_union(image.masks, image.true[index]))
     return {
         name: {
-            "masks": float(np.mean(unions[index])) if unions[index] else float("nan"),
-            "best_threshold": curves.mean_image_iou([each[index] for each in found]).best()[1],
+            "labels": float(np.mean(unions[index])) if unions[index] else float("nan"),
+            "threshold": curves.mean_image_iou([each[index] for each in found]).best()[1],
         }
         for index, name in enumerate(table.classes)
     }
 
 
-def labels_ceiling(store: MaskStore, origin: Origin, stats: RunStats, settings: Params) -> Figures:
-    """The figure `labels` of each class."""
-    reported = set(splits.test_part(store.images(), settings.calibration))
+def oracle_masks_iou(
+    store: MaskStore, origin: Origin, stats: RunStats, settings: Params
+) -> Figures:
+    """The metric `masks` of each class."""
+    reported = set(splits.test_split(store.images(), settings.calibration))
     paths = image_files.find(settings.images)
     test: list[list[ImageCurve]] = []
     other: list[list[ImageCurve]] = []
@@ -122,7 +124,7 @@ def labels_ceiling(store: MaskStore, origin: Origin, stats: RunStats, settings: 
         own = curves.mean_image_iou([each[index] for each in test])
         chosen_on = curves.mean_image_iou([each[index] for each in other])
         threshold = (own if np.isnan(chosen_on.without) else chosen_on).best()[0]
-        result[name] = {"labels": own.at(threshold)}
+        result[name] = {"masks": own.at(threshold)}
     return result
 
 
@@ -182,15 +184,15 @@ def object_curves(
 def closing_line(found: Figures) -> str:
     """The means over the classes."""
     parts = []
-    for key in ("masks", "labels", "best_threshold"):
+    for key in ("labels", "masks", "threshold"):
         values = [own[key] for own in found.values() if key in own]
         parts.append(f"{key} {np.mean(values):.4f}" if values else f"{key} unknown")
-    return f"ceilings: mean IoU over the classes: {', '.join(parts)}"
+    return f"oracle: mean IoU over the classes: {', '.join(parts)}"
 
 
 def main() -> str:
     """Run the stage on the pipeline's own files."""
-    return run(MASKS, SCORES, CEILINGS, params.load(Params))
+    return run(MASKS, SCORES, ORACLE, params.load(Params))
 
 
 if __name__ == "__main__":

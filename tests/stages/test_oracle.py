@@ -10,7 +10,7 @@ from maskquery.core.errors import UserError
 from maskquery.evaluation import oracles as library
 from maskquery.jobs import cache
 from maskquery.masks.packed import pack
-from stages import ceilings
+from stages import oracle
 from tests.stages.scored import CALIBRATION, Project
 from tests.support.builders import NEUTRAL
 
@@ -28,35 +28,37 @@ def run(project: Project, **changes: Any) -> dict[str, dict[str, float]]:
         "calibration": CALIBRATION,
         "selection": NEUTRAL,
     }
-    settings = ceilings.Params.model_validate(values | changes)
-    ceilings.run(project.masks, project.scores, project.folder / "ceilings.json", settings)
-    found: dict[str, dict[str, float]] = json.loads((project.folder / "ceilings.json").read_text())[
+    settings = oracle.Params.model_validate(values | changes)
+    oracle.run(project.masks, project.scores, project.folder / "oracle.json", settings)
+    found: dict[str, dict[str, float]] = json.loads((project.folder / "oracle.json").read_text())[
         "classes"
     ]
     return found
 
 
-def test_masks_are_the_best_unions_and_the_best_threshold_is_among_them(project: Project) -> None:
+def test_oracle_labels_are_the_best_unions_and_the_best_threshold_is_among_them(
+    project: Project,
+) -> None:
     found = run(project)
     for name in ("chair", "lamp"):
         unions = [
             library.best_union(project.groups[image].masks, pack(project.true(image, name)))
             for image in ("a", "b")
         ]
-        assert found[name]["masks"] == pytest.approx(np.mean(unions), abs=1e-6)
+        assert found[name]["labels"] == pytest.approx(np.mean(unions), abs=1e-6)
         grid = [
             np.mean([project.iou(image, name, t) for image in ("a", "b")])
             for t in np.linspace(-1, 1, 401)
         ]
-        assert max(grid) - 1e-6 <= found[name]["best_threshold"] <= found[name]["masks"]
+        assert max(grid) - 1e-6 <= found[name]["threshold"] <= found[name]["labels"]
     assert found["never"] == {}
 
 
-def test_labels_are_those_of_the_objects_of_the_ground_truth(project: Project) -> None:
+def test_oracle_masks_are_the_objects_of_the_ground_truth(project: Project) -> None:
     # The stand-in sees chairs and lamps as they are, and takes boxes for 0.6 of a chair.
     found = run(project)
-    assert found["chair"]["labels"] == 1.0
-    assert found["lamp"]["labels"] == 1.0
+    assert found["chair"]["masks"] == 1.0
+    assert found["lamp"]["masks"] == 1.0
 
 
 def test_a_confused_model_costs_labels(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,9 +72,9 @@ def test_a_confused_model_costs_labels(project: Project, monkeypatch: pytest.Mon
     shares = [
         project.true(image, "chair").sum() / project.labels[image].size for image in ("a", "b")
     ]
-    assert found["chair"]["labels"] == pytest.approx(np.mean(shares), abs=1e-6)
+    assert found["chair"]["masks"] == pytest.approx(np.mean(shares), abs=1e-6)
     # No object is more of a lamp than another: all or none.
-    assert found["lamp"]["labels"] < 0.2
+    assert found["lamp"]["masks"] < 0.2
 
 
 def test_images_are_looked_at_once(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +85,7 @@ def test_images_are_looked_at_once(project: Project, monkeypatch: pytest.MonkeyP
 
 
 def test_without_a_calibration_part_the_test_part_has_to_do(project: Project) -> None:
-    assert run(project, calibration=())["chair"]["labels"] == 1.0
+    assert run(project, calibration=())["chair"]["masks"] == 1.0
 
 
 def test_without_ground_truth_there_are_only_names(project: Project) -> None:
