@@ -25,7 +25,7 @@ QUIET_SECONDS = 1.0
 def run(main: Callable[[], str]) -> None:
     """Run a stage or a command and print the line it returns; a `UserError` is one line."""
     try:
-        _print(main())
+        _print("\n".join(map(printable, main().split("\n"))))
     except (UserError, OSError) as error:  # OSError: a full disk, a folder that must not be written
         print(f"error: {printable(' '.join(str(error).split()))}", file=sys.stderr)
         sys.exit(2 if isinstance(error, UsageError) else 1)

@@ -34,8 +34,8 @@ def test_control_characters_of_names_reach_no_terminal(capsys: pytest.CaptureFix
         raise UserError(f"{name} is empty")
 
     with pytest.raises(SystemExit):
-        console.run_stage(fail)
-    console.run_stage(lambda: f"masks: {name}\nmore")
+        console.run(fail)
+    console.run(lambda: f"masks: {name}\nmore")
     console.tell(name)
     out, err = capsys.readouterr()
     shown = r"\x1b[31ma\nb\u202e\x07.jpg"

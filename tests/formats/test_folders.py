@@ -131,7 +131,7 @@ def test_a_file_and_the_current_folder_are_refused(
     (tmp_path / "here/below").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "here/below")
     for folder in (Path(), Path(".."), tmp_path / "here"):
-        with pytest.raises(UserError, match="is the current folder or holds it"):
+        with pytest.raises(UserError, match="is the folder that this runs in, or is around it"):
             Output(folder, "maskquery find", tmp_path / "images").expect_replaceable()
 
 

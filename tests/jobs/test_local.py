@@ -105,7 +105,7 @@ def test_a_damaged_cell_is_computed_again() -> None:
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (UserError("room_3.png is\nno image"), "room_3.png is no image"),
+        (UserError("room\n3.png is no image"), r"room\n3.png is no image"),
         (MemoryError(), "MemoryError"),
         (RuntimeError("CUDA out of memory"), "RuntimeError: CUDA out of memory"),
         (FileNotFoundError(2, "No such file"), "FileNotFoundError: [Errno 2] No such file"),

@@ -177,7 +177,7 @@ def test_embeddings_of_pixels_that_were_converted_are_others(weights: str, input
     for stack in stacks:
         if stack.image == "z":
             stack.attributes["decoded"] = ["ICC, 1"]  # type: ignore[index]
-    mask_store.write(inputs / "masks.zarr", stacks)
+    mask_store.MaskStore.write(inputs / "masks.zarr", stacks)
     assert "1 images computed, 3 from" in embeddings.run(*run)
 
 
