@@ -67,7 +67,11 @@ def code_of(module: str, root: Path = ROOT) -> set[str]:
 
 def test_the_package_of_the_stages_computes_nothing() -> None:
     # So it need be no dependency.
-    assert set(imported_names((ROOT / "stages/__init__.py").read_text())) <= {"os", "sys", "maskquery.core"}
+    assert set(imported_names((ROOT / "stages/__init__.py").read_text())) <= {
+        "os",
+        "sys",
+        "maskquery.core",
+    }
 
 
 def test_imports_are_found_wherever_they_stand(tmp_path: Path) -> None:
