@@ -117,7 +117,7 @@ def decode_array(read: Read, name: str, dtype: np.dtype[Any]) -> npt.NDArray[Any
             data = read(f"{name}/{_chunk_path(number, len(shape))}")
             rows = _decompress(data, chunk, dtype)
             array[start : start + chunk[0]] = rows[: shape[0] - start]
-    except (*_BROKEN, KeyError, TypeError, IndexError) as error:
+    except (*_BROKEN, KeyError, TypeError, IndexError, MemoryError) as error:
         raise DamagedError(f"{name}: {error}") from None
     return array
 

@@ -51,7 +51,7 @@ def test_the_bar_and_the_tables_say_the_figures() -> None:
     bar = ablation.bar_of(*rows)
     assert bar == (
         "Default against report: mean IoU 0.600 / 0.400 = **1.50** times, chair IoU +0.250, "
-        "false positives 5 / 20 = 0.25 times."
+        "false positive images 5 / 20 = 0.25 times."
     )
     lines = ablation.table(rows, None).splitlines()
     assert lines[2] == "| report | 0.400 |  | 0.250 |  | 20 of 100 |"

@@ -104,12 +104,12 @@ def test_augmentation_leaves_the_filling_alone() -> None:
 def test_masks_of_rooms_come_from_the_pipelines_stage(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from maskquery.masks.mask_store import Store
+    from maskquery.masks.mask_store import MaskStore
 
     monkeypatch.setenv("MASKQUERY_CACHE", str(tmp_path / "cache"))
     files.one(40, tmp_path / "rooms", (64, 48), 1, "training")
     options = ["--rooms", str(tmp_path / "rooms"), "--out", str(tmp_path / "masks.zarr")]
     monkeypatch.setattr(sys, "argv", ["training_masks", *options, "--count", "1"])
     training_masks.main()
-    with Store(tmp_path / "masks.zarr") as store:
+    with MaskStore(tmp_path / "masks.zarr") as store:
         assert store.images() == ["00000040"]

@@ -85,7 +85,7 @@ def test_curves_are_those_of_the_masks_and_the_ground_truth(
         assert curve == {
             "image": image,
             "scores": wanted.scores.tolist(),
-            "hits": wanted.hits.tolist(),
+            "tp": wanted.tp.tolist(),
             "predicted": wanted.predicted.tolist(),
             "true": wanted.true,
         }

@@ -13,7 +13,7 @@ from tests.support.workspace import Workspace
 def changed(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A repository whose branch `change` has another threshold than `main`, both run."""
     workspace = Workspace.create(tmp_path_factory.mktemp("review") / "repository")
-    workspace.set_params({"threshold": 0.2})
+    workspace.set_params({"threshold": 0.2, "review.tolerance": {"mean_image_iou": 1.0}})
     workspace.dvc("repro")
     workspace.commit()
     workspace.git("switch", "--quiet", "--create", "change")

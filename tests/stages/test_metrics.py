@@ -83,7 +83,7 @@ def run(tmp_path: Path) -> Run:
 
 def slow_figures(run: Run, index: int, labels: tuple[int, ...]) -> dict[str, float]:
     """The figures of a class, pixel by pixel."""
-    ious, total, fp = [], {"tp": 0, "fp": 0, "fn": 0}, 0
+    ious, total, images = [], {"tp": 0, "fp": 0, "fn": 0}, 0
     for image in SIZES:
         tp = fp = fn = 0
         for predicted, label in zip(
@@ -96,12 +96,12 @@ def slow_figures(run: Run, index: int, labels: tuple[int, ...]) -> dict[str, flo
         if tp + fn:
             ious.append(tp / (tp + fp + fn))
         else:
-            fp += fp > 0
+            images += fp > 0
         total = {"tp": total["tp"] + tp, "fp": total["fp"] + fp, "fn": total["fn"] + fn}
     figures = {
         "images_with_class": len(ious),
         "images_without_class": len(SIZES) - len(ious),
-        "false_positive_images": fp,
+        "false_positive_images": images,
         "pooled_iou": total["tp"] / sum(total.values()),
         "precision": total["tp"] / (total["tp"] + total["fp"]),
         "f1": 2 * total["tp"] / (sum(total.values()) + total["tp"]),
