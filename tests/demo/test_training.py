@@ -48,7 +48,7 @@ def test_trained_stopped_resumed_and_shipped(
         work = tmp_path / name
         run(monkeypatch, main, rooms, work, "0.03")
         first = torch.load(work / "checkpoint.pt", weights_only=True)
-        run(monkeypatch, main, rooms, work, "0.06")
+        run(monkeypatch, main, rooms, work, str(first["used"] / 60 + 0.03))
         second = torch.load(work / "checkpoint.pt", weights_only=True)
         assert 0 < first["step"] < second["step"]
         figures = [json.loads(line) for line in (work / "log.jsonl").read_text().splitlines()]
