@@ -66,8 +66,9 @@ def expect_right(workspace: Workspace) -> None:
     )
     for name in ("overall", "classes.chair"):
         iou = found[f"{name}.mean_image_iou"]
-        lost = [found[f"{name}.lost.{part}"] for part in ("masks", "labels", "threshold")]
-        assert iou + sum(lost) == pytest.approx(1, abs=1e-5)
+        parts = ("segmentation", "classification", "threshold")
+        gap = [found[f"{name}.iou_gap.{part}"] for part in parts]
+        assert iou + sum(gap) == pytest.approx(1, abs=1e-5)
         assert found[f"{name}.interval.low"] <= iou <= found[f"{name}.interval.high"]
     short = read_metrics(workspace, SHORT)
     assert len(short) < 20
