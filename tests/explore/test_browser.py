@@ -256,7 +256,10 @@ def test_images_are_ranked_and_filtered(
     page.get_by_label("Order").select_option("name")
     expect(names).to_have_text(sorted(counts))
     page.get_by_label("Order").select_option("worst")
-    for label, place, only in (("only false alarms", 1, FALSE), ("only misses", 2, MISS)):
+    for label, place, only in (
+        ("only false positives", 1, FALSE),
+        ("only false negatives", 2, MISS),
+    ):
         page.get_by_label(label).check()
         wrong = {image: each[place] for image, each in counts.items() if each[place]}
         expect(names).to_have_text(sorted(wrong, key=lambda image: -wrong[image]))
@@ -293,7 +296,7 @@ def test_classes_prompts_and_scorings_can_be_chosen(
     set_threshold(page, 0.3)
     expect_iou(score_of(server, WIDE, 1, classes=changed), 0.3)
     page.get_by_label("Scoring").select_option("softmax")
-    page.get_by_label("Contrast prompts").fill("a thing\na wall")
+    page.get_by_label("Negative prompts").fill("a thing\na wall")
     page.get_by_label("Temperature").fill("0.1")
     page.get_by_role("button", name="Try").click()
     expect(page.get_by_role("button", name="Try")).to_be_enabled()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import boto3
 import pytest
+import s3fs
 from moto.server import ThreadedMotoServer
 
 
@@ -46,5 +47,8 @@ def serving(name: str) -> Iterator[Bucket]:
     with pytest.MonkeyPatch.context() as patch:
         for key, value in environment.items():
             patch.setenv(key, value)
+        # s3fs keeps what it once made, with the address of the server of that time.
+        s3fs.S3FileSystem.clear_instance_cache()
         yield Bucket(name, environment)
+        s3fs.S3FileSystem.clear_instance_cache()
     server.stop()
