@@ -1,6 +1,7 @@
 """A local server that speaks S3, and buckets on it."""
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import boto3
 import pytest
 import s3fs
+from botocore.exceptions import BotoCoreError
 from moto.server import ThreadedMotoServer
 
 
@@ -47,8 +49,22 @@ def serving(name: str) -> Iterator[Bucket]:
     with pytest.MonkeyPatch.context() as patch:
         for key, value in environment.items():
             patch.setenv(key, value)
-        # s3fs keeps what it once made, with the address of the server of that time.
-        s3fs.S3FileSystem.clear_instance_cache()
-        yield Bucket(name, environment)
+        bucket = Bucket(name, environment)
+        wait_until_reached(name)
+        yield bucket
         s3fs.S3FileSystem.clear_instance_cache()
     server.stop()
+
+
+def wait_until_reached(name: str) -> None:
+    """Until s3fs lists the bucket: beside other tests, its first connection may be refused."""
+    for last in (False,) * 20 + (True,):
+        # s3fs keeps what it once made, with the address of the server of that time.
+        s3fs.S3FileSystem.clear_instance_cache()
+        try:
+            s3fs.S3FileSystem().ls(name)
+            return
+        except (OSError, BotoCoreError):
+            if last:
+                raise
+            time.sleep(0.5)
