@@ -21,6 +21,7 @@ def test_the_golden_data_are_small() -> None:
     assert sum(path.stat().st_size for path in golden.FOLDER.iterdir()) < 500_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["masks", "embeddings"])
 def test_results_are_those_of_the_golden_data(stage: str) -> None:
     assert golden.differences(stage) == [], golden.verdict(stage)

@@ -49,6 +49,7 @@ def expect_no_silent_damage(path: Path, read: Callable[[], Any], step: int = STE
     path.write_bytes(good)
 
 
+@pytest.mark.slow
 def test_stores(tmp_path: Path) -> None:
     """Of several images in a file: none of them goes missing unnoticed."""
     names = [f"r{n}" for n in range(2000) if mask_store.shard_of(f"r{n}") == "3f"][:2]
@@ -79,6 +80,7 @@ def test_predictions(tmp_path: Path) -> None:
     expect_no_silent_damage(folder / "zarr.json", read, step=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [3, 100])
 @pytest.mark.parametrize("kind", ["embeddings", "scores"])
 def test_tables(tmp_path: Path, kind: str, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,8 @@ from tests.bad_input import packed
 from tests.support.builders import ROOT, list_anew, masks_of, random_stack
 from tests.support.pictures import P3, grey_icc, icc, tiff
 
+pytestmark = pytest.mark.slow
+
 bounded = settings(
     max_examples=300 * int(os.environ.get("FUZZ", "1")),
     derandomize="FUZZ" not in os.environ,

@@ -55,12 +55,14 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_nothing_but_the_package_stands_at_the_top(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         tops = {name.partition("/")[0] for name in archive.namelist()}
     assert tops == {"maskquery", f"maskquery-{maskquery.__version__}.dist-info"}
 
 
+@pytest.mark.slow
 def test_every_file_of_the_package_travels(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         packed = {name for name in archive.namelist() if name.startswith("maskquery/")}
@@ -69,6 +71,7 @@ def test_every_file_of_the_package_travels(wheel: Path) -> None:
     assert packed == expected
 
 
+@pytest.mark.slow
 def test_find_works_from_any_folder(installed: Path, tmp_path: Path) -> None:
     """Without the repository, without params.yaml; what is finished is kept in the user's cache."""
     photo = sorted((ROOT / "data/rooms/images").iterdir())[0]

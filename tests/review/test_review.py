@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.workspace import Workspace
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def changed(tmp_path_factory: pytest.TempPathFactory) -> Workspace:

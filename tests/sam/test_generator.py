@@ -197,6 +197,7 @@ def test_threads_change_nothing(trained: Sam, make: Make) -> None:
         assert differing.max() < 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("side", "layers"), [(16, 0), (12, 1)])
 def test_fast_decodes_fewer_points(
     trained: Sam, make: Make, side: int, layers: int, monkeypatch: pytest.MonkeyPatch
