@@ -67,7 +67,7 @@ def measure() -> Iterator[Row]:
     }
     for path in scenes.rooms():
         image = image_files.read(path)
-        made = {"exact": exact(image).masks, "fast": fast(image).masks}
+        made = {"exact": exact.generate(image).masks, "fast": fast.generate(image).masks}
         made[UPSTREAM] = upstream(sam, settings, image)
         for (ours, theirs), found in compared.items():
             found.add(made[ours], made[theirs])
@@ -82,7 +82,7 @@ def measure() -> Iterator[Row]:
     loose = scenes.whole_image_settings().model_copy(update=every | {"points_per_batch": 8})
     for width, height in ODD_SIZES:
         image = scenes.room(width, height)
-        found.add(MaskGenerator(sam, loose)(image).masks, upstream(sam, loose, image))
+        found.add(MaskGenerator(sam, loose).generate(image).masks, upstream(sam, loose, image))
     sizes = ", ".join(f"{width}x{height}" for width, height in ODD_SIZES)
     yield found.row(f"masks of a room at {sizes}, thresholds 0", UPSTREAM, WANTED)
 

@@ -14,7 +14,7 @@ from segment_anything.modeling import ImageEncoderViT
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measuring import NOT_MEASURED, Row, in_turn, share_of_rate
-from maskquery.sam.encoder import prepared
+from maskquery.sam.encoder import fuse_encoder
 
 REPEATS = 5
 SIDE = 8192  # of the square matrices
@@ -40,7 +40,7 @@ def vit(name: str, device: str) -> ImageEncoderViT:
 @torch.inference_mode()
 def against_upstream(encoder: ImageEncoderViT) -> Row:
     pixels = torch.randn(1, 3, encoder.img_size, encoder.img_size)
-    ours, theirs = partial(prepared(encoder, bf16=False), pixels), partial(encoder, pixels)
+    ours, theirs = partial(fuse_encoder(encoder, bf16=False), pixels), partial(encoder, pixels)
     furthest = float((ours() - theirs()).abs().max())
     times = in_turn(ours, theirs, REPEATS)
     return Row(
@@ -58,5 +58,5 @@ def against_rate(encoder: ImageEncoderViT, row: Row) -> Row:
     with FlopCounterMode(display=False) as counter:
         encoder(pixels)
     matrix = torch.randn(SIDE, SIDE, device="cuda", dtype=torch.bfloat16)
-    ours = partial(prepared(encoder, bf16=True), pixels)
+    ours = partial(fuse_encoder(encoder, bf16=True), pixels)
     return share_of_rate(row, ours, counter.get_total_flops(), matrix, 4 * REPEATS)

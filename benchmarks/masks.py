@@ -28,8 +28,8 @@ SIZES = ((640, 480, "at least 8x"), (2000, 1500, "at least 50x"))
 def measure() -> Iterator[Row]:
     sam = scenes.tiny_sam()
     settings = scenes.whole_image_settings().model_copy(update={"points_per_side": SIDE})
-    ours = MaskGenerator(sam, settings)
-    fast = MaskGenerator(sam, settings.model_copy(update={"tier": "fast"}))
+    ours = MaskGenerator(sam, settings).generate
+    fast = MaskGenerator(sam, settings.model_copy(update={"tier": "fast"})).generate
     theirs = SamAutomaticMaskGenerator(sam, **settings.upstream())
     theirs.generate(scenes.room(64, 48))
     for width, height, wanted in SIZES:

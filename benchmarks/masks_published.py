@@ -18,7 +18,7 @@ from segment_anything.modeling import Sam
 
 from benchmarks import scenes
 from benchmarks.measuring import NOT_MEASURED, Row, Times, in_turn
-from maskquery.sam.encoder import prepared
+from maskquery.sam.encoder import fuse_encoder
 from maskquery.sam.generator import MaskGenerator
 from maskquery.sam.settings import Settings
 
@@ -44,7 +44,7 @@ def measure() -> Iterator[Row]:
 def compare(sam: Sam, row: Row, tier: str, side: int) -> Row:
     image = scenes.room(640, 480)
     settings = passing_half(sam, image, side)
-    ours = MaskGenerator(sam, settings.model_copy(update={"tier": tier}))
+    ours = MaskGenerator(sam, settings.model_copy(update={"tier": tier})).generate
     theirs = SamAutomaticMaskGenerator(sam, **settings.upstream())
     ours(image)
     encoders = encoding(sam, tier)
@@ -68,7 +68,7 @@ def encoding(sam: Sam, tier: str) -> Times:
     """Both sides' image encoders alone."""
     size = sam.image_encoder.img_size
     pixels = torch.randn(1, 3, size, size, device=sam.device)
-    ours = prepared(sam.image_encoder, bf16=tier == "fast" and sam.device.type == "cuda")
+    ours = fuse_encoder(sam.image_encoder, bf16=tier == "fast" and sam.device.type == "cuda")
     ours(pixels)
     return in_turn(lambda: ours(pixels), lambda: sam.image_encoder(pixels), 3)
 
@@ -77,5 +77,5 @@ def passing_half(sam: Sam, image: scenes.Pixels, side: int) -> Settings:
     """Settings by which half of the masks pass the predicted IoU, and all of these go on."""
     chosen = {"points_per_side": side, "stability_score_thresh": 0.0, "pred_iou_thresh": 0.0}
     settings = scenes.whole_image_settings().model_copy(update=chosen | {"box_nms_thresh": 1.0})
-    median = float(np.median(MaskGenerator(sam, settings)(image).predicted_iou))
+    median = float(np.median(MaskGenerator(sam, settings).generate(image).predicted_iou))
     return settings.model_copy(update={"pred_iou_thresh": median, "box_nms_thresh": 0.7})

@@ -18,12 +18,12 @@ STD = (0.26862954, 0.26130258, 0.27577711)
 MEAN_COLOUR = (123, 117, 104)  # 255 * MEAN: what CLIP sees as zero
 BLACK = (0, 0, 0)
 
-# Standard deviation of the Gaussian outside the mask, as a share of the crop's longer side. FGVP
-# (Yang et al. 2023, arXiv:2306.04356) uses 100 pixels on images of about 640.
+# Standard deviation of the Gaussian blur outside the mask, as a share of the crop's longer side.
+# FGVP (Yang et al. 2023, arXiv:2306.04356) uses 100 pixels on images of about 640.
 BLUR = 0.15
-BLUR_SIZE = 64  # pixels of the longer side at which such a blur is computed
+BLUR_SIZE = 64  # longer side at which the blur is computed, pixels
 
-_EVERYTHING = np.zeros((0, 0), np.uint8)  # `resize`: every pixel is to be seen
+_EVERYTHING = np.zeros((0, 0), np.uint8)  # for `resize`: the image is shown everywhere
 
 
 class Window(NamedTuple):
@@ -49,26 +49,26 @@ class Cutter:
         self._planes = planes(image)
 
     def __call__(self, box: npt.NDArray[np.int32], mask: Packed, view: View) -> Pixels:
-        """One mask's crop, resized as CLIP resizes: see `resizing`.
+        """One mask's crop, resized as CLIP's own transform does; see `resizing`.
 
         Args:
             box: (4,) x0, y0, x1, y1 of the mask, half-open, at least one pixel.
             mask: (H, W8) uint8, packed bits.
-            view: what it shows.
+            view: what the crop shows.
 
         Returns:
             (R, R, 3) uint8 RGB.
         """
-        part, inside, along = self._frame(box, mask, self._padding(view))
-        seen, shown, colour = self._planes, _EVERYTHING, MEAN_COLOUR
+        part, inside, taps_xy = self._frame(box, mask, self._padding(view))
+        image, visible, colour = self._planes, _EVERYTHING, MEAN_COLOUR
         if view in ("masked", "black"):
-            shown = np.asarray(cv2.transpose(inside.view(np.uint8)), np.uint8)
+            visible = np.asarray(cv2.transpose(inside.view(np.uint8)), np.uint8)
             colour = BLACK if view == "black" else MEAN_COLOUR
         elif view == "blurred":
             x0, y0, x1, y1 = part
-            seen = planes(blurred_outside(self._image[y0:y1, x0:x1], inside))
+            image = planes(blur_outside(self._image[y0:y1, x0:x1], inside))
             part = (0, 0, x1 - x0, y1 - y0)
-        return resize(seen, part, shown, along[0], along[1], colour)
+        return resize(image, part, visible, taps_xy[0], taps_xy[1], colour)
 
     def _padding(self, view: View) -> float:
         return 0.0 if view == "plain" else self._settings.crop_padding
@@ -76,7 +76,7 @@ class Cutter:
     def _frame(
         self, box: npt.NDArray[np.int32], mask: Packed, padding: float
     ) -> tuple[tuple[int, int, int, int], npt.NDArray[np.bool_], list[Taps]]:
-        """The part of the image that a crop shows, the mask in it, and the taps of both axes."""
+        """The part of the image that a crop shows, the mask in it (h, w), and taps of x and y."""
         shape = self._settings.crop_shape
         window = grow(box, padding, square=shape == "square")
         height, width = self._image.shape[:2]
@@ -85,22 +85,54 @@ class Cutter:
         inside = unpack(mask[y0:y1, x0 // 8 : -(-x1 // 8)], x1 - x0 // 8 * 8)[:, x0 % 8 :]
         size = (x1 - x0, y1 - y0)
         ends = (x0 - window.x0, window.x1 - x0), (y0 - window.y0, window.y1 - y0)
-        along = [_taps(shape, size, i, ends[i], self._resolution) for i in (0, 1)]
-        return (x0, y0, x1, y1), inside, along
+        taps_xy = [_taps(shape, size, i, ends[i], self._resolution) for i in (0, 1)]
+        return (x0, y0, x1, y1), inside, taps_xy
 
 
 def cut(
     image: Pixels, box: npt.NDArray[np.int32], mask: Packed, settings: Settings, resolution: int
 ) -> Pixels:
-    """One mask's crops, (V, R, R, 3); see `Cutter`, which is faster for several of an image."""
+    """The crops of one mask in V views; a `Cutter` is faster for several masks of an image.
+
+    >>> from maskquery.masks.packed import pack
+    >>> image = np.full((60, 80, 3), 255, np.uint8)
+    >>> mask = np.zeros((60, 80), bool)
+    >>> mask[20:40, 30:50] = True
+    >>> settings = Settings(
+    ...     tier="exact", views=("plain", "black"), crop_padding=0.5, crop_shape="square",
+    ...     mirrored=False, clahe=0)
+    >>> crops = cut(image, np.array([30, 20, 50, 40], np.int32), pack(mask), settings, 64)
+    >>> crops.shape
+    (2, 64, 64, 3)
+    >>> crops[:, 0, 0, 0].tolist()  # a corner: outside the mask, and black in the second view
+    [255, 0]
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        box: (4,) x0, y0, x1, y1 of the mask, half-open, at least one pixel.
+        mask: (H, W8) uint8, packed bits.
+        settings: views, padding and shape.
+        resolution: R, the model's input, pixels.
+
+    Returns:
+        (V, R, R, 3) uint8 RGB.
+    """
     cutter = Cutter(image, settings, resolution)
     return np.stack([cutter(box, mask, view) for view in settings.views])
 
 
 def grow(box: npt.NDArray[np.int32], padding: float, *, square: bool) -> Window:
-    """The box with `padding` times its longer side added on each side, and made square if asked.
+    """Grow a box by `padding` times its longer side on each side, then to a square if asked.
 
-    A square keeps the box's centre, to half a pixel.
+    A square has the box's centre, to half a pixel.
+
+    >>> grow(np.array([30, 20, 50, 30], np.int32), 0.1, square=True)
+    Window(x0=28, y0=13, x1=52, y1=37)
+
+    Args:
+        box: (4,) x0, y0, x1, y1 in pixels, half-open.
+        padding: a share, 0 for none.
+        square: whether the shorter side grows to the longer.
     """
     x0, y0, x1, y1 = (int(value) for value in box)
     margin = round(padding * max(x1 - x0, y1 - y0))
@@ -115,7 +147,7 @@ def grow(box: npt.NDArray[np.int32], padding: float, *, square: bool) -> Window:
 def _taps(
     shape: Shape, size: tuple[int, int], axis: int, window: tuple[int, int], resolution: int
 ) -> Taps:
-    """How the model's input is made up along one axis of a part of the image.
+    """The taps from a part of the image to the model's input, along one axis.
 
     Args:
         shape: how a box becomes a square.
@@ -126,22 +158,25 @@ def _taps(
     """
     if shape == "square":
         before, beyond = window
-        return taps(before + beyond, resolution, 0, resolution).moved(before)
-    own, longer, shorter = size[axis], max(size), min(size)
+        return taps(before + beyond, resolution, 0, resolution).shift(before)
+    length, longer, shorter = size[axis], max(size), min(size)
     if shape == "pad":
-        return taps(longer, resolution, 0, resolution).moved((longer - own) // 2)
+        return taps(longer, resolution, 0, resolution).shift((longer - length) // 2)
     # CLIP's own transform, with torchvision's rounding of `Resize` and of `CenterCrop`.
-    resized = int(resolution * own / shorter)
-    return taps(own, resized, round((resized - resolution) / 2), resolution)
+    resized = int(resolution * length / shorter)
+    return taps(length, resized, round((resized - resolution) / 2), resolution)
 
 
-def blurred_outside(pixels: Pixels, inside: npt.NDArray[np.bool_]) -> Pixels:
-    """(h, w, 3) uint8, of which those `inside` (h, w) are kept and all others blurred."""
-    return np.where(inside[..., None], pixels, blurred(pixels))
+def blur_outside(pixels: Pixels, inside: npt.NDArray[np.bool_]) -> Pixels:
+    """Blur the pixels (h, w, 3) that are not `inside` (h, w)."""
+    return np.where(inside[..., None], pixels, blur(pixels))
 
 
-def blurred(pixels: Pixels) -> Pixels:
-    """(h, w, 3) uint8 under a Gaussian of `BLUR`, computed small: it keeps no detail."""
+def blur(pixels: Pixels) -> Pixels:
+    """Blur pixels (h, w, 3) uint8 with a Gaussian of `BLUR`.
+
+    It is computed on a reduced image, as it leaves no detail.
+    """
     height, width = pixels.shape[:2]
     share = min(1.0, BLUR_SIZE / max(height, width))
     small = (max(1, round(width * share)), max(1, round(height * share)))

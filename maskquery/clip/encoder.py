@@ -23,7 +23,7 @@ Job = tuple[slice, int]  # which masks, and the index of the view
 
 CONTEXT = 77  # tokens, with one for the start and one for the end, in every CLIP of OpenAI's
 BATCH_PIXELS = 64 * 224 * 224  # bounds the memory of a batch: 64 crops for most of OpenAI's models
-CPU_BATCH_PIXELS = 8 * 224 * 224  # more are not faster, and are to be shared among threads
+CPU_BATCH_PIXELS = 8 * 224 * 224  # larger batches are no faster, and leave threads idle
 
 # The names of a convolution and of the batch norm behind it in the modules of OpenAI's ResNets.
 _FOLDED = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"), ("0", "1"))
@@ -40,7 +40,7 @@ def dimensions(model: CLIP) -> int:
 
 
 def batches(model: CLIP, count: int) -> list[slice]:
-    """`count` crops in parts of nearly equal length, to be encoded at a time."""
+    """Divide `count` crops into batches of nearly equal length that fit memory (or the CPU)."""
     most = CPU_BATCH_PIXELS if _on_cpu(model) else BATCH_PIXELS
     parts = -(-count // max(1, most // resolution(model) ** 2))
     edges = [count * part // parts for part in range(parts)] if parts else []
@@ -52,10 +52,13 @@ def _on_cpu(model: CLIP) -> bool:
 
 
 def prepare(model: CLIP) -> CLIP:
-    """`model` itself, changed so that it encodes images faster, and equally but for rounding.
+    """Change `model` so that it encodes images faster; results are equal up to rounding.
 
-    Batch norms go into the convolutions before them, whose weights get the layout that fits crops
-    as they come, colour by colour of a pixel. The last step is that of `pooling`.
+    Batch norms are folded into the convolutions before them. The convolutions' weights get the
+    channels-last layout, which is that of crops. The last step is replaced by that of `pooling`.
+
+    Returns:
+        `model` itself.
     """
     for module in model.visual.modules():
         for convolution, norm in _FOLDED:
@@ -72,19 +75,32 @@ def prepare(model: CLIP) -> CLIP:
 def encode_masks(
     model: CLIP, image: Pixels, boxes: npt.NDArray[np.int32], masks: Packed, settings: Settings
 ) -> Embeddings:
-    """The views of N masks of an image.
+    """Encode V views of N masks of an image.
 
-    A batch holds crops of one view only: which views are asked for does not change the others' by
-    a bit.
+    A batch holds crops of one view, so that an embedding does not depend, even in its last bit, on
+    which other views are computed.
 
-    On the CPU a thread cuts and encodes a batch by itself: operations of this size gain little from
-    threads within them, and how many there are changes nothing. On a GPU some crops are encoded
-    while the next ones are cut.
+    On the CPU each thread cuts and encodes whole batches: operations of this size gain little from
+    threads within them, and the number of threads changes no result. On a GPU crops are cut while
+    earlier ones are encoded.
+
+    >>> from maskquery.clip import loading
+    >>> from maskquery.masks.packed import pack
+    >>> model = prepare(loading.load("tiny", torch.device("cpu")))
+    >>> image = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    >>> mask = np.zeros((1, 60, 80), bool)
+    >>> mask[0, 20:40, 30:50] = True
+    >>> settings = Settings(
+    ...     tier="exact", views=("crop", "masked"), crop_padding=0.1, crop_shape="square",
+    ...     mirrored=False, clahe=0)
+    >>> boxes = np.array([[30, 20, 50, 40]], np.int32)
+    >>> encode_masks(model, image, boxes, pack(mask), settings).shape  # N, V, D
+    (1, 2, 128)
 
     Args:
-        model: CLIP.
+        model: CLIP, from `prepare`.
         image: (H, W, 3) uint8 RGB.
-        boxes: (N, 4), x0, y0, x1, y1, half-open.
+        boxes: (N, 4) int32, x0, y0, x1, y1 in pixels, half-open.
         masks: (N, H, W8) uint8, packed bits.
         settings: how crops are cut and encoded.
 
@@ -92,17 +108,17 @@ def encode_masks(
         (N, V, D) float32, each of length 1.
     """
     cut, views = Cutter(image, settings, resolution(model)), settings.views
-    found = np.empty((len(boxes), len(views), dimensions(model)), np.float32)
+    embeddings = np.empty((len(boxes), len(views), dimensions(model)), np.float32)
     jobs = list(itertools.product(batches(model, len(boxes)), range(len(views))))
 
     def crops(job: Job, pool: Executor | None = None) -> Iterator[Pixels]:
         rows, view = job
-        many = pool.map if pool else map
-        return many(lambda box, mask: cut(box, mask, views[view]), boxes[rows], masks[rows])
+        each = pool.map if pool else map
+        return each(lambda box, mask: cut(box, mask, views[view]), boxes[rows], masks[rows])
 
     def encode(job: Job, crops: Iterator[Pixels]) -> None:
         rows, view = job
-        found[rows, view] = _encode(model, np.stack(list(crops)), settings)
+        embeddings[rows, view] = _encode(model, np.stack(list(crops)), settings)
 
     if _on_cpu(model):
         with ThreadPoolExecutor(
@@ -111,16 +127,16 @@ def encode_masks(
             list(pool.map(lambda job: encode(job, crops(job)), jobs))
     else:
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-            cutting = ((job, crops(job, pool)) for job in jobs)
-            ahead = list(itertools.islice(cutting, 1))
-            while ahead:
-                ahead += itertools.islice(cutting, 1)
-                encode(*ahead.pop(0))
-    return found
+            batch_crops = ((job, crops(job, pool)) for job in jobs)
+            queue = list(itertools.islice(batch_crops, 1))
+            while queue:
+                queue += itertools.islice(batch_crops, 1)
+                encode(*queue.pop(0))
+    return embeddings
 
 
 def _encode(model: CLIP, crops: Pixels, settings: Settings) -> Embeddings:
-    """As `encode_images`; if `mirrored`, together with the crops' mirror images."""
+    """As `encode_images`; if `mirrored`, the normalised mean with the crops' mirror images."""
     bf16 = settings.tier == "fast"
     vectors = encode_images(model, crops, bf16=bf16)
     if settings.mirrored:
@@ -131,9 +147,15 @@ def _encode(model: CLIP, crops: Pixels, settings: Settings) -> Embeddings:
 
 @torch.inference_mode()
 def encode_images(model: CLIP, crops: Pixels, *, bf16: bool = False) -> Embeddings:
-    """(B, R, R, 3) uint8 RGB to (B, D) float32, each of length 1; computed in bfloat16 if `bf16`.
+    """Encode a batch of crops. Which crops share a batch changes embeddings by rounding only.
 
-    Which crops share a batch changes an embedding by rounding only.
+    Args:
+        model: CLIP.
+        crops: (B, R, R, 3) uint8 RGB.
+        bf16: compute in bfloat16.
+
+    Returns:
+        (B, D) float32, each of length 1.
     """
     device = model.logit_scale.device
     pixels = torch.from_numpy(crops).to(device).float()  # (B, R, R, 3)
@@ -144,15 +166,19 @@ def encode_images(model: CLIP, crops: Pixels, *, bf16: bool = False) -> Embeddin
 
 @torch.inference_mode()
 def encode_texts(model: CLIP, prompts: Sequence[str]) -> Embeddings:
-    """P prompts to (P, D) float32, each of length 1; `UserError` as `tokens`."""
+    """Encode P prompts as they are, without a template: (P, D) float32, each of length 1.
+
+    Raises:
+        UserError: as `tokens`.
+    """
     return _unit(model.encode_text(tokens(prompts).to(model.logit_scale.device)))
 
 
 def tokens(prompts: Sequence[str]) -> Tensor:
-    """P prompts to (P, 77) integers.
+    """Tokenize P prompts: (P, 77) integers.
 
     Raises:
-        UserError: a prompt has more tokens than CLIP reads; none is cut short.
+        UserError: a prompt has more tokens than CLIP reads; none is truncated.
     """
     return torch.cat([_tokens(prompt) for prompt in prompts])
 

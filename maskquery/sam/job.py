@@ -111,4 +111,4 @@ def load(model: str, settings: Settings) -> Callable[[Pixels], ImageMasks]:
     from maskquery.models import device
     from maskquery.sam import generator, loading
 
-    return generator.MaskGenerator(loading.load(model, device.pick()), settings)
+    return generator.MaskGenerator(loading.load(model, device.pick()), settings).generate

@@ -1,15 +1,22 @@
-"""Compiled loops of `upsampling`: a mask's pixels at the image's size, strip by strip.
+"""Compiled loops of `upsampling`: masks at the image's size, evaluated only at their edges.
 
-A pixel is interpolated from four middle values (those of the model's input), each of these from
-four low-resolution logits, in PyTorch's order of operations. Bilinear interpolation is a convex
-combination: where all logits that take part lie in one band between the cuts, so do all pixels,
-and filling a rectangle stands for evaluating them. What is left are the mask's edges.
+Interpolation has two steps, as upstream's `Sam.postprocess_masks`: from logits to *middle values*
+(those of the model's input), and from these to the image's pixels. A pixel is interpolated from
+four middle values, each of these from four logits, in PyTorch's order of operations.
 
-Arguments are plain arrays, and slices few: named tuples of arrays take seconds to compile and as
-long to hand on as a short row takes to evaluate.
+Three cuts (thresholds) divide values into four *bands*: a value's band is the number of cuts below
+it. Bilinear interpolation is a convex combination, so where all logits that take part are of one
+band, so are all pixels: a rectangle is filled, and no pixel evaluated. What remains is the edges of
+masks. A *strip* is what lies between two rows of logits.
 
-Interpolation along an axis is described by `starts` and `weights`: outputs starts[i]:starts[i + 1]
-lie between sources i and i + 1, and `weights` are the second one's.
+Interpolation along an axis is given as in `upsampling.Axis`, by two arrays. `rows_in` are the
+starts, and `rows_in_weights` the weights, for rows from logits to middle values; `columns_in` are
+those for columns; `rows_out` and `columns_out` those from middle values to pixels.
+
+Arguments are plain arrays, and slices few: named tuples of arrays take seconds to compile, and a
+call with them takes as long as a short row to evaluate.
+
+Letters: M masks, L x L logits, h x w middle values, H x W pixels.
 """
 
 import numba
@@ -21,68 +28,94 @@ Ints = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
 Counts = NDArray[np.int32]
 
-MOST_ROWS = 1023  # that are counted in ten bits
-SHORT_RUN = 1  # cells of one band between two others: evaluating them, too, is faster than stopping
+SHORT_RUN = 1  # cells of one band between two others: it is faster to evaluate than to skip them
 
 compiled = numba.njit(nogil=True, cache=True)
 
 
 @compiled
-def scan_all(
-    lows: Floats, row_starts: Ints, row_weights: Floats, column_starts: Ints,
-    column_weights: Floats, tops: Ints, top_weights: Floats, edges: Ints, edge_weights: Floats,
-    cuts: Floats, counts: Ints, boxes: Ints, pixels: Bytes,
+def scan_masks(
+    lows: Floats, rows_in: Ints, rows_in_weights: Floats, columns_in: Ints,
+    columns_in_weights: Floats, rows_out: Ints, rows_out_weights: Floats, columns_out: Ints,
+    columns_out_weights: Floats, cuts: Floats, counts: Ints, boxes: Ints, pixels: Bytes,
 ) -> None:  # fmt: skip
-    """Count and draw masks (M, L, L).
+    """Count the pixels of masks above three cuts, take their boxes, and draw them if asked.
+
+    The plain version, which evaluates every pixel:
+
+    >>> def stretch(values, axis):  # along the last axis, from (..., S) to (..., R)
+    ...     first = np.repeat(np.arange(len(axis.starts) - 1), np.diff(axis.starts))
+    ...     second = np.minimum(first + 1, len(axis.starts) - 2)
+    ...     return (1 - axis.weights) * values[..., first] + axis.weights * values[..., second]
+    >>> def upscale(low, g):  # logits (L, L) to the values of pixels (H, W)
+    ...     middles = stretch(stretch(low, g.columns_in).T, g.rows_in).T
+    ...     return stretch(stretch(middles, g.columns_out).T, g.rows_out).T
+
+    >>> from maskquery.sam.upsampling import Geometry
+    >>> g = Geometry.between(low=8, model=32, inside=(24, 32), image=(45, 60))
+    >>> low = np.random.default_rng(0).normal(0, 4, (8, 8)).astype(np.float32)
+    >>> cuts = np.array([-1, 0, 1], np.float32)
+    >>> counts, boxes = np.zeros((1, 3), np.int64), np.zeros((1, 4), np.int64)
+    >>> pixels = np.zeros((1, 45, 60), np.uint8)
+    >>> axes = g.rows_in, g.columns_in, g.rows_out, g.columns_out
+    >>> arrays = [array for axis in axes for array in (axis.starts, axis.weights)]
+    >>> scan_masks(low[None], *arrays, cuts, counts, boxes, pixels)
+
+    >>> values = upscale(low, g)
+    >>> assert (counts[0] == [(values > cut).sum() for cut in cuts]).all()
+    >>> assert (pixels[0] == (values > cuts[1])).all()
+    >>> y, x = np.nonzero(values > cuts[1])
+    >>> assert boxes[0].tolist() == [x.min(), y.min(), x.max(), y.max()]
 
     Args:
-        lows: (M, L, L).
-        row_starts: (L + 1,) from the logits to h rows of middle values.
-        row_weights: (h,).
-        column_starts: (L + 1,) to their w columns.
-        column_weights: (w,).
-        tops: (h + 1,) from the middle values to the H rows of pixels.
-        top_weights: (H,).
-        edges: (w + 1,) to their W columns.
-        edge_weights: (W,).
-        cuts: (3,), ascending.
+        lows: (M, L, L), logits.
+        rows_in: (L + 1,).
+        rows_in_weights: (h,).
+        columns_in: (L + 1,).
+        columns_in_weights: (w,).
+        rows_out: (h + 1,).
+        rows_out_weights: (H,).
+        columns_out: (w + 1,).
+        columns_out_weights: (W,).
+        cuts: (3,), ascending; the second is the mask's threshold.
         counts: (M, 3), all 0; becomes the number of pixels above each cut.
-        boxes: (M, 4), all 0; becomes x0, y0, x1, y1, inclusive, of what is above the second cut.
-        pixels: (M, H, W), all 0; becomes 1 above the second cut. If (M, 0, 0), nothing is drawn.
+        boxes: (M, 4), all 0; becomes x0, y0, x1, y1, inclusive, of the pixels above the threshold.
+        pixels: (M, H, W), all 0; becomes 1 above the threshold. If (M, 0, 0), nothing is drawn.
     """
     side = lows.shape[1]
-    rows, columns = np.empty(len(top_weights), np.uint8), np.empty(len(edge_weights), np.uint8)
+    row_marks = np.empty(len(rows_out_weights), np.uint8)
+    column_marks = np.empty(len(columns_out_weights), np.uint8)
     bands = np.empty((side, side), np.uint8)
-    across = np.empty((side, len(column_weights) + 1), np.float32)
+    wide = np.empty((side, len(columns_in_weights) + 1), np.float32)
     for m in range(len(lows)):
-        rows[:] = 0
-        columns[:] = 0
+        row_marks[:] = 0
+        column_marks[:] = 0
         for y in range(side):
             _classify(lows[m, y], cuts, bands[y])
-        _scan(
-            lows[m], bands, row_starts, row_weights, column_starts, column_weights,
-            tops, top_weights, edges, edge_weights, cuts, across,
-            counts[m], rows, columns, pixels[m],
+        _scan_mask(
+            lows[m], bands, rows_in, rows_in_weights, columns_in, columns_in_weights,
+            rows_out, rows_out_weights, columns_out, columns_out_weights, cuts, wide,
+            counts[m], row_marks, column_marks, pixels[m],
         )  # fmt: skip
         if counts[m, 1] > 0:
-            boxes[m, 0], boxes[m, 2] = _ends(columns)
-            boxes[m, 1], boxes[m, 3] = _ends(rows)
+            boxes[m, 0], boxes[m, 2] = _ends(column_marks)
+            boxes[m, 1], boxes[m, 3] = _ends(row_marks)
 
 
 @compiled
-def _ends(hit: Bytes) -> tuple[int, int]:
+def _ends(marks: Bytes) -> tuple[int, int]:
     """The first and the last index that is not 0; there is one."""
-    first, last = 0, len(hit) - 1
-    while hit[first] == 0:
+    first, last = 0, len(marks) - 1
+    while marks[first] == 0:
         first += 1
-    while hit[last] == 0:
+    while marks[last] == 0:
         last -= 1
     return first, last
 
 
 @compiled
 def _classify(values: Floats, cuts: Floats, bands: Bytes) -> None:
-    """How many of the three cuts each value exceeds."""
+    """The band of each value (K,): how many of the three cuts it exceeds."""
     low, middle, high = cuts[0], cuts[1], cuts[2]
     for x in range(len(values)):
         v = values[x]
@@ -90,116 +123,136 @@ def _classify(values: Floats, cuts: Floats, bands: Bytes) -> None:
 
 
 @compiled
-def _blend(first: Floats, second: Floats, share: float, out: Floats) -> None:
-    """Between two rows; `share` is the second's."""
-    rest = np.float32(1) - share
+def _blend(first: Floats, second: Floats, weight: float, out: Floats) -> None:
+    """Interpolate between two rows (K,); `weight` is the second's."""
+    rest = np.float32(1) - weight
     for x in range(len(out)):
-        out[x] = rest * first[x] + share * second[x]
+        out[x] = rest * first[x] + weight * second[x]
 
 
 @compiled
-def _scan(
-    low: Floats, bands: Bytes, row_starts: Ints, row_weights: Floats, column_starts: Ints,
-    column_weights: Floats, tops: Ints, top_weights: Floats, edges: Ints, edge_weights: Floats,
-    cuts: Floats, across: Floats, counts: Ints, rows: Bytes, columns: Bytes, pixels: Bytes,
+def _scan_mask(
+    low: Floats, bands: Bytes, rows_in: Ints, rows_in_weights: Floats, columns_in: Ints,
+    columns_in_weights: Floats, rows_out: Ints, rows_out_weights: Floats, columns_out: Ints,
+    columns_out_weights: Floats, cuts: Floats, wide: Floats, counts: Ints,
+    row_marks: Bytes, column_marks: Bytes, pixels: Bytes,
 ) -> None:  # fmt: skip
-    """One mask. A strip is what lies between two rows of logits.
+    """One mask, strip by strip.
 
-    Middle values end with a copy of the last row and of the last column.
+    Shapes:
+        low: (L, L), logits; the following as in `scan_masks`.
+        bands: (L, L), of the logits.
+        wide: (L, w + 1), filled here: logits interpolated along columns. The last is there twice.
+        counts: (3,).
+        row_marks: (H,), becomes 1 at least in the first and the last row of the mask's pixels.
+        column_marks: (W,), likewise.
+        pixels: (H, W), or (0, 0).
     """
-    side, height = len(low), len(row_weights)
+    side, height = len(low), len(rows_in_weights)
     tallest = 0
     for i in range(side):
-        tallest = max(tallest, row_starts[i + 1] - row_starts[i])
-    values = np.empty((tallest + 1, across.shape[1]), np.float32)
-    value_bands = np.empty(values.shape, np.uint8)
-    between = np.empty((2, len(columns)), np.float32)
-    sums = np.empty(len(columns), np.int32)
-    done = 0  # rows of `across` that are computed
+        tallest = max(tallest, rows_in[i + 1] - rows_in[i])
+    middles = np.empty((tallest + 1, wide.shape[1]), np.float32)  # of one strip
+    middle_bands = np.empty(middles.shape, np.uint8)
+    wide_middles = np.empty((2, len(column_marks)), np.float32)
+    column_counts = np.empty(len(column_marks), np.int32)
+    wide_rows = 0  # rows of `wide` that are filled
     for i in range(side):
-        start, stop = row_starts[i], row_starts[i + 1]
+        start, stop = rows_in[i], rows_in[i + 1]
         if start == stop:
             continue
         left, right = _mixed_part(bands, i)
-        x0, x1 = column_starts[left], column_starts[right]
-        y0, y1 = tops[start], tops[stop]
-        _fill(bands[i, 0], y0, y1, 0, edges[x0], counts, rows, columns, pixels)
-        _fill(bands[i, -1], y0, y1, edges[x1], edges[-1], counts, rows, columns, pixels)
+        x0, x1 = columns_in[left], columns_in[right]
+        y0, y1 = rows_out[start], rows_out[stop]
+        _fill(bands[i, 0], y0, y1, 0, columns_out[x0], counts, row_marks, column_marks, pixels)
+        _fill(
+            bands[i, -1], y0, y1, columns_out[x1], columns_out[-1],
+            counts, row_marks, column_marks, pixels,
+        )  # fmt: skip
         if x0 == x1:
             continue
-        for r in range(max(done, i), min(i + 3, side)):
-            _blend_along(low[r], column_starts, column_weights, across[r])
-            done = r + 1
+        for r in range(max(wide_rows, i), min(i + 3, side)):
+            _blend_along(low[r], columns_in, columns_in_weights, wide[r])
+            wide_rows = r + 1
         for y in range(start, stop + 1):
             source = i if y < stop or stop == height else i + 1
-            upper, lower = across[source], across[min(source + 1, side - 1)]
-            own, weight = values[y - start], row_weights[min(y, height - 1)]
-            _blend(upper[x0 : x1 + 1], lower[x0 : x1 + 1], weight, own[x0 : x1 + 1])
-            _classify(own[x0 : x1 + 1], cuts, value_bands[y - start, x0 : x1 + 1])
+            upper, lower = wide[source], wide[min(source + 1, side - 1)]
+            middle, weight = middles[y - start], rows_in_weights[min(y, height - 1)]
+            _blend(upper[x0 : x1 + 1], lower[x0 : x1 + 1], weight, middle[x0 : x1 + 1])
+            _classify(middle[x0 : x1 + 1], cuts, middle_bands[y - start, x0 : x1 + 1])
         _scan_strip(
-            values, value_bands, x0, x1, tops[start : stop + 1], top_weights, edges,
-            edge_weights, cuts, between, sums, counts, rows, columns, pixels,
+            middles, middle_bands, x0, x1, rows_out[start : stop + 1], rows_out_weights,
+            columns_out, columns_out_weights, cuts, wide_middles, column_counts,
+            counts, row_marks, column_marks, pixels,
         )  # fmt: skip
 
 
 @compiled
 def _blend_along(source: Floats, starts: Ints, weights: Floats, out: Floats) -> None:
-    """A row of logits (L,) to the middle values' columns, the last of them twice."""
+    """Interpolate a row of logits (L,) to w columns of middle values, the last of them twice."""
     last = len(source) - 1
     for j in range(last + 1):
         a, b = source[j], source[min(j + 1, last)]
         for x in range(starts[j], starts[j + 1]):
-            share = weights[x]
-            out[x] = (np.float32(1) - share) * a + share * b
+            weight = weights[x]
+            out[x] = (np.float32(1) - weight) * a + weight * b
     out[-1] = out[-2]
 
 
 @compiled
 def _mixed_part(bands: Bytes, i: int) -> tuple[int, int]:
-    """The columns of logits between which strip i is not simply its first or its last band."""
+    """The columns of logits between which strip i is neither its first nor its last band alone."""
     last = len(bands) - 1
-    own, second, third = bands[i], bands[min(i + 1, last)], bands[min(i + 2, last)]
+    first, second, third = bands[i], bands[min(i + 1, last)], bands[min(i + 2, last)]
     left, right = 0, len(bands)
-    while left < right and own[left] == second[left] == third[left] == own[0]:
+    while left < right and first[left] == second[left] == third[left] == first[0]:
         left += 1
     if left == right:
         return 0, 0
-    while own[right - 1] == second[right - 1] == third[right - 1] == own[last]:
+    while first[right - 1] == second[right - 1] == third[right - 1] == first[last]:
         right -= 1
-    # A pixel takes part of its value from logits up to two columns to its right.
+    # A pixel depends on logits up to two columns to its right.
     return max(left - 2, 0), right
 
 
 @compiled
 def _fill(
     band: int, y0: int, y1: int, x0: int, x1: int,
-    counts: Ints, rows: Bytes, columns: Bytes, pixels: Bytes,
+    counts: Ints, row_marks: Bytes, column_marks: Bytes, pixels: Bytes,
 ) -> None:  # fmt: skip
-    """A rectangle of one band."""
+    """Count and draw a rectangle of pixels of one band; it may be empty."""
     if band == 0 or y0 >= y1 or x0 >= x1:
         return
     for k in range(band):
         counts[k] += (y1 - y0) * (x1 - x0)
     if band > 1:
-        rows[y0] = rows[y1 - 1] = 1
-        columns[x0] = columns[x1 - 1] = 1
+        row_marks[y0] = row_marks[y1 - 1] = 1
+        column_marks[x0] = column_marks[x1 - 1] = 1
         if len(pixels) > 0:
             pixels[y0:y1, x0:x1] = 1
 
 
 @compiled
 def _scan_strip(
-    values: Floats, bands: Bytes, x0: int, x1: int, tops: Ints, top_weights: Floats, edges: Ints,
-    edge_weights: Floats, cuts: Floats, between: Floats, sums: Counts,
-    counts: Ints, rows: Bytes, columns: Bytes, pixels: Bytes,
+    middles: Floats, bands: Bytes, x0: int, x1: int, rows_out: Ints, rows_out_weights: Floats,
+    columns_out: Ints, columns_out_weights: Floats, cuts: Floats, wide_middles: Floats,
+    column_counts: Counts, counts: Ints, row_marks: Bytes, column_marks: Bytes, pixels: Bytes,
 ) -> None:  # fmt: skip
-    """The image's pixels between rows of middle values, columns x0 to x1 of which are given.
+    """The pixels of one strip. A cell is what lies between four middle values.
 
-    Cells whose corners are all of one band come in runs of that band; the others are evaluated.
+    Neighbouring cells whose corners are all of one band are filled; the others are evaluated.
+
+    Shapes:
+        middles: (K + 1, w + 1), the strip's rows of middle values, given in columns x0 to x1.
+        bands: (K + 1, w + 1), of these.
+        x0, x1: the columns to scan, half-open.
+        rows_out: (K + 1,), the first rows of pixels.
+        wide_middles: (2, W), working memory of `_evaluate`.
+        column_counts: (W,), working memory of `_evaluate`.
     """
-    above, below = between[0], between[1]
-    for k in range(len(tops) - 1):
-        y0, y1 = tops[k], tops[k + 1]
+    above, below = wide_middles[0], wide_middles[1]
+    for k in range(len(rows_out) - 1):
+        y0, y1 = rows_out[k], rows_out[k + 1]
         upper, lower = bands[k], bands[k + 1]
         x = x0
         while x < x1 and y0 < y1:
@@ -208,7 +261,10 @@ def _scan_strip(
                 while x < x1 and upper[x + 1] == band and lower[x + 1] == band:
                     x += 1
             if x > start:
-                _fill(band, y0, y1, edges[start], edges[x], counts, rows, columns, pixels)
+                _fill(
+                    band, y0, y1, columns_out[start], columns_out[x],
+                    counts, row_marks, column_marks, pixels,
+                )  # fmt: skip
                 continue
             stop = x + 1
             while x < x1 and x - stop < SHORT_RUN:
@@ -216,84 +272,88 @@ def _scan_strip(
                     stop = x + 1
                 x += 1
             x = stop
-            _blend_cells(values, k, start, x, edges, edge_weights, above, below)
-            for y in range(y0, y1, MOST_ROWS):
-                _evaluate(
-                    above, below, y, min(y + MOST_ROWS, y1), top_weights, edges[start], edges[x],
-                    cuts, sums, counts, rows, columns, pixels,
-                )  # fmt: skip
+            _blend_cells(middles, k, start, x, columns_out, columns_out_weights, above, below)
+            _evaluate(
+                above, below, y0, y1, rows_out_weights, columns_out[start], columns_out[x],
+                cuts, column_counts, counts, row_marks, column_marks, pixels,
+            )  # fmt: skip
 
 
 @compiled
 def _blend_cells(
-    values: Floats, k: int, start: int, stop: int, edges: Ints, weights: Floats,
+    middles: Floats, k: int, start: int, stop: int, columns_out: Ints, weights: Floats,
     above: Floats, below: Floats,
 ) -> None:  # fmt: skip
-    """Rows k and k + 1 of middle values at the image's columns, in cells `start` to `stop`."""
-    left = edges[start]
+    """Interpolate rows k and k + 1 of middle values to the pixels' columns, for some cells.
+
+    `above` and `below` (W,) begin with the first column of cell `start`.
+    """
+    left = columns_out[start]
     for x in range(start, stop):
-        a, b, c, d = values[k, x], values[k, x + 1], values[k + 1, x], values[k + 1, x + 1]
-        for i in range(edges[x], edges[x + 1]):
-            share = weights[i]
-            rest = np.float32(1) - share
-            above[i - left] = rest * a + share * b
-            below[i - left] = rest * c + share * d
+        a, b, c, d = middles[k, x], middles[k, x + 1], middles[k + 1, x], middles[k + 1, x + 1]
+        for i in range(columns_out[x], columns_out[x + 1]):
+            weight = weights[i]
+            rest = np.float32(1) - weight
+            above[i - left] = rest * a + weight * b
+            below[i - left] = rest * c + weight * d
 
 
 @compiled
 def _evaluate(
     above: Floats, below: Floats, y0: int, y1: int, weights: Floats, x0: int, x1: int,
-    cuts: Floats, sums: Counts, counts: Ints, rows: Bytes, columns: Bytes, pixels: Bytes,
+    cuts: Floats, column_counts: Counts, counts: Ints, row_marks: Bytes, column_marks: Bytes,
+    pixels: Bytes,
 ) -> None:  # fmt: skip
-    """Pixel by pixel, between two rows that have the image's columns already.
+    """Count and draw pixels y0 to y1, x0 to x1, one by one.
 
-    A column's three counts share an integer, ten bits each.
+    Shapes:
+        above: (W,), the middle values over the pixels, at their columns; see `_blend_cells`.
+        below: (W,), those under them.
+        weights: (H,), of `below`.
+        column_counts: (W,), working memory: pixels of each column above the second cut.
     """
     low, middle, high = cuts[0], cuts[1], cuts[2]
     width = x1 - x0
     for i in range(width):
-        sums[i] = 0
+        column_counts[i] = 0
     for y in range(y0, y1):
-        share = weights[y]
-        rest = np.float32(1) - share
+        weight = weights[y]
+        rest = np.float32(1) - weight
+        above_low, above_high = np.int32(0), np.int32(0)
         for i in range(width):
-            value = rest * above[i] + share * below[i]
-            sums[i] += (
-                np.int32(value > low)
-                + (np.int32(value > middle) << np.int32(10))
-                + (np.int32(value > high) << np.int32(20))
-            )
+            value = rest * above[i] + weight * below[i]
+            above_low += np.int32(value > low)
+            column_counts[i] += np.int32(value > middle)
+            above_high += np.int32(value > high)
+        counts[0] += above_low
+        counts[2] += above_high
         if len(pixels) > 0:
             for i in range(width):
-                pixels[y, x0 + i] = rest * above[i] + share * below[i] > middle
-    above_low, above_middle, above_high = 0, 0, 0
+                pixels[y, x0 + i] = rest * above[i] + weight * below[i] > middle
+    above_middle = 0
     for i in range(width):
-        above_low += sums[i] & 1023
-        above_middle += (sums[i] >> 10) & 1023
-        above_high += sums[i] >> 20
-    counts[0] += above_low
+        above_middle += column_counts[i]
     counts[1] += above_middle
-    counts[2] += above_high
     if above_middle > 0:
         first, last = 0, width - 1
-        while (sums[first] >> 10) & 1023 == 0:
+        while column_counts[first] == 0:
             first += 1
-        while (sums[last] >> 10) & 1023 == 0:
+        while column_counts[last] == 0:
             last -= 1
-        columns[x0 + first] = columns[x0 + last] = 1
+        column_marks[x0 + first] = column_marks[x0 + last] = 1
         first, last = y0, y1 - 1
-        while rows[first] == 0 and not _any(above, below, weights[first], width, middle):
+        while row_marks[first] == 0 and not _any(above, below, weights[first], width, middle):
             first += 1
-        while rows[last] == 0 and not _any(above, below, weights[last], width, middle):
+        while row_marks[last] == 0 and not _any(above, below, weights[last], width, middle):
             last -= 1
-        rows[first] = rows[last] = 1
+        row_marks[first] = row_marks[last] = 1
 
 
 @compiled
-def _any(above: Floats, below: Floats, share: np.float32, width: int, middle: np.float32) -> bool:
+def _any(above: Floats, below: Floats, weight: np.float32, width: int, cut: np.float32) -> bool:
     """Whether a pixel of a row exceeds the cut."""
-    rest = np.float32(1) - share
-    found = False
+    exceeds = False
+    rest = np.float32(1) - weight
     for i in range(width):
-        found |= rest * above[i] + share * below[i] > middle
-    return found
+        exceeds |= rest * above[i] + weight * below[i] > cut
+    return exceeds

@@ -126,7 +126,7 @@ def test_blurred_is_a_gaussian_outside() -> None:
     image = noise(240, 320)
     mask = np.zeros((240, 320), bool)
     mask[100:140, 100:200] = True
-    pixels = crops.blurred_outside(image, mask)
+    pixels = crops.blur_outside(image, mask)
     np.testing.assert_array_equal(pixels[mask], image[mask])
     expected = cv2.GaussianBlur(
         image, (0, 0), sigmaX=crops.BLUR * 320, borderType=cv2.BORDER_REPLICATE

@@ -88,9 +88,11 @@ def test_part_of_a_large_image_on_a_square(
     square[upper : upper + height, left : left + width][inside > 0] = image[y0:y1, x0:x1][
         inside > 0
     ]
-    along = taps(side, resolution, 0, resolution)
+    to_square = taps(side, resolution, 0, resolution)
     transposed = np.ascontiguousarray(inside.T) if masked else EVERYTHING
-    ours = resize(planes(image), part, transposed, along.moved(left), along.moved(upper), COLOUR)
+    ours = resize(
+        planes(image), part, transposed, to_square.shift(left), to_square.shift(upper), COLOUR
+    )
     np.testing.assert_array_equal(ours, pillow(square, resolution, resolution))
 
 

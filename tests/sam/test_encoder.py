@@ -36,13 +36,13 @@ def vit(request: pytest.FixtureRequest) -> ImageEncoderViT:
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("form", ["biased", "concatenated"])
+@pytest.mark.parametrize("form", ["attend_with_mask", "attend_with_channels"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_numbers_are_upstreams(
     vit: ImageEncoderViT, form: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both ways of attention, here on the CPU."""
-    monkeypatch.setattr(encoder, "biased", getattr(encoder, form))
+    monkeypatch.setattr(encoder, "attend_with_mask", getattr(encoder, form))
     monkeypatch.setattr(encoder, "QUERIES", 20)  # of 64 or 49: the last part is a smaller one
     vit.to(dtype)
     pixels = torch.randn(2, 3, vit.img_size, vit.img_size, dtype=dtype)
@@ -69,8 +69,8 @@ def test_bfloat16_is_near_and_leaves_the_model_alone(vit: ImageEncoderViT) -> No
     """As on CUDA, which the tests do without."""
     vit.float()
     pixels = torch.randn(2, 3, vit.img_size, vit.img_size)
-    expected = encoder.prepared(vit, bf16=False)(pixels)
-    found = encoder.prepared(vit, bf16=True)(pixels)
+    expected = encoder.fuse_encoder(vit, bf16=False)(pixels)
+    found = encoder.fuse_encoder(vit, bf16=True)(pixels)
     assert found.dtype == torch.float32
     assert vit.blocks[0].attn.qkv.weight.dtype == torch.float32
     assert (found - expected).abs().max() > 1e-6
@@ -78,4 +78,4 @@ def test_bfloat16_is_near_and_leaves_the_model_alone(vit: ImageEncoderViT) -> No
 
 
 def test_other_encoders_stay_as_they_are() -> None:
-    assert encoder.prepared(other := nn.Identity(), bf16=False) is other
+    assert encoder.fuse_encoder(other := nn.Identity(), bf16=False) is other

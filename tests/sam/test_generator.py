@@ -89,21 +89,21 @@ def test_rooms_are_upstreams(trained: Sam, make: Make, changes: dict[str, Any]) 
         **{"points_per_side": 6, "points_per_batch": 64, "box_nms_thresh": 0.7} | changes
     )
     for number in (1, 2):
-        found = MaskGenerator(trained, settings)(room(number))
+        found = MaskGenerator(trained, settings).generate(room(number))
         assert len(found.masks) > 3
         check_agreement(found, upstream(trained, settings, room(number)))
 
 
 def test_thresholds_are_upstreams(trained: Sam, make: Make) -> None:
     """Set so that each leaves half of the masks."""
-    every = MaskGenerator(trained, make(points_per_side=8))(room(3))
+    every = MaskGenerator(trained, make(points_per_side=8)).generate(room(3))
     settings = make(
         points_per_side=8,
         pred_iou_thresh=float(np.median(every.predicted_iou)),
         stability_score_thresh=float(np.median(every.stability_score)),
         box_nms_thresh=0.8,
     )
-    found = MaskGenerator(trained, settings)(room(3))
+    found = MaskGenerator(trained, settings).generate(room(3))
     assert 3 < len(found.masks) < len(every.masks) / 2
     check_agreement(found, upstream(trained, settings, room(3)))
 
@@ -111,7 +111,7 @@ def test_thresholds_are_upstreams(trained: Sam, make: Make) -> None:
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (37, 1999), (61, 47), (7, 5), (1024, 300)])
 def test_odd_sizes_are_upstreams(trained: Sam, make: Make, size: tuple[int, int]) -> None:
     image, settings = noise(*size), make(points_per_side=3, box_nms_thresh=0.9)
-    found = MaskGenerator(trained, settings)(image)
+    found = MaskGenerator(trained, settings).generate(image)
     check_agreement(found, upstream(trained, settings, image))
 
 
@@ -125,14 +125,14 @@ def test_thin_images_are_upstreams(
     """The thinnest that upstream takes; boxes of no height are never duplicates of each other."""
     image = room(4, *size[::-1])
     settings = make(points_per_side=3, box_nms_thresh=0.7, crop_n_layers=layers)
-    found = MaskGenerator(trained, settings)(image)
+    found = MaskGenerator(trained, settings).generate(image)
     check_agreement(found, upstream(trained, settings, image))
 
 
 def test_large_image_is_upstreams(trained: Sam, make: Make) -> None:
     """Of one point, for upstream's memory."""
     image, settings = room(5, 4000, 3000), make(points_per_side=1)
-    found = MaskGenerator(trained, settings)(image)
+    found = MaskGenerator(trained, settings).generate(image)
     check_agreement(found, upstream(trained, settings, image))
 
 
@@ -142,7 +142,7 @@ def test_large_image_is_upstreams(trained: Sam, make: Make) -> None:
 def test_any_size(sam: Sam, make: Make, size: tuple[int, int], layers: int, tier: str) -> None:
     height, width = size
     settings = make(points_per_side=2, crop_n_layers=layers, tier=tier)
-    masks = MaskGenerator(sam, settings)(noise(*size))
+    masks = MaskGenerator(sam, settings).generate(noise(*size))
     check(masks)
     assert masks.masks.shape[1:] == (height, (width + 7) // 8)
     assert len(masks.masks) > 0
@@ -156,7 +156,7 @@ def test_image_without_a_mask(sam: Sam, make: Make, threshold: str, layers: int,
     for tier in ("exact", "fast"):
         changes = {threshold: 1.0, "tier": tier}
         settings = make(crop_n_layers=layers, min_mask_region_area=area, **changes)
-        found = MaskGenerator(sam, settings)(noise(20, 30))
+        found = MaskGenerator(sam, settings).generate(noise(20, 30))
         assert found.masks.shape == (0, 20, 4)
         assert found.points.shape == (0, 2)
         check(found)
@@ -164,14 +164,14 @@ def test_image_without_a_mask(sam: Sam, make: Make, threshold: str, layers: int,
 
 def test_image_is_not_changed(sam: Sam, make: Make) -> None:
     image = noise(1, 600)
-    MaskGenerator(sam, make(points_per_side=1))(image)
+    MaskGenerator(sam, make(points_per_side=1)).generate(image)
     np.testing.assert_array_equal(image, noise(1, 600))
 
 
 @pytest.mark.parametrize("changes", [{"points_per_batch": 3}, {"points_per_batch": 1000}])
 def test_batches_change_nothing(trained: Sam, make: Make, changes: dict[str, int]) -> None:
-    first = MaskGenerator(trained, make())(room(0))
-    second = MaskGenerator(trained, make(**changes))(room(0))
+    first = MaskGenerator(trained, make()).generate(room(0))
+    second = MaskGenerator(trained, make(**changes)).generate(room(0))
     assert len(first.masks) == len(second.masks)
     differing = unpack(first.masks ^ second.masks, 320).mean(axis=(1, 2))
     assert differing.max() < 1e-3
@@ -180,11 +180,11 @@ def test_batches_change_nothing(trained: Sam, make: Make, changes: dict[str, int
 
 def test_threads_change_nothing(trained: Sam, make: Make) -> None:
     """Neither how many there are nor which one asks."""
-    expected = MaskGenerator(trained, make())(room(0))
+    expected = MaskGenerator(trained, make()).generate(room(0))
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
-        generate = MaskGenerator(trained, make())
+        generate = MaskGenerator(trained, make()).generate
         found = [generate(room(0))]
         thread = threading.Thread(target=lambda: found.append(generate(room(0))))
         thread.start()
@@ -208,7 +208,7 @@ def test_fast_decodes_fewer_points(
         make(points_per_side=side, crop_n_layers=layers, crop_nms_thresh=0.7, tier=tier, **changes)
         for tier in ("exact", "fast")
     )
-    expected = MaskGenerator(trained, exact)(room(4)).masks
+    expected = MaskGenerator(trained, exact).generate(room(4)).masks
     decoded: list[int] = []
     decode = PointDecoder.decode
 
@@ -217,7 +217,7 @@ def test_fast_decodes_fewer_points(
         return decode(self, points)
 
     monkeypatch.setattr(PointDecoder, "decode", counting_decode)
-    found = [MaskGenerator(trained, fast)(room(4)) for _ in range(2)]
+    found = [MaskGenerator(trained, fast).generate(room(4)) for _ in range(2)]
     for name, values in vars(found[0]).items():
         np.testing.assert_array_equal(values, getattr(found[1], name))
     points = side**2 * (1 + 4 * layers)
@@ -231,7 +231,7 @@ def test_fast_decodes_fewer_points(
 
 def test_work_is_bounded(trained: Sam, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Points are decoded once, masks up-scaled if their IoU passes, drawn if everything passes."""
-    every = MaskGenerator(trained, make(points_per_side=6))(room(4))
+    every = MaskGenerator(trained, make(points_per_side=6)).generate(room(4))
     settings = make(
         points_per_side=6,
         points_per_batch=5,
@@ -270,7 +270,7 @@ def test_work_is_bounded(trained: Sam, make: Make, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(PointDecoder, "masks", counting_masks)
     monkeypatch.setattr(generator, "measure", counting_measure)
     monkeypatch.setattr(generator, "draw", counting_draw)
-    found = MaskGenerator(trained, settings)(room(4))
+    found = MaskGenerator(trained, settings).generate(room(4))
     assert sorted(decoded) == [1] + [5] * 7
     passed = int(np.sum(every.predicted_iou > settings.pred_iou_thresh))
     assert sum(upscaled) == sum(measured) == passed == 54

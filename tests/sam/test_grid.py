@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from maskquery.sam.grid import Bools, coarse, uncertain
+from maskquery.sam.grid import Bools, coarse_points, uncertain_points
 
 
 def test_every_second_point_of_every_second_row() -> None:
-    assert coarse(5).reshape(5, 5).astype(int).tolist() == [
+    assert coarse_points(5).reshape(5, 5).astype(int).tolist() == [
         [1, 0, 1, 0, 1],
         [0, 0, 0, 0, 0],
         [1, 0, 1, 0, 1],
@@ -19,26 +19,28 @@ def masks(*drawn: str) -> Bools:
 
 
 def test_points_within_a_mask_are_certain_and_at_its_edges_not() -> None:
-    found = uncertain(masks(" ".join(["#####.."] * 7))).reshape(7, 7)
+    found = uncertain_points(masks(" ".join(["#####.."] * 7))).reshape(7, 7)
     assert not found[:, :5].any()
     assert found[:, 5].all()  # between the last that are in it and the first that are not
-    assert not (found & coarse(7).reshape(7, 7)).any()
+    assert not (found & coarse_points(7).reshape(7, 7)).any()
 
 
 def test_points_in_no_mask_are_uncertain() -> None:
     everywhere = np.zeros((2, 25), bool)
-    np.testing.assert_array_equal(uncertain(everywhere), ~coarse(5))
-    np.testing.assert_array_equal(uncertain(everywhere[:0]), ~coarse(5))
+    np.testing.assert_array_equal(uncertain_points(everywhere), ~coarse_points(5))
+    np.testing.assert_array_equal(uncertain_points(everywhere[:0]), ~coarse_points(5))
 
 
 def test_a_mask_that_no_coarse_point_is_in() -> None:
     """It lies around one point alone, within a larger mask."""
     spot = np.zeros(49, bool)
     spot[3 * 7 + 3] = True
-    assert np.flatnonzero(uncertain(np.stack([np.ones(49, bool), spot]))).tolist() == [3 * 7 + 3]
+    assert np.flatnonzero(uncertain_points(np.stack([np.ones(49, bool), spot]))).tolist() == [
+        3 * 7 + 3
+    ]
 
 
 @pytest.mark.parametrize("side", [1, 2, 3, 8])
 def test_sides(side: int) -> None:
-    assert coarse(side).sum() == ((side + 1) // 2) ** 2
-    assert not uncertain(np.ones((1, side**2), bool)).any()
+    assert coarse_points(side).sum() == ((side + 1) // 2) ** 2
+    assert not uncertain_points(np.ones((1, side**2), bool)).any()

@@ -108,7 +108,7 @@ def test_store_holds_what_the_generator_finds(
 ) -> None:
     made = settings()
     line = run(tmp_path, made)
-    generate = MaskGenerator(loading.load("tiny", torch.device("cpu")), made.sam)
+    generate = MaskGenerator(loading.load("tiny", torch.device("cpu")), made.sam).generate
     total = 0
     with MaskStore(tmp_path / "masks.zarr") as store:
         assert store.images() == ["a", "c", "sub/b"]
