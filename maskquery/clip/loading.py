@@ -1,4 +1,4 @@
-"""CLIP with its weights, from verified files alone."""
+"""Load CLIP with its weights, from verified files only."""
 
 import warnings
 from typing import BinaryIO
@@ -9,10 +9,9 @@ from safetensors import SafetensorError
 
 from maskquery.clip.openai import CLIP, build_model
 from maskquery.clip.tiny import build_tiny_clip
-from maskquery.core.errors import UserError
 from maskquery.models import checkpoints
 
-UNREADABLE = (
+DAMAGED = (
     RuntimeError,
     AssertionError,
     AttributeError,
@@ -23,33 +22,30 @@ UNREADABLE = (
 
 
 def load(model: str, device: torch.device) -> CLIP:
-    """One of `checkpoints.names("clip")`, in evaluation mode, float32 on every device.
+    """Load a CLIP, in evaluation mode, float32 on every device.
 
-    OpenAI's files are TorchScript archives. Code in them is loaded, which is why their sha256 is
-    checked before; their weights alone are used, in the package's own model class.
+    OpenAI's files are TorchScript archives. To read one loads the code in it, so the sha256 is
+    checked first; only the weights are used, in the model class of OpenAI's package.
+
+    Args:
+        model: one of `checkpoints.names("clip")`.
+        device: where the weights go.
 
     Raises:
-        UserError: the checkpoint cannot be had, or is another architecture's.
+        UserError: the checkpoint cannot be opened or downloaded, or is of another architecture.
     """
-    with checkpoints.open_checkpoint("clip", model) as file:
-        try:
-            clip = _tiny(file) if model == "tiny" else build_model(_archive(file))
-        except UNREADABLE as error:
-            why = (str(error).splitlines() or [type(error).__name__])[0][:100]
-            raise UserError(
-                f"{file.name} does not hold the weights of clip.model {model} ({why})",
-                "put the published file there, or delete it",
-            ) from error
+    with checkpoints.open_checkpoint("clip", model, DAMAGED) as file:
+        clip = _read_tiny(file) if model == "tiny" else build_model(_read_archive(file))
     return clip.float().to(device).eval()
 
 
-def _tiny(file: BinaryIO) -> CLIP:
+def _read_tiny(file: BinaryIO) -> CLIP:
     clip = build_tiny_clip()
     clip.load_state_dict(safetensors.torch.load(file.read()))
     return clip
 
 
-def _archive(file: BinaryIO) -> dict[str, torch.Tensor]:
+def _read_archive(file: BinaryIO) -> dict[str, torch.Tensor]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"`torch\.jit\.load` is deprecated")
         archive = torch.jit.load(file, map_location="cpu")

@@ -45,12 +45,6 @@ class Settings(Section):
         return views
 
 
-def _known(model: str) -> str:
-    if model not in checkpoints.names("clip"):
-        raise ValueError(f"must be one of {', '.join(checkpoints.names('clip'))}")
-    return model
-
-
 class ClipParams(Settings):
     """The section `clip` of params.yaml: which CLIP, and what it is shown of a mask.
 
@@ -58,4 +52,4 @@ class ClipParams(Settings):
         model: `tiny` (the demo's), or a name of `clip.available_models()`, such as `ViT-B/32`.
     """
 
-    model: Annotated[str, AfterValidator(_known)]
+    model: Annotated[str, AfterValidator(checkpoints.known("clip"))]

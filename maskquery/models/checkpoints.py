@@ -1,21 +1,21 @@
-"""Known checkpoints: where they are published, what their bytes must be, and how they get here.
+"""The known checkpoints: their addresses, their sha256, and how to open or download them.
 
-A checkpoint is found in the cache folders that torch and clip use, or downloaded into this
-project's own. Its sha256 is taken every time before it is handed on (1.5 s for the largest, SAM's
-vit_h), so that nothing but the published bytes is ever loaded. Torch is not needed here: which
-models exist is known before any model is loaded.
+A checkpoint is searched for in the cache folders of torch and clip, and downloaded into this
+project's own if it is in none. Its sha256 is computed every time it is opened (1.5 s for the
+largest, SAM's vit_h): only published bytes are ever loaded. Torch is not imported here, so that
+params.yaml is checked without it.
 """
 
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 from maskquery.core.errors import UserError
-from maskquery.core.files import file_hash, user_cache
+from maskquery.core.files import user_cache
 from maskquery.models.download import download
 
 Kind = Literal["sam", "clip"]
@@ -25,11 +25,15 @@ SHIPPED = Path(__file__).resolve().parent / "weights"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One model's weights.
+    """The file of one model's weights.
 
     Attributes:
-        url: where they are published; None where they are a part of this package.
-        size: bytes, where it is known beforehand.
+        kind: "sam" or "clip".
+        model: its name in params.yaml.
+        file: the file's name.
+        sha256: of its bytes, in hex.
+        url: where it is published; None if it is a part of this package.
+        size: bytes; None if it is not known before the download.
     """
 
     kind: Kind
@@ -56,8 +60,8 @@ def _clip(model: str, sha256: str) -> Checkpoint:
     return Checkpoint("clip", model, file, sha256, url)
 
 
-# SAM: each size and hash was read in several unrelated public sources. CLIP: `clip.clip._MODELS`,
-# where the hash is a part of the address; written out here because importing clip loads torch.
+# SAM: sizes and hashes agree in several unrelated public sources. CLIP: `clip.clip._MODELS`, where
+# the hash is a part of the address; copied because the import of clip loads torch.
 CHECKPOINTS = (
     _tiny("sam", "b9c69f4cbb373287d8ca9a3b9b41c4758a026fc4991e6568ecf5d0c4a3d4f4a3"),
     _sam(
@@ -92,12 +96,12 @@ CHECKPOINTS = (
 
 
 def names(kind: Kind) -> tuple[str, ...]:
-    """The models of a kind, in the table's order."""
+    """The names of the models of a kind, in the order of `CHECKPOINTS`."""
     return tuple(c.model for c in CHECKPOINTS if c.kind == kind)
 
 
 def find(kind: Kind, model: str) -> Checkpoint:
-    """The table's entry.
+    """The entry of `CHECKPOINTS` for a model.
 
     Raises:
         UserError: there is no such model.
@@ -108,79 +112,131 @@ def find(kind: Kind, model: str) -> Checkpoint:
     raise UserError(f"{kind}.model: {model!r} is unknown", f"use one of {', '.join(names(kind))}")
 
 
-def fetch(kind: Kind, model: str) -> Path:
-    """A local file with exactly the model's published bytes, downloaded if need be.
+def known(kind: Kind) -> Callable[[str], str]:
+    """A validator for pydantic: it returns the model's name, or refuses one that is not known.
 
-    Looked at in this order: torch's and clip's cache folders, then `folder()`, into which a
-    download goes. A file with other bytes is left alone in the former and replaced in the latter.
+    >>> known("sam")("vit_b")
+    'vit_b'
+    >>> known("sam")("vit_c")
+    Traceback (most recent call last):
+    ValueError: must be one of tiny, vit_b, vit_l, vit_h
+    """
+
+    def validate(model: str) -> str:
+        if model not in names(kind):
+            raise ValueError(f"must be one of {', '.join(names(kind))}")
+        return model
+
+    return validate
+
+
+def fetch(kind: Kind, model: str) -> Path:
+    """The file of a model, downloaded if it is in none of the folders; see `open_checkpoint`.
 
     Raises:
-        UserError: the shipped file is missing or changed, or the download failed; the message
-            says which file with which sha256 to put where.
+        UserError: as `open_checkpoint`.
     """
-    checkpoint = find(kind, model)
-    if checkpoint.url is None:
-        return _shipped(checkpoint)
-    refused = []
-    for place in _places(checkpoint):
-        try:
-            if not place.is_file():
-                continue
-            if file_hash(place) == checkpoint.sha256:
-                return place
-            refused.append(f"; the bytes of {place} are others")
-        except OSError as error:
-            refused.append(f"; {place} cannot be read ({error.strerror})")
-    target = folder() / checkpoint.file
-    try:
-        download(checkpoint.url, target, checkpoint.sha256, checkpoint.size)
-    except UserError as error:
-        raise UserError(
-            f"{kind} model {model}: {error}; fetch {checkpoint.url} (sha256 {checkpoint.sha256}) "
-            f"by hand and put it at {target}{''.join(refused)}"
-        ) from error
-    return target
+    with open_checkpoint(kind, model) as file:
+        return Path(file.name)
 
 
 @contextlib.contextmanager
-def open_checkpoint(kind: Kind, model: str) -> Iterator[BinaryIO]:
-    """A model's file, open for reading from its start; its bytes were hashed through this handle.
+def open_checkpoint(
+    kind: Kind, model: str, damaged: tuple[type[Exception], ...] = ()
+) -> Iterator[BinaryIO]:
+    """Open a file with exactly the model's published bytes, downloaded if need be.
+
+    Searched are the cache folders of torch and clip, then `folder()`, into which a download goes. A
+    file with other bytes is left alone in the former and replaced in the latter. The sha256 is
+    computed from the open file, so the bytes that are loaded are the bytes that were hashed, even
+    if another file is put in its place meanwhile.
+
+    Args:
+        kind: "sam" or "clip".
+        model: one of `names(kind)`.
+        damaged: types of errors that reading the file raises if it holds something else than the
+            weights. Inside the `with` block they become a `UserError` that names the file.
 
     Raises:
-        UserError: as `fetch`; or the file was exchanged since.
+        UserError: the model is not known; its shipped file is missing or changed; the download
+            failed (the message says which file with which sha256 to put where); or `damaged`.
     """
-    path = fetch(kind, model)
-    with path.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != find(kind, model).sha256:
+    checkpoint = find(kind, model)
+    file = _open_shipped(checkpoint) if checkpoint.url is None else _open_published(checkpoint)
+    with file:
+        try:
+            yield file
+        except damaged as error:
+            nothing = "it ends too early" if isinstance(error, EOFError) else type(error).__name__
+            why = (str(error).splitlines() or [nothing])[0][:100]
             raise UserError(
-                f"{path} has been exchanged while it was opened", "run the command again"
-            )
+                f"{file.name} does not hold the weights of {kind}.model {model} ({why})",
+                "put the published file there, or delete it",
+            ) from error
+
+
+def _open_published(checkpoint: Checkpoint) -> BinaryIO:
+    others = []  # what is wrong with the files that are there
+    for path in _places(checkpoint):
+        try:
+            if not path.is_file():
+                continue
+            if file := _open_if_intact(path, checkpoint):
+                return file
+            others.append(f"; the bytes of {path} are others")
+        except OSError as error:
+            others.append(f"; {path} cannot be read ({error.strerror})")
+    target = folder() / checkpoint.file
+    try:
+        download(checkpoint.url or "", target, checkpoint.sha256, checkpoint.size)
+    except UserError as error:
+        raise UserError(
+            f"{checkpoint.kind} model {checkpoint.model}: {error}",
+            f"fetch {checkpoint.url} (sha256 {checkpoint.sha256}) by hand and put it at "
+            f"{target}{''.join(others)}",
+        ) from error
+    if file := _open_if_intact(target, checkpoint):
+        return file
+    raise UserError(f"{target} was replaced after its download", "run the command again")
+
+
+def _open_shipped(checkpoint: Checkpoint) -> BinaryIO:
+    path = SHIPPED / checkpoint.file
+    if not path.is_file():
+        raise UserError(f"{path} is missing: it is a part of this package", "install it again")
+    if file := _open_if_intact(path, checkpoint):
+        return file
+    raise UserError(
+        f"{path} is not the file that this code knows (sha256 {checkpoint.sha256})",
+        "check it out again, or enter the new file's hash in maskquery/models/checkpoints.py",
+    )
+
+
+def _open_if_intact(path: Path, checkpoint: Checkpoint) -> BinaryIO | None:
+    """The file, open at its start; None if its bytes are not the published ones."""
+    file = path.open("rb")
+    try:
+        intact = hashlib.file_digest(file, "sha256").hexdigest() == checkpoint.sha256
         file.seek(0)
-        yield file
+    except BaseException:
+        file.close()
+        raise
+    if not intact:
+        file.close()
+    return file if intact else None
 
 
 def folder() -> Path:
-    """Where downloads are kept: $MASKQUERY_MODELS, or ~/.cache/maskquery/models."""
-    own = os.environ.get("MASKQUERY_MODELS")
-    return Path(own).expanduser() if own else user_cache() / "models"
+    """The folder of downloads: $MASKQUERY_MODELS, or ~/.cache/maskquery/models."""
+    chosen = os.environ.get("MASKQUERY_MODELS")
+    return Path(chosen).expanduser() if chosen else user_cache() / "models"
 
 
 def _places(checkpoint: Checkpoint) -> Iterator[Path]:
+    """Where the file may be, in the order of the search."""
     torch_home = os.environ.get("TORCH_HOME")
     if torch_home:
         yield Path(torch_home) / "hub" / "checkpoints" / checkpoint.file
     yield user_cache().parent / "torch" / "hub" / "checkpoints" / checkpoint.file
     yield Path.home() / ".cache" / "clip" / checkpoint.file
     yield folder() / checkpoint.file
-
-
-def _shipped(checkpoint: Checkpoint) -> Path:
-    path = SHIPPED / checkpoint.file
-    if not path.is_file():
-        raise UserError(f"{path} is missing: it is a part of this package", "install it again")
-    if file_hash(path) != checkpoint.sha256:
-        raise UserError(
-            f"{path} is not the file that this code knows (sha256 {checkpoint.sha256})",
-            "check it out again, or enter the new file's hash in maskquery/models/checkpoints.py",
-        )
-    return path

@@ -1,4 +1,4 @@
-"""SAM with its weights, from verified files alone."""
+"""Load SAM with its weights, from verified files only."""
 
 import pickle
 from typing import BinaryIO
@@ -9,11 +9,10 @@ from safetensors import SafetensorError
 from segment_anything import sam_model_registry
 from segment_anything.modeling import Sam
 
-from maskquery.core.errors import UserError
 from maskquery.models import checkpoints
 from maskquery.sam.tiny import build_tiny_sam
 
-UNREADABLE = (
+DAMAGED = (
     RuntimeError,
     TypeError,
     ValueError,
@@ -24,25 +23,22 @@ UNREADABLE = (
 
 
 def load(model: str, device: torch.device) -> Sam:
-    """One of `checkpoints.names("sam")`, in evaluation mode, float32.
+    """Load a SAM, in evaluation mode, float32.
 
-    The registry's own loader calls `torch.load` so that a file may run code; here only tensors
-    are read (`weights_only`).
+    The loader of upstream's registry unpickles the file, which may run code; here only tensors are
+    read (`weights_only`).
+
+    Args:
+        model: one of `checkpoints.names("sam")`.
+        device: where the weights go.
 
     Raises:
-        UserError: the checkpoint cannot be had, or is another architecture's.
+        UserError: the checkpoint cannot be opened or downloaded, or is of another architecture.
     """
-    with checkpoints.open_checkpoint("sam", model) as file:
-        try:
-            weights = _read(file, model)
-            sam: Sam = build_tiny_sam() if model == "tiny" else sam_model_registry[model]()
-            sam.load_state_dict(weights)
-        except UNREADABLE as error:
-            why = (str(error).splitlines() or ["it ends too early"])[0][:100]
-            raise UserError(
-                f"{file.name} does not hold the weights of sam.model {model} ({why})",
-                "put the published file there, or delete it",
-            ) from error
+    with checkpoints.open_checkpoint("sam", model, DAMAGED) as file:
+        weights = _read(file, model)
+        sam: Sam = build_tiny_sam() if model == "tiny" else sam_model_registry[model]()
+        sam.load_state_dict(weights)
     return sam.to(device).eval()
 
 

@@ -69,12 +69,6 @@ class Settings(Section):
         return {name: getattr(self, name) for name in Settings.model_fields if name not in own}
 
 
-def _known(model: str) -> str:
-    if model not in checkpoints.names("sam"):
-        raise ValueError(f"must be one of {', '.join(checkpoints.names('sam'))}")
-    return model
-
-
 class SamParams(Settings):
     """The section `sam` of params.yaml: which SAM, and how it generates masks.
 
@@ -82,4 +76,4 @@ class SamParams(Settings):
         model: `tiny` (the demo's), `vit_b`, `vit_l` or `vit_h`.
     """
 
-    model: Annotated[str, AfterValidator(_known)]
+    model: Annotated[str, AfterValidator(checkpoints.known("sam"))]

@@ -1,7 +1,6 @@
 """CLIP's checkpoints in their published formats: the right one is loaded, no other is."""
 
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,25 +12,14 @@ from maskquery.clip import encoder
 from maskquery.clip.loading import load
 from maskquery.clip.openai import CLIP, tokenize
 from maskquery.core.errors import UserError
-from maskquery.core.files import file_hash
-from maskquery.models import checkpoints
-from maskquery.models.checkpoints import Checkpoint
+from tests.support.published import NO_WEIGHTS, Publish, publisher
 
 CPU = torch.device("cpu")
-
-Publish = Callable[[str, Path], None]
 
 
 @pytest.fixture
 def publish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Publish:
-    """Takes a file for the checkpoint of a model, as if its hash were in the table."""
-    monkeypatch.setattr(checkpoints, "SHIPPED", tmp_path)
-
-    def publish(model: str, path: Path) -> None:
-        entry = Checkpoint("clip", model, path.name, file_hash(path), None)
-        monkeypatch.setattr(checkpoints, "CHECKPOINTS", (entry,))
-
-    return publish
+    return publisher("clip", tmp_path, monkeypatch)
 
 
 def save_archive(module: torch.nn.Module, example: tuple[torch.Tensor, ...], path: Path) -> None:
@@ -97,7 +85,7 @@ def test_another_network(publish: Publish, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("model", "suffix"), [("ViT-B/32", "pt"), ("tiny", "safetensors")])
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 and nothing more", b"<html>404</html>"])
+@NO_WEIGHTS
 def test_anything_else(
     publish: Publish, tmp_path: Path, model: str, suffix: str, content: bytes
 ) -> None:

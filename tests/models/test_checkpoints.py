@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -187,14 +188,14 @@ def test_a_cache_that_must_not_be_read_is_passed_by(
     path = tmp_path / "home/.cache/clip/model.pth"
     path.parent.mkdir(parents=True)
     path.write_bytes(CONTENT)
-    honest = checkpoints.file_hash
+    opens = Path.open
 
-    def hashed(asked: Path) -> str:
-        if asked == path:
+    def refusing_open(self: Path, *args: Any) -> Any:
+        if self == path:
             raise PermissionError(13, "Permission denied")
-        return honest(asked)
+        return opens(self, *args)
 
-    monkeypatch.setattr(checkpoints, "file_hash", hashed)
+    monkeypatch.setattr(Path, "open", refusing_open)
     assert checkpoints.fetch("sam", "vit_b") == models / "model.pth"
 
 
@@ -362,17 +363,39 @@ def test_a_compressed_body_is_refused(models: Path, server: Server) -> None:
         checkpoints.fetch("sam", "vit_b")
 
 
-def test_a_file_that_is_exchanged_after_it_was_found_is_not_loaded(
+def test_the_bytes_that_are_read_are_those_that_were_hashed(models: Path) -> None:
+    path = checkpoints.fetch("sam", "vit_b")
+    other = path.with_name("other")
+    other.write_bytes(CONTENT[::-1])
+    with checkpoints.open_checkpoint("sam", "vit_b") as file:
+        other.replace(path)
+        assert file.read() == CONTENT
+
+
+def test_a_file_is_hashed_once(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = checkpoints.fetch("sam", "vit_b")
+    digest, hashed = hashlib.file_digest, []
+
+    def counting_digest(file: Any, kind: Any) -> Any:
+        hashed.append(file.name)
+        return digest(file, kind)
+
+    monkeypatch.setattr(hashlib, "file_digest", counting_digest)
+    with checkpoints.open_checkpoint("sam", "vit_b"):
+        pass
+    assert hashed == [str(path)]
+
+
+def test_a_file_that_is_replaced_after_its_download_is_refused(
     models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = checkpoints.fetch("sam", "vit_b")
-    monkeypatch.setattr(checkpoints, "fetch", lambda *_: path)
-    with checkpoints.open_checkpoint("sam", "vit_b") as file:
-        assert file.read() == CONTENT
-    path.write_bytes(CONTENT[::-1])
-    with pytest.raises(UserError, match="has been exchanged"):  # noqa: SIM117
-        with checkpoints.open_checkpoint("sam", "vit_b"):
-            pass
+    def download_other(_: str, target: Path, *__: object) -> None:
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes(CONTENT[::-1])
+
+    monkeypatch.setattr(checkpoints, "download", download_other)
+    with pytest.raises(UserError, match=r"model\.pth was replaced after its download"):
+        checkpoints.fetch("sam", "vit_b")
 
 
 def test_offline_says_what_to_put_where(

@@ -12,26 +12,15 @@ from segment_anything import sam_model_registry
 from segment_anything.modeling import Sam
 
 from maskquery.core.errors import UserError
-from maskquery.core.files import file_hash
-from maskquery.models import checkpoints
-from maskquery.models.checkpoints import Checkpoint
 from maskquery.sam.loading import load
+from tests.support.published import NO_WEIGHTS, Publish, publisher
 
 CPU = torch.device("cpu")
-
-Publish = Callable[[str, Path], None]
 
 
 @pytest.fixture
 def publish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Publish:
-    """Takes a file for the checkpoint of a model, as if its hash were in the table."""
-    monkeypatch.setattr(checkpoints, "SHIPPED", tmp_path)
-
-    def publish(model: str, path: Path) -> None:
-        entry = Checkpoint("sam", model, path.name, file_hash(path), None)
-        monkeypatch.setattr(checkpoints, "CHECKPOINTS", (entry,))
-
-    return publish
+    return publisher("sam", tmp_path, monkeypatch)
 
 
 def same(first: Sam, second: Sam) -> bool:
@@ -90,7 +79,7 @@ def test_code_in_a_checkpoint_is_not_run(
 
 
 @pytest.mark.parametrize(("model", "suffix"), [("vit_b", "pth"), ("tiny", "safetensors")])
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 and nothing more", b"<html>404</html>"])
+@NO_WEIGHTS
 def test_anything_else(
     publish: Publish, tmp_path: Path, model: str, suffix: str, content: bytes
 ) -> None:
