@@ -1,13 +1,12 @@
-"""What a job is: the work of a stage on one image, as every executor asks for it.
+"""What a job is: the work of a stage on one image.
 
-An executor calls `plan` for the keys of an image's cells, `load` if there is no cell for some of
-them, and `compute` for the parts that are missing. The same job runs in this process
-(`jobs.local`) and on the workers of a cluster (`jobs.worker`), each of which opens it from its
-description.
+An executor calls `Job.plan` for the keys of an image's cells, `Job.load` if a cell is missing, and
+`Job.compute` for the missing parts. The same job runs in this process (`jobs.local`) and on the
+workers of a cluster (`jobs.worker`), which open it from its description.
 """
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -21,11 +20,11 @@ SourceOut = TypeVar("SourceOut", covariant=True)
 
 @dataclass(frozen=True)
 class CacheRequest(Generic[SourceOut]):
-    """What one image asks of the cache of finished work.
+    """The cells of one image.
 
     Attributes:
-        keys: the key of the cell for each part of the result, in the order of the parts.
-        source: what `Job.load` needs, as far as it was read for the keys.
+        keys: the key of the cell of each part of the result, in the order of the parts.
+        source: what `Job.load` needs, as far as `Job.plan` has read it.
     """
 
     keys: Mapping[str, str]
@@ -34,12 +33,12 @@ class CacheRequest(Generic[SourceOut]):
 
 @dataclass(frozen=True)
 class Result(Generic[SourceOut]):
-    """An image that is done.
+    """The result of one image.
 
     Attributes:
         image: its id.
         parts: the bytes of its cells, by part.
-        source: that of its `CacheRequest`; None where another process made the request.
+        source: that of its `CacheRequest`; None if another process made the request.
     """
 
     image: str
@@ -48,10 +47,10 @@ class Result(Generic[SourceOut]):
 
 
 class Description(Protocol):
-    """All that a job is made of: small, and sent to other processes by pickle."""
+    """The parameters of a job; other processes receive it by pickle, so it is small."""
 
     def open(self) -> "Job[Any, Any]":
-        """A job. Models are loaded later, by the first call of `compute`.
+        """Open the job. Models are loaded later, by the first call of `compute`.
 
         Raises:
             UserError: what the job needs is missing or damaged.
@@ -59,22 +58,22 @@ class Description(Protocol):
 
 
 class Job(Protocol[Source, T]):
-    """The work of a stage on one image. `Source` and `T` concern nobody but the job itself."""
+    """The work of a stage on one image. Only the job itself looks into `Source` and `T`."""
 
     @property
     def description(self) -> Description:
-        """What another process opens the same job from."""
+        """From which another process opens the same job."""
 
     @property
     def kind(self) -> str:
-        """Of its cells: "masks"."""
+        """The kind of its cells, such as "masks"."""
 
     @property
     def threads(self) -> int:
-        """In how many threads `plan` and `load` may run side by side; 1 if they may not."""
+        """How many threads may run `plan` and `load` at the same time, at least 1."""
 
     def plan(self, image: str, file: File | None, /) -> CacheRequest[Source]:
-        """The keys of the image's cells. Called in a thread, ahead of the image's turn.
+        """Compute the keys of the image's cells; called in a thread, ahead of the image's turn.
 
         Args:
             image: its id.
@@ -86,22 +85,72 @@ class Job(Protocol[Source, T]):
         """
 
     def load(self, source: Source, /) -> T:
-        """The inputs of `compute`; asked for if a part is missing, in the thread of `plan`.
+        """Load the inputs of `compute`; called if a cell is missing, in the thread of `plan`.
 
         Raises:
             UserError, FatalError: as `plan`.
         """
 
     def compute(self, inputs: T, parts: Sequence[str], /) -> Mapping[str, bytes]:
-        """The bytes of the named parts, of which each has a key; in one thread.
+        """Compute the bytes of some parts; called in one thread.
 
         Raises:
             UserError, FatalError: as `plan`.
         """
 
 
+@dataclass(frozen=True)
+class Task(Generic[Source, T]):
+    """An image before its turn: which parts have no cell, and the inputs to compute them from.
+
+    Attributes:
+        image: its id.
+        request: what `Job.plan` returned.
+        missing: the parts that have no cell.
+        inputs: of the computation; None if nothing is missing.
+    """
+
+    image: str
+    request: CacheRequest[Source]
+    missing: Sequence[str]
+    inputs: T | None
+
+    @classmethod
+    def load(
+        cls,
+        job: "Job[Source, T]",
+        image: str,
+        request: CacheRequest[Source],
+        available: Container[str],
+    ) -> "Task[Source, T]":
+        """Load an image's inputs unless all its parts are `available`.
+
+        Raises:
+            UserError, FatalError: as `Job.load`.
+        """
+        missing = [part for part in request.keys if part not in available]
+        inputs = job.load(request.source) if missing else None
+        return cls(image, request, missing, inputs)
+
+    def compute(self, job: "Job[Source, T]", parts: Sequence[str]) -> dict[str, bytes]:
+        """The bytes of some of the missing parts; there may be none.
+
+        Raises:
+            UserError, FatalError: as `Job.compute`.
+        """
+        if not parts:
+            return {}
+        assert self.inputs is not None  # noqa: S101 - `load` loads them for missing parts
+        payloads = job.compute(self.inputs, parts)
+        return {part: payloads[part] for part in parts}
+
+
 class Lazy(Generic[T]):
-    """A value, such as a model, that is made when it is first asked for, by whichever thread."""
+    """A value, such as a model, that is made by the first thread that needs it.
+
+    Args:
+        make: called once.
+    """
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
@@ -112,7 +161,7 @@ class Lazy(Generic[T]):
         """The value.
 
         Raises:
-            FatalError: it cannot be made; no image is to blame.
+            FatalError: `make` failed, which would happen for every image.
         """
         with self._lock:
             if not self._values:

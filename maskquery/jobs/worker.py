@@ -1,8 +1,8 @@
-"""What runs on the workers of a Ray cluster: a batch of images in, an answer for each of them out.
+"""What runs on the workers of a Ray cluster: it takes batches of images and answers for each image.
 
-The driver (`jobs.cluster`) makes one `Worker` an actor. An image is read and decoded where it is
-computed; its pixels go nowhere. A worker that sees the driver's cache of finished work writes its
-cells there by itself; any other sends their bytes to the driver.
+Each actor of the driver (`jobs.cluster`) holds a `Worker`. An image is read and decoded on the
+node that computes it. A worker that sees the driver's cache of finished work writes its cells
+there; any other sends their bytes to the driver.
 """
 
 import logging
@@ -21,33 +21,33 @@ from maskquery.core.errors import FatalError
 from maskquery.core.threads import in_order
 from maskquery.images.sources import File
 from maskquery.jobs.cells import Cells
-from maskquery.jobs.job import CacheRequest, Description, Job, reason
+from maskquery.jobs.job import Description, Job, Task, reason
 from maskquery.models import device
 
 LOG = logging.getLogger("maskquery.jobs.cluster")
 
 PAUSE = 0.05
-"""Seconds between two lists of answers, at least: each costs the driver some 0.3 ms."""
+"""The least time between two lists of answers, seconds: each costs the driver some 0.3 ms."""
 
-Known = npt.NDArray[np.bytes_]
+Keys = npt.NDArray[np.bytes_]
 
 
 class Greeting(NamedTuple):
-    """A worker's first words: its node's name, and whether it sees the driver's cache."""
+    """A worker's first answer: its node's name, and whether it sees the driver's cache."""
 
     node: str
     shares_cache: bool
 
 
 class Answer(NamedTuple):
-    """What became of one image.
+    """The outcome of one image.
 
     Attributes:
         image: its id.
-        reason: why it failed; None if it is done.
+        reason: why it failed; None if it did not.
         keys: of its cells, by part.
-        computed: whether a part had no cell.
-        payloads: by part, those that the driver is to write.
+        computed: whether a part was computed.
+        payloads: the bytes of the cells that the driver must write, by part.
     """
 
     image: str
@@ -57,16 +57,10 @@ class Answer(NamedTuple):
     payloads: Mapping[str, bytes] = {}
 
 
-class _Prepared(NamedTuple):
-    keys: Mapping[str, str]
-    missing: Sequence[str]  # parts
-    inputs: Any  # of the computation; None if nothing is missing
-
-
 class Worker:
-    """A job, and its model once an image is computed, in an actor.
+    """Runs a job in an actor. Its model is loaded when the first image is computed.
 
-    What its methods raise ends the run: always a `FatalError`, in one line.
+    Methods raise only `FatalError`, which ends the run.
     """
 
     def __init__(self) -> None:
@@ -77,7 +71,7 @@ class Worker:
         self._node = f"{socket.gethostname()}/{ray.get_runtime_context().get_node_id()[:8]}"
         self._job: Job[Any, Any]
         self._cells: Cells
-        self._known: Known | None
+        self._known_keys: Keys | None
 
     def greet(self, description: Description, folder: Path, probe: Path, text: str) -> Greeting:
         """Open the job; the first call.
@@ -86,7 +80,10 @@ class Worker:
             description: of the job.
             folder: the driver's working directory, to which paths are relative.
             probe: a file in the driver's cache of finished work.
-            text: what the file holds, for whoever sees that cache.
+            text: what the file holds. A worker that reads it sees that cache.
+
+        Raises:
+            FatalError: the folder is missing on this node, or the job cannot be opened.
         """
         try:
             os.chdir(folder)
@@ -103,16 +100,19 @@ class Worker:
         return Greeting(self._node, probe.is_file() and probe.read_text("utf-8") == text)
 
     def compute(
-        self, batch: Sequence[tuple[str, File | None]], known: Known | None
+        self, batch: Sequence[tuple[str, File | None]], known_keys: Keys | None
     ) -> Iterator[list[Answer]]:
-        """An answer for each image of the batch, in its order, some of them together.
+        """Yield an answer for each image of the batch, in order, in lists of several.
 
         Args:
             batch: ids and files.
-            known: keys of the cells there are, sorted, for a worker that does not see them; None:
-                they are looked up, and new ones are written, here.
+            known_keys: (K,) bytes, sorted: the keys of all cells, for a worker that does not see
+                the driver's cache. None for a worker that sees it, and writes its cells there.
+
+        Raises:
+            FatalError: a failure that is not one image's alone.
         """
-        self._known = known
+        self._known_keys = known_keys
         answers: list[Answer] = []
         sent = time.monotonic()
         try:
@@ -135,7 +135,7 @@ class Worker:
         for (image, _), future in in_order(self._prepare, batch, self._job.threads):
             start = time.monotonic()
             try:
-                answer = self._finish(image, future.result())
+                answer = self._finish(future.result())
             except FatalError:
                 raise
             except Exception as error:
@@ -149,28 +149,26 @@ class Worker:
                 self._log(image, seconds if answer.computed else "has its cells")
             yield answer
 
-    def _prepare(self, item: tuple[str, File | None]) -> _Prepared:
-        request: CacheRequest[Any] = self._job.plan(*item)
-        missing = [part for part, key in request.keys.items() if not self._has(key)]
-        inputs = self._job.load(request.source) if missing else None
-        return _Prepared(request.keys, missing, inputs)
+    def _prepare(self, item: tuple[str, File | None]) -> Task[Any, Any]:
+        image, file = item
+        request = self._job.plan(image, file)
+        available = {part for part, key in request.keys.items() if self._has(key)}
+        return Task.load(self._job, image, request, available)
 
     def _has(self, key: str) -> bool:
-        if self._known is None:
+        if self._known_keys is None:
             return self._cells.has(key)
-        place = int(np.searchsorted(self._known, key.encode()))
-        return place < len(self._known) and self._known[place] == key.encode()
+        place = int(np.searchsorted(self._known_keys, key.encode()))
+        return place < len(self._known_keys) and self._known_keys[place] == key.encode()
 
-    def _finish(self, image: str, prepared: _Prepared) -> Answer:
-        keys, missing = prepared.keys, prepared.missing
-        if not missing:
-            return Answer(image, None, keys)
-        payloads = self._job.compute(prepared.inputs, missing)
-        if self._known is not None:
-            return Answer(image, None, keys, True, {part: payloads[part] for part in missing})
-        for part in missing:
-            self._cells.write(keys[part], payloads[part])
-        return Answer(image, None, keys, True)
+    def _finish(self, task: Task[Any, Any]) -> Answer:
+        keys, has_computed = task.request.keys, bool(task.missing)
+        payloads = task.compute(self._job, task.missing)
+        if self._known_keys is not None:
+            return Answer(task.image, None, keys, has_computed, payloads)
+        for part, payload in payloads.items():
+            self._cells.write(keys[part], payload)
+        return Answer(task.image, None, keys, has_computed)
 
     def _log(self, image: str, message: str) -> None:
         LOG.info("%s: node %s, image %r: %s", self._job.kind, self._node, image, message)
