@@ -62,7 +62,7 @@ def run(masks: Path, scores: Path, output: Path, settings: Params) -> str:
     table, truth = score_table.read(scores), settings.ground_truth
     found: dict[str, dict[str, float]] = {name: {} for name in table.classes}
     stats, census = RunStats(0), Census(truth.labels)
-    with mask_store.MaskStore(masks) as store, cells.held(output):
+    with mask_store.MaskStore(masks) as store, cells.exclusive_output(output):
         everything = mask_store.shard_order(store.images())
         reported = splits.test_split(everything, settings.calibration)
         known = bool(ground_truth.pair(everything, truth.folder, truth.pattern))
@@ -70,7 +70,7 @@ def run(masks: Path, scores: Path, output: Path, settings: Params) -> str:
             add(found, oracle_labels_and_threshold(store, table, reported, settings, census))
             add(found, oracle_masks_iou(store, rescoring.read_origin(scores), stats, settings))
         files.write_json(output, {"classes": found})
-        cells.record(output, job.KIND, stats.used)
+        cells.record(output, job.KIND, stats.cell_keys)
     if not known:
         return f"oracle: no ground truth in {truth.folder}, so none"
     return closing_line(found) + census.clause()
@@ -149,7 +149,7 @@ def object_curves(
     """
     recipe, everything = origin.recipe(origin.prompts), mask_store.shard_order(store.images())
     label_maps = ground_truth.pair(everything, truth.folder, truth.pattern)
-    stats.asked = len(everything)
+    stats.requested = len(everything)
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()), "objects.zarr")
         MaskStore.write(
@@ -166,7 +166,7 @@ def object_curves(
             image = result.image
             group = objects.read(image)
             _, score = recipe.score(
-                job.stacked(result.parts), group.predicted_iou, group.stability_score
+                job.stack_views(result.parts), group.predicted_iou, group.stability_score
             )
             true = ground_truth.true_planes(
                 label_maps[image], truth, tuple(origin.prompts), image, group.height, group.width

@@ -131,7 +131,7 @@ class ClipJob:
         changes the last bits of an embedding.
         """
         settings = self._settings.model_copy(update={"views": tuple(views)})
-        pixels = clahe.equalised(inputs.pixels, settings.clahe)
+        pixels = clahe.equalise(inputs.pixels, settings.clahe)
         embeddings = self._encode()(pixels, inputs.masks, settings)
         return {view: _bytes(embeddings[:, index]) for index, view in enumerate(views)}
 
@@ -151,7 +151,7 @@ def _bytes(vectors: Embeddings) -> bytes:
     return buffer.getvalue()
 
 
-def stacked(parts: Mapping[str, bytes]) -> Embeddings:
+def stack_views(parts: Mapping[str, bytes]) -> Embeddings:
     """The embeddings that `compute` gave for each of V views, in their order: (N, V, D) float32."""
     return np.stack([_array(part) for part in parts.values()], axis=1)
 
@@ -186,7 +186,7 @@ def load(model: str, tier: str) -> Encode:
 
     where = device.pick()
     if tier == "fast" and not device.has_bfloat16(where):
-        console.tell(
+        console.log(
             "embeddings: clip.tier fast computes in bfloat16, for which this processor has no "
             "instructions: clip.tier exact takes less time"
         )

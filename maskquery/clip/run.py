@@ -32,7 +32,7 @@ def write_embeddings(images: Path, masks: Path, embeddings: Path, *, clip: ClipP
     with clip_job.store as store:
         names = store.images()
         stats = RunStats(len(names))
-        with cells.held(embeddings), stats.interruptible():
+        with cells.exclusive_output(embeddings), stats.interruptible():
             results = executor.results(clip_job, names, files, stats)
             tables = _tables(results, clip_job, stats)
             first = next(tables)
@@ -40,7 +40,7 @@ def write_embeddings(images: Path, masks: Path, embeddings: Path, *, clip: ClipP
             origin = {"sam": store.columns(names[0]).attributes.get("sam"), "clip": clip_job.origin}
             tables = itertools.chain([first], tables)
             count = embedding_table.write(embeddings, tables, dimensions, origin)
-            cells.record(embeddings, job.KIND, stats.used)
+            cells.record(embeddings, job.KIND, stats.cell_keys)
     views = ", ".join(clip.views)
     return f"embeddings: {count} rows for {len(names)} images, views: {views}; {stats.summary()}"
 
@@ -54,5 +54,5 @@ def _tables(
         # Where workers read the store, nothing else reads it here.
         source = result.source
         columns = clip_job.store.columns(result.image) if source is None else source.columns
-        yield embedding_table.rows_of(columns, views, job.stacked(result.parts))
+        yield embedding_table.rows_of(columns, views, job.stack_views(result.parts))
     stats.expect_success("fail", "")

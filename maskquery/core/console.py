@@ -57,7 +57,7 @@ def _print(text: str, end: str = "\n") -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def tell(line: str) -> None:
+def log(line: str) -> None:
     """Say why nothing seems to happen, whether or not there is a bar."""
     from tqdm import tqdm
 

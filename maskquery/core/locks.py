@@ -20,7 +20,7 @@ def exclusive(path: Path, waiting: str = "") -> Iterator[None]:
     with _opened(path) as descriptor:
         if not _taken(descriptor, fcntl.LOCK_EX):
             if waiting:
-                console.tell(waiting)
+                console.log(waiting)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
 

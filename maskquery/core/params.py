@@ -85,7 +85,7 @@ def parse(cls: type[S], document: Mapping[Any, Any]) -> S:
         # A misspelt key is reported twice, as missing and as unknown: the second says more.
         first = min(errors, key=lambda item: item["type"] != "extra_forbidden")
         location = tuple(part for part in first["loc"] if part != "[key]")
-        raise ParamsError(_dotted(location), f"{_explain(first, cls)}{more}") from None
+        raise ParamsError(_format_key(location), f"{_explain(first, cls)}{more}") from None
 
 
 def keys(cls: type[Section]) -> tuple[str, ...]:
@@ -102,7 +102,7 @@ def read(path: Path = PARAMS_FILE) -> dict[Any, Any]:
     try:
         document = yaml_text.parse(path.read_text(encoding="utf-8"), str(path))
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: run in the repository's root") from None
+        raise UserError(f"{path} is missing", "run in the repository's root") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read: {error}") from None
     if not isinstance(document, dict):
@@ -125,19 +125,20 @@ def _explain(error: Any, cls: type[Section]) -> str:
     if kind == "extra_forbidden":
         section = _section(cls, location[:-1])
         allowed = f"; allowed are {', '.join(keys(section))}" if section else ""
-        return f"{_dotted(location)} is not a known key{allowed}"
+        return f"{_format_key(location)} is not a known key{allowed}"
     if kind == "missing":
-        return f"{_dotted(location)} is missing"
+        return f"{_format_key(location)} is missing"
     if location and location[-1] == "[key]":
         hint = "" if isinstance(value, str) else f": put it in quotes, '{value}', if it is a name"
-        return f"{_dotted(location[:-2])} has the key {_shown(value)}; it {_allowed(error)}{hint}"
+        mapping, key = _format_key(location[:-2]), _format_value(value)
+        return f"{mapping} has the key {key}; it {_requirement(error)}{hint}"
     if kind == "value_error" and isinstance(value, dict):  # of a section as a whole
-        return f"{_dotted(location)}: {_allowed(error)}".removeprefix(": ")
+        return f"{_format_key(location)}: {_requirement(error)}".removeprefix(": ")
     hint = _number_hint(value, kind)
-    return f"{_dotted(location)} is {_shown(value)}; it {_allowed(error)}{hint}"
+    return f"{_format_key(location)} is {_format_value(value)}; it {_requirement(error)}{hint}"
 
 
-def _allowed(error: Any) -> str:
+def _requirement(error: Any) -> str:
     if error["type"] in ("model_type", "dict_type", "mapping_type"):
         return "must be keys with values"
     if error["type"] == "tuple_type":
@@ -163,7 +164,7 @@ def _number_hint(value: object, kind: str) -> str:
     return f"; this is text, write {int(number) if whole else number!r} without quotes"
 
 
-def _shown(value: object) -> str:
+def _format_value(value: object) -> str:
     """As YAML writes it, for the most part, and not too long."""
     words = {None: "null", True: "true", False: "false"}
     if value is None or isinstance(value, bool):
@@ -172,7 +173,7 @@ def _shown(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _dotted(location: tuple[str | int, ...]) -> str:
+def _format_key(location: tuple[str | int, ...]) -> str:
     text = ""
     for part in location:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part

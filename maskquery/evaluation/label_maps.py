@@ -76,9 +76,9 @@ def _picture(
     data: bytes, path: File, palette: Palette, expect: Callable[[int, int], None] | None
 ) -> Labels:
     limit = None if expect else opening.MAX_PIXELS
-    with opening.opened(path, data, max_pixels=limit) as image:
+    with opening.open_image(path, data, max_pixels=limit) as image:
         if expect:
-            expect(*pixels.turned_size(image))
+            expect(*pixels.upright_size(image))
         samples, spread, loss = pixels.samples_of(image), _spread(image), _loss(image, data)
         _expect_one_page(image, path)
         image.load()

@@ -151,7 +151,7 @@ def serve(workspace: Workspace, host: str, port: int) -> None:
         hosts = [host, "localhost", LOOPBACK, "[::1]"]
         config = uvicorn.Config(application(workspace, hosts), log_level="warning")
         shown = f"[{host}]" if ":" in host else host
-        console.tell(f"explore: http://{shown}:{listener.getsockname()[1]}/ (Ctrl+C ends it)")
+        console.log(f"explore: http://{shown}:{listener.getsockname()[1]}/ (Ctrl+C ends it)")
         uvicorn.Server(config).run(sockets=[listener])
 
 

@@ -23,7 +23,7 @@ def run(url: str, out: Path) -> str:
     if out.suffix != buckets.SUFFIX:
         raise UsageError(f"--out {out}: it must end in {buckets.SUFFIX}")
     before = buckets.read(out).objects if out.exists() else {}
-    found = buckets.look(url)
+    found = buckets.list_bucket(url)
     found.files()  # says which name cannot be had, before anything is written
     buckets.write(out, found)
     count = len(image_files.find(out))

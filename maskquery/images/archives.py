@@ -1,7 +1,7 @@
-"""Files in .zip and .tar archives, of which each is read by itself.
+"""Read single files of .zip and .tar archives.
 
-An archive's list of files is read once. It says where each file's bytes are, so that a file is read
-later, by any thread, process or machine that sees the archive, without reading the list again.
+An archive's list of files is read once. It has the offset of each file, so that any thread, process
+or machine that sees the archive can read a file without the list.
 """
 
 import os
@@ -20,7 +20,7 @@ from maskquery.images import names, regular
 
 SUFFIXES = (".tar", ".zip")
 COMPRESSED = (".tar.bz2", ".tar.gz", ".tar.xz", ".tar.zst", ".tbz2", ".tgz", ".txz")
-"""A file in the midst of such an archive cannot be read by itself."""
+"""A single file of such an archive cannot be read without all files before it."""
 
 _LOCAL = struct.Struct("<4s22xHH")  # of a zip entry's own header: mark, lengths of name and extra
 _LOCAL_MARK = b"PK\x03\x04"
@@ -46,14 +46,14 @@ class TarMember:
     size: int
 
     def __str__(self) -> str:
-        return f"{self.archive}/{names.shown(self.name)}"
+        return f"{self.archive}/{names.shorten(self.name)}"
 
     def read_bytes(self) -> bytes:
-        """The file's bytes.
+        """Read the file.
 
         Raises:
             UserError: the archive is damaged.
-            OSError: it cannot be read.
+            OSError: the archive cannot be read.
         """
         with regular.open_file(self.archive) as archive:
             return _read(archive.fileno(), self.offset, self.size, self)
@@ -66,8 +66,8 @@ class ZipMember:
     Attributes:
         archive, name, size: as those of `TarMember`.
         offset: of the header before its bytes.
-        stored: bytes that it takes in the archive.
-        method: how it is compressed.
+        stored_size: size in the archive, bytes.
+        method: of compression.
         crc: CRC-32.
         encrypted: whether it is.
     """
@@ -76,7 +76,7 @@ class ZipMember:
     name: str
     offset: int
     size: int
-    stored: int
+    stored_size: int
     method: int
     crc: int
     encrypted: bool
@@ -84,7 +84,7 @@ class ZipMember:
     __str__ = TarMember.__str__
 
     def read_bytes(self) -> bytes:
-        """As `TarMember.read_bytes`; no more memory is taken than the list of files says."""
+        """As `TarMember.read_bytes`; memory is bounded by the size in the list of files."""
         if self.encrypted or self.method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             how = "encrypted" if self.encrypted else "compressed in a way that is not read here"
             raise UserError(f"{self} is {how}", "pack it with `maskquery pack`")
@@ -92,14 +92,14 @@ class ZipMember:
             header = _read(archive.fileno(), self.offset, _LOCAL.size, self)
             mark, name, extra = _LOCAL.unpack(header)
             start = self.offset + _LOCAL.size + name + extra
-            data = _read(archive.fileno(), start, self.stored, self)
+            data = _read(archive.fileno(), start, self.stored_size, self)
         if self.method == zipfile.ZIP_DEFLATED:
             try:
                 data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, self.size + 1)
             except zlib.error as error:
-                raise _damaged(self, error) from None
+                raise _damage_error(self, error) from None
         if mark != _LOCAL_MARK or len(data) != self.size or zlib.crc32(data) != self.crc:
-            raise _damaged(self, "its checksum is wrong")
+            raise _damage_error(self, "its checksum is wrong")
         return data
 
 
@@ -107,26 +107,26 @@ Member = TarMember | ZipMember
 
 
 def _read(descriptor: int, offset: int, size: int, member: Member) -> bytes:
-    """So many bytes; memory is taken for those that there are, whatever the list says."""
+    """Read `size` bytes; no more memory is allocated than the archive has bytes."""
     size = min(size, max(0, os.fstat(descriptor).st_size - offset) + 1)
     parts, missing = [], size
     while missing and (part := os.pread(descriptor, missing, offset + size - missing)):
         parts.append(part)
         missing -= len(part)
     if missing:
-        raise _damaged(member, "the archive ends in its midst")
+        raise _damage_error(member, "the archive ends in its midst")
     return b"".join(parts)
 
 
-def _damaged(member: Member, why: object) -> UserError:
+def _damage_error(member: Member, why: object) -> UserError:
     return UserError(f"{member} cannot be read ({why})", f"replace {member.archive}")
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a file is an archive by its suffix.
+    """Whether a file's suffix is that of an archive.
 
     Raises:
-        UserError: it is one whose files cannot be read one by one.
+        UserError: it is an archive whose files cannot be read one by one.
     """
     if path.name.lower().endswith(COMPRESSED):
         raise UserError(
@@ -137,11 +137,11 @@ def is_archive(path: Path) -> bool:
 
 
 def members(path: Path) -> Iterator[Member]:
-    """The files in an archive, hidden ones excepted, in its order.
+    """The files in an archive, except hidden ones, in the archive's order.
 
     Raises:
-        UserError: the archive is damaged or not whole, a name leads out of it, or it holds a link
-            or another thing that is no file.
+        UserError: the archive is damaged or incomplete, a name leads out of it, or it holds a link
+            or anything else that is not a regular file.
     """
     try:
         yield from _zip(path) if path.suffix.lower() == ".zip" else _tar(path)
@@ -154,7 +154,7 @@ def members(path: Path) -> Iterator[Member]:
 
 
 def _zip(path: Path) -> Iterator[Member]:
-    # Names that are not marked as UTF-8 are so all the same, or are refused.
+    # Names are read as UTF-8 even if they are not marked as such; others are refused.
     with (
         regular.open_file(path) as file,
         zipfile.ZipFile(file, metadata_encoding="utf-8") as archive,
@@ -195,7 +195,7 @@ def _tar(path: Path) -> Iterator[Member]:
 
 
 def _expect_beginning(file: BinaryIO, archive: zipfile.ZipFile) -> None:
-    """Refuse a zip file behind another one, whose files would be left out."""
+    """Refuse a zip file that is appended to another one, whose files would be ignored."""
     first = min((entry.header_offset for entry in archive.infolist()), default=0)
     if first and all(_begins_with(file, place, _LOCAL_MARK) for place in (0, first)):
         raise zipfile.BadZipFile("it begins with another archive, or with what is left of one")
@@ -207,9 +207,9 @@ def _begins_with(file: BinaryIO, place: int, mark: bytes) -> bool:
 
 
 def _expect_end(file: BinaryIO, offset: int) -> None:
-    """What tarfile takes for the end may be a damaged header, or where the archive was cut off.
+    """Refuse a tar file that is damaged, cut off, or followed by another archive.
 
-    Behind it may stand another archive, whose files would be left out.
+    tarfile takes a damaged header for the end, and ignores everything after the end.
     """
     file.seek(offset)
     if file.read(_BLOCK) != bytes(_BLOCK):

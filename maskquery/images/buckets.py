@@ -1,9 +1,9 @@
-"""Files in a bucket: a listing of them, which stands in the repository, and reading one.
+"""Images in a bucket: a listing of the objects, which is a file of the repository, and one object.
 
-DVC hashes the listing, a small file, and not the bucket. It says which objects there are, and each
-one's etag, which the storage changes with the object: so git and DVC see what came, went and
-changed, and a run reads what the listing says or says that it cannot. Credentials and endpoint are
-those of the environment, as s3fs and gcsfs find them.
+DVC hashes the listing, a small file, instead of the bucket. It names the objects with their etags,
+which the storage changes with an object's content. So git and DVC see which objects were added,
+removed or changed, and a run reads exactly the listed objects or fails. Credentials and endpoint
+come from the environment, as s3fs and gcsfs read it.
 """
 
 import importlib
@@ -20,15 +20,15 @@ from maskquery.core.params import Section
 from maskquery.images import names
 
 SUFFIX = ".json"
-"""Of a listing."""
+"""The suffix of a listing."""
 
 PACKAGES = {"s3": "s3fs", "gs": "gcsfs"}
-"""What reads which kind of URL, through fsspec."""
+"""The package that reads each kind of URL, through fsspec."""
 
 INSTALLS = {"s3": "maskquery[s3]", "gs": "gcsfs"}
-"""What pip is to install for it."""
+"""What pip installs for it."""
 
-AGAIN = "list the bucket again with `maskquery list`"
+RELIST = "list the bucket again with `maskquery list`"
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ class Object:
     """A file in a bucket.
 
     Attributes:
-        url: the whole of it.
-        name: the file's path below the listing's URL.
+        url: the whole URL.
+        name: the path below the listing's URL.
         size: bytes.
-        etag: what the storage changes whenever the contents change.
+        etag: which the storage changes with the content.
     """
 
     url: str
@@ -48,51 +48,51 @@ class Object:
     etag: str
 
     def __str__(self) -> str:
-        return names.shown(self.url)
+        return names.shorten(self.url)
 
     def read_bytes(self) -> bytes:
-        """The object's bytes.
+        """Download the object.
 
         Raises:
-            UserError: it has changed, has gone, or must not be read.
-            FatalError: the storage cannot be reached.
+            UserError: it has changed or was removed since it was listed, or access is denied.
+            FatalError: the bucket cannot be reached.
         """
         protocol, _, path = self.url.partition("://")
         storage = _storage(protocol)
         try:
             data: bytes = storage.cat_file(path)
             storage.invalidate_cache()
-            now = _noted(storage.info(path))  # asked afterwards: it may change while it is read
+            now = _entry_of(storage.info(path))  # after the download: it may change meanwhile
         except FileNotFoundError:
-            raise UserError(f"{self} has gone", AGAIN) from None
+            raise UserError(f"{self} has gone", RELIST) from None
         except PermissionError:
-            raise UserError(f"{self} must not be read", f"give access, or {AGAIN}") from None
-        except Exception as error:  # what is raised is the storage's own affair
+            raise UserError(f"{self} must not be read", f"give access, or {RELIST}") from None
+        except Exception as error:  # each storage raises errors of its own
             raise _unreachable(self.url, error) from None
         if (now.etag, now.size, len(data)) != (self.etag, self.size, self.size):
-            raise UserError(f"{self} has changed since it was listed", AGAIN)
+            raise UserError(f"{self} has changed since it was listed", RELIST)
         return data
 
 
-class Noted(Section):
-    """What a listing says of an object."""
+class Entry(Section):
+    """An object in a listing."""
 
     etag: str
     size: Annotated[int, pydantic.Field(ge=0)]
 
 
 class Listing(Section):
-    """What a listing's file holds.
+    """The content of a listing's file.
 
     Attributes:
-        format: a listing of the older name is read, and none is written.
-        url: "s3://BUCKET/FOLDER"; what stands below it is listed.
-        objects: by the rest of their names.
+        format: "maskquery listing 1" is written; the older name is read, too.
+        url: "s3://BUCKET/FOLDER"; everything below it is listed.
+        objects: by their paths below the URL.
     """
 
     format: Literal["maskquery listing 1", "retrieval listing 1"]
     url: Annotated[str, pydantic.StringConstraints(pattern=r"^(s3|gs)://[^/]+")]
-    objects: dict[str, Noted]
+    objects: dict[str, Entry]
 
     def files(self) -> list[Object]:
         """The objects, hidden ones excepted.
@@ -100,18 +100,18 @@ class Listing(Section):
         Raises:
             UserError: a name leads out of a folder.
         """
-        found = []
-        for key, noted in self.objects.items():
+        objects = []
+        for key, entry in self.objects.items():
             if (name := names.inside(key, self.url)) is not None:
-                found.append(Object(f"{self.url}/{key}", name, noted.size, noted.etag))
-        return found
+                objects.append(Object(f"{self.url}/{key}", name, entry.size, entry.etag))
+        return objects
 
 
 def read(path: Path) -> Listing:
     """Read a listing.
 
     Raises:
-        UserError: it is none.
+        UserError: the file cannot be read, or is not a listing.
     """
     try:
         return Listing.model_validate_json(path.read_bytes())
@@ -131,12 +131,15 @@ def write(path: Path, listing: Listing) -> None:
     files.write_file(path, (listing.model_dump_json(indent=1) + "\n").encode())
 
 
-def look(url: str) -> Listing:
-    """What stands in the bucket now, sorted by name.
+def list_bucket(url: str) -> Listing:
+    """List the objects that are in a bucket now, sorted by name.
+
+    Args:
+        url: "s3://BUCKET/FOLDER" or "gs://BUCKET/FOLDER".
 
     Raises:
-        UserError: it is no URL of a bucket.
-        FatalError: it cannot be listed.
+        UserError: it is not such a URL.
+        FatalError: the bucket cannot be listed.
     """
     url = url.rstrip("/")
     protocol, separator, path = url.partition("://")
@@ -146,24 +149,24 @@ def look(url: str) -> Listing:
     storage = _storage(protocol)
     try:
         storage.invalidate_cache()
-        found: Mapping[str, Any] = storage.find(path, detail=True)
+        infos: Mapping[str, Any] = storage.find(path, detail=True)
     except Exception as error:
         raise _unreachable(url, error) from None
     objects = {}
-    for key, info in sorted(found.items()):
+    for key, info in sorted(infos.items()):
         name = key.removeprefix(f"{path}/")
         if info["type"] == "file" and name and not name.endswith("/"):
-            objects[name] = _noted(info)
+            objects[name] = _entry_of(info)
     return Listing(format="maskquery listing 1", url=url, objects=objects)
 
 
-def _noted(info: Mapping[str, Any]) -> Noted:
+def _entry_of(info: Mapping[str, Any]) -> Entry:
     etag = info.get("ETag") or info.get("etag")  # of s3fs, of gcsfs
-    return Noted(etag=str(etag).strip('"'), size=info["size"])
+    return Entry(etag=str(etag).strip('"'), size=info["size"])
 
 
 def _storage(protocol: str) -> Any:
-    """Imported here: it takes a second, and is installed only where it is needed."""
+    """The file system of fsspec. Its import takes a second, and its package may be missing."""
     package = PACKAGES[protocol]
     try:
         importlib.import_module(package)
@@ -183,15 +186,15 @@ def _unreachable(url: str, error: Exception) -> FatalError:
 
 
 def expect_current(path: Path) -> None:
-    """Refuse a listing that says something else than the bucket holds; what is new there may be.
+    """Refuse a listing if an object in it has changed or was removed; new objects are allowed.
 
     Raises:
-        UserError: naming the first object that has changed or gone.
+        UserError: naming the first such object.
         FatalError: the bucket cannot be listed.
     """
-    noted = read(path)
-    now = look(noted.url).objects
-    for key, own in noted.objects.items():
-        if now.get(key) != own:
-            what = "changed" if key in now else "gone"
-            raise UserError(f"{noted.url}/{key} has {what} since {path} was made", AGAIN)
+    listing = read(path)
+    current = list_bucket(listing.url).objects
+    for key, entry in listing.objects.items():
+        if current.get(key) != entry:
+            what = "changed" if key in current else "gone"
+            raise UserError(f"{listing.url}/{key} has {what} since {path} was made", RELIST)

@@ -1,17 +1,17 @@
-"""Which formats of pictures are opened, and what else a file may be, told by its first bytes."""
+"""Which image formats are read, and how to name any other file by its first bytes."""
 
 from collections.abc import Mapping
 
 FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
-"""What Pillow may open, and nothing else: others run programs, or hold pictures within pictures.
+"""The only formats that Pillow may open. Others run programs or contain further images.
 
-An MPO, which some cameras write, is a JPEG with more pictures behind the first.
+An MPO, which some cameras write, is a JPEG followed by more images.
 """
 
 READ = "read are BMP, JPEG, PNG, TIFF and WebP"
 
 HEAD = 1024
-"""How many of a file's first bytes say what it is."""
+"""How many of a file's first bytes `name_of` reads."""
 
 _MARKS = (
     (0, b"GIF8", "a GIF"),
@@ -68,10 +68,13 @@ _TEXTS = (
 
 
 def name_of(head: bytes) -> str:
-    """What a file is that is no picture of `FORMATS`, "a GIF", say; "" where that is not known.
+    """Name a file that is no image of `FORMATS`, such as "a GIF"; "" if it is not known.
+
+    >>> name_of(b"GIF89a" + bytes(100)), name_of(b"<html>404</html>")
+    ('a GIF', 'an HTML page')
 
     Args:
-        head: its first `HEAD` bytes, or all of it.
+        head: the file's first `HEAD` bytes, or all of them.
     """
     if not head.strip(b"\0"):
         return "nothing but zero bytes"
@@ -86,7 +89,7 @@ def name_of(head: bytes) -> str:
 
 
 def _brand(head: bytes) -> str:
-    """Of a file of ISO's base media format: the first brand that is known, of all it has."""
+    """The first known brand of a file of the ISO base media format."""
     end = min(int.from_bytes(head[:4], "big"), len(head))
     brands = [head[8:12], *(head[place : place + 4] for place in range(16, end, 4))]
     names = [_BRANDS[brand] for brand in brands if brand in _BRANDS]

@@ -1,4 +1,4 @@
-"""Names of files in a folder, an archive or a bucket: which are images, and what their ids are."""
+"""Names of files: which are images, what their ids are, and which id a similar name may mean."""
 
 import os
 import re
@@ -73,21 +73,24 @@ OTHER_SUFFIXES = frozenset(
         ".xcf",
     }
 )
-"""Of pictures that somebody may think are read."""
+"""Suffixes of image formats that are not read; files with them are counted in a message."""
 
 
 MOST_BYTES = 4096
-"""The longest path that Linux knows; no file system can hold what is longer."""
+"""The longest path on Linux."""
 
 MOST_SHOWN = 300
-"""Characters of a name in a message."""
+"""The longest name that a message shows in full, characters."""
 
 
 def inside(name: str, where: object) -> str | None:
-    """A name as a path in a folder, "a/b.png"; None if it is hidden, or in a hidden folder.
+    """A name in an archive or a bucket as a path in a folder; None if it is hidden.
 
-    Loose files have such names anyway. Archives and buckets hold whatever somebody wrote there, and
-    ids, which exports and label maps are named after, must not lead anywhere.
+    Archives and buckets may hold any name. Exports and label maps are named after ids, so an id
+    must not lead out of a folder.
+
+    >>> inside("./a/b.png", "photos.zip"), inside("a/.thumbnails/b.png", "photos.zip")
+    ('a/b.png', None)
 
     Args:
         name: with "/" between its parts.
@@ -98,7 +101,7 @@ def inside(name: str, where: object) -> str | None:
     """
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts:
-        raise UserError(f"{where} holds {name!r}: the name leads out of a folder, change it")
+        raise UserError(f"{where} holds {name!r}", "the name leads out of a folder, change it")
     if any(part.startswith(".") for part in path.parts):
         return None
     expect_text(path.as_posix(), where)
@@ -119,7 +122,7 @@ def expect_text(name: str, where: object) -> None:
 
 
 def expect_length(name: str, where: object) -> None:
-    """Refuse a name that no file can have; in archives there may be any.
+    """Refuse a name in an archive that is too long for any file.
 
     Args:
         name: the path in the archive.
@@ -131,18 +134,18 @@ def expect_length(name: str, where: object) -> None:
     size = len(name.encode(errors="surrogateescape"))
     if size > MOST_BYTES:
         raise UserError(
-            f"{where} has a name of {size} bytes, more than the {MOST_BYTES} that a path may "
-            "have: give it a shorter one"
+            f"{where} has a name of {size} bytes, more than the {MOST_BYTES} that a path may have",
+            "give it a shorter one",
         )
 
 
-def shown(name: str) -> str:
-    """A name for a message: of a long one, its beginning and its end."""
+def shorten(name: str) -> str:
+    """A name for a message; of a long name, its beginning and its end."""
     return name if len(name) <= MOST_SHOWN else f"{name[:100]}...{name[-100:]}"
 
 
 def is_image(name: str) -> bool:
-    """Whether a file is an image by its suffix."""
+    """Whether a file's suffix is that of an image."""
     return PurePosixPath(name).suffix.lower() in SUFFIXES
 
 
@@ -166,16 +169,16 @@ _SPELLINGS: Mapping[str, Callable[[str], str]] = {
     "Unicode normalisation": lambda name: unicodedata.normalize("NFC", name),
     "case": str.casefold,
 }
-"""How one name may be spelt in two ways: what makes the two alike, in the order of doing it."""
+"""Ways to spell one name differently, with the function that undoes each, in their order."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A name that may be meant by another one.
+    """A known name that another name is a spelling of.
 
     Attributes:
-        name: as it is known.
-        differs: in what the two differ: "case", "backslashes" and such.
+        name: the known name.
+        differs: how the two differ, such as "case" or "backslashes".
     """
 
     name: str
@@ -186,7 +189,10 @@ class Variant:
 
 
 class Matcher:
-    """Says which known name another one may mean that is not among them.
+    r"""Finds the known name that an unknown name is another spelling of.
+
+    >>> print(Matcher(["kitchen/a.png", "kitchen/b.png"]).variant("Kitchen\\A.png"))
+    'kitchen/a.png', which differs in backslashes and case
 
     Args:
         known: names, with "/" between their parts.
@@ -199,7 +205,7 @@ class Matcher:
             self._by_stem[_stem(_plain(name))].append(name)
 
     def variant(self, name: str, *, any_suffix: bool = False) -> Variant | None:
-        """The one known name that `name` is in another spelling; None if there is none, or several.
+        """The known name that `name` is another spelling of; None if there is none, or several.
 
         Args:
             name: as somebody wrote it.
@@ -216,7 +222,7 @@ class Matcher:
 
 
 def _plain(name: str, without: str = "") -> str:
-    """A name in the spelling that all its variants share, but for one kind of difference."""
+    """A name in the spelling that all its variants share; one kind of difference may be kept."""
     for kind, spell in _SPELLINGS.items():
         if kind != without:
             name = spell(name)
@@ -224,7 +230,7 @@ def _plain(name: str, without: str = "") -> str:
 
 
 def _stem(name: str) -> str:
-    """The last part up to its first dot: what names have in common that may mean the same."""
+    """The last part of a path, up to its first dot; all variants of a name share it."""
     return name.rpartition("/")[2].partition(".")[0]
 
 
@@ -246,7 +252,7 @@ def _ends_bare(one: str, other: str) -> bool:
 
 
 def _differences(one: str, other: str) -> tuple[str, ...]:
-    """In what two names differ that are variants of each other."""
+    """How two variants of a name differ."""
     kinds = [kind for kind in _SPELLINGS if not _ends_bare(_plain(one, kind), _plain(other, kind))]
     plain = _plain(one), _plain(other)
     if plain[0].count("/") != plain[1].count("/"):

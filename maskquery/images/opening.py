@@ -1,4 +1,4 @@
-"""The one place where files of pictures are opened: which formats, and how large they may be."""
+"""The only place where image files are opened: their formats and their size are checked here."""
 
 import contextlib
 import io
@@ -17,18 +17,18 @@ from maskquery.images import kinds, names, pixels, regular
 from maskquery.images.sources import File
 
 MAX_PIXELS = 178_956_970
-"""The limit where no other is given: at which Pillow takes an image for a decompression bomb."""
+"""The default limit, Pillow's for a decompression bomb."""
 
 MAX_BYTES = 2**30
-"""A larger file is no image that could be decoded, but a mistake or a bomb."""
+"""No image that can be decoded has a larger file."""
 
 Image.MAX_IMAGE_PIXELS = None  # the limit is checked here, before a pixel is decoded
 
 _TILE = (322, 323)
-"""TIFF's tags of a tile's width and height."""
+"""The TIFF tags of a tile's width and height."""
 
 _SMALL = 2**22
-"""A tile of so many pixels may be larger than its picture."""
+"""A tile of at most this many pixels may be larger than its image."""
 
 _UNREADABLE = (
     OSError,
@@ -45,12 +45,12 @@ _UNREADABLE = (
 
 
 def read_bytes(path: File) -> bytes:
-    """The bytes of an image file, not decoded.
+    """Read the bytes of an image file, without decoding them.
 
     Raises:
-        UserError: it has gone, must not be read, is no file, is too large, has a name that no file
-            can have, or its archive is damaged.
-        FatalError: the storage that it is in cannot be reached.
+        UserError: the file is missing, not readable, not a file, larger than `MAX_BYTES`, its name
+            is too long, or its archive is damaged.
+        FatalError: its bucket cannot be reached.
     """
     try:
         if not isinstance(path, Path):
@@ -67,35 +67,36 @@ def read_bytes(path: File) -> bytes:
 def _expect_bytes(path: File, size: int) -> None:
     if size > MAX_BYTES:
         raise UserError(
-            f"{path} has {size} bytes, more than an image may have ({MAX_BYTES}): remove it"
+            f"{path} has {size} bytes, more than an image may have ({MAX_BYTES})", "remove it"
         )
 
 
 def expect_pixels(path: File, width: int, height: int, max_pixels: int | None) -> None:
-    """Refuse an image that would take too much memory.
+    """Refuse an image of more than `max_pixels` pixels; None allows any.
 
     Raises:
         UserError: it has more pixels than `max_pixels`.
     """
     if max_pixels is not None and width * height > max_pixels:
         raise UserError(
-            f"{path} has {width} x {height} pixels, more than max_pixels ({max_pixels}) "
-            "lets in: make it smaller, remove it, or raise max_pixels in params.yaml"
+            f"{path} has {width} x {height} pixels, more than max_pixels ({max_pixels}) lets in",
+            "make it smaller, remove it, or raise max_pixels in params.yaml",
         )
 
 
 @contextlib.contextmanager
-def opened(
+def open_image(
     path: File, data: bytes | None = None, *, max_pixels: int | None = MAX_PIXELS
 ) -> Iterator[Image.Image]:
-    """Open a picture of one of `kinds.FORMATS`; nothing else in the library opens any.
-
-    What goes wrong with it until it is closed is a `UserError` with its name.
+    """Open an image of one of `kinds.FORMATS`. All images of the library are opened here.
 
     Args:
         path: the file.
-        data: its bytes, if they are known.
-        max_pixels: as in `decode`.
+        data: its bytes, if they are in memory already.
+        max_pixels: a larger image is refused before a pixel is decoded; None for any size.
+
+    Raises:
+        UserError: naming the file, for every error until the image is closed.
     """
     with contextlib.ExitStack() as stack:
         stream = stack.enter_context(_stream(path, data))
@@ -114,7 +115,7 @@ def opened(
         except _UNREADABLE as error:
             why = _why(error, head, stream)
             raise UserError(
-                f"{path} cannot be read as an image ({why}): replace or remove it"
+                f"{path} cannot be read as an image ({why})", "replace or remove it"
             ) from None
 
 
@@ -128,7 +129,7 @@ def _stream(path: File, data: bytes | None) -> BinaryIO:
 
 
 def _webp_size(head: bytes) -> tuple[int, int] | None:
-    """Width and height of a WebP file of the extended kind, whose header may say anything."""
+    """Width and height in the header of an extended WebP file, which may be anything."""
     if head[:4] + head[8:16] != b"RIFFWEBPVP8X" or len(head) < 30:
         return None
     return (
@@ -138,7 +139,7 @@ def _webp_size(head: bytes) -> tuple[int, int] | None:
 
 
 def _expect_tiles(image: Image.Image) -> None:
-    """Refuse a TIFF whose tiles are larger than itself: memory is taken for a whole tile."""
+    """Refuse a TIFF whose tiles are larger than the image: Pillow allocates a whole tile."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         width, height = (int(image.tag_v2.get(tag, 1)) for tag in _TILE)
         if width * height > max(image.width * image.height, _SMALL):
@@ -152,6 +153,6 @@ def _why(error: Exception, head: bytes, stream: BinaryIO) -> str:
         return " ".join(str(error).split())
     stream.seek(0)
     if samples := pixels.tiff_samples(stream):
-        return pixels.words(samples)
+        return pixels.refusal(samples)
     kind = kinds.name_of(head)
     return f"it is {kind}; {kinds.READ}" if kind else "it is not an image of a known format"

@@ -127,10 +127,10 @@ def expect_rgb(image: Image.Image) -> None:
     """
     samples = samples_of(image)
     if not samples.have_rgb or image.mode in ("I", "F"):
-        raise ValueError(words(samples))
+        raise ValueError(refusal(samples))
 
 
-def words(samples: Samples) -> str:
+def refusal(samples: Samples) -> str:
     """Why a picture of such samples is refused, and what helps."""
     if samples.have_rgb:
         kind = ", WhiteIsZero" if samples.white_is_zero else ""
@@ -174,12 +174,12 @@ def _has_exif(png: Image.Image) -> bool:
         stream.seek(place)
 
 
-def turned_size(image: Image.Image) -> tuple[int, int]:
+def upright_size(image: Image.Image) -> tuple[int, int]:
     """Height and width of an open picture once it is turned; see `orientation`."""
     width, height = image.size
     # Of a TIFF, Pillow tells the size after turning it.
-    swapped = image.format != "TIFF" and orientation(image) in _SWAPPING
-    return (width, height) if swapped else (height, width)
+    swaps = image.format != "TIFF" and orientation(image) in _SWAPPING
+    return (width, height) if swaps else (height, width)
 
 
 def conversions(image: Image.Image) -> tuple[str, ...]:
@@ -226,7 +226,7 @@ def to_rgb(image: Image.Image, data: bytes) -> Image.Image:
 def _eight_bits(image: Image.Image, samples: Samples, data: bytes) -> Image.Image:
     """A decoded picture of 12 or 16 bits with 8: L, or as Pillow has it."""
     if image.mode.startswith("I;16"):
-        grey = _scaled(np.asarray(image).astype(np.uint16))
+        grey = _scale(np.asarray(image).astype(np.uint16))
         return Image.fromarray(255 - grey if samples.white_is_zero else grey)
     if image.mode not in ("RGB", "RGBA"):
         return image
@@ -235,7 +235,7 @@ def _eight_bits(image: Image.Image, samples: Samples, data: bytes) -> Image.Imag
     if int(colours.max(initial=0)) - int(colours.min(initial=255)) > _FEW:
         return image
     deep = _decode_deep(data, upper)
-    picture = Image.fromarray(_scaled(deep[..., :3]))
+    picture = Image.fromarray(_scale(deep[..., :3]))
     if image.mode == "RGBA":
         picture.putalpha(image.getchannel("A"))
     return picture
@@ -245,7 +245,7 @@ _FEW = 64
 """Of the 256 levels: fewer of them are left of 14 bits in 16."""
 
 
-def _scaled(deep: Deep) -> npt.NDArray[np.uint8]:
+def _scale(deep: Deep) -> npt.NDArray[np.uint8]:
     """16 bits as 8, any shape: the upper 8 of the bits that are used.
 
     Those are all 16 of them, or, where the highest value needs 14 at most, as many as it needs (a

@@ -47,24 +47,24 @@ def _to_srgb(profile: bytes, base: str) -> Conversion | None:
         converted = np.asarray(convert(probe), np.int16)
     except (ImageCms.PyCMSError, OSError, ValueError):
         return None
-    moved = np.abs(converted - np.asarray(probe.convert("RGB"), np.int16)).max()
-    return convert if moved > _SAME else None
+    difference = np.abs(converted - np.asarray(probe.convert("RGB"), np.int16)).max()
+    return convert if difference > _SAME else None
 
 
 def _colours_to_srgb(profile: ImageCms.ImageCmsProfile, base: str) -> Conversion:
     transform = ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), base, "RGB")
-    return functools.partial(_applied, transform)
+    return functools.partial(_apply, transform)
 
 
 def _grey_to_srgb(profile: ImageCms.ImageCmsProfile) -> Conversion:
     """By a table of all greys: what LittleCMS makes of them in haste is wrong by 10 levels."""
     srgb, exact = ImageCms.createProfile("sRGB"), ImageCms.Flags.NOOPTIMIZE
     transform = ImageCms.buildTransform(profile, srgb, "L", "RGB", flags=exact)
-    table = np.asarray(_applied(transform, _probe("L")))[0, :, 0].tolist()
+    table = np.asarray(_apply(transform, _probe("L")))[0, :, 0].tolist()
     return lambda picture: picture.point(table).convert("RGB")
 
 
-def _applied(transform: ImageCms.ImageCmsTransform, picture: Image.Image) -> Image.Image:
+def _apply(transform: ImageCms.ImageCmsTransform, picture: Image.Image) -> Image.Image:
     try:
         converted = ImageCms.applyTransform(picture, transform)
     except ImageCms.PyCMSError as error:

@@ -67,13 +67,13 @@ def _walk(folder: Path) -> Iterator[Path]:
         for name in folders:
             if (link := Path(parent, name)).is_symlink():
                 raise UserError(
-                    f"{_shown(link)} is a link to a folder: DVC does not see changes in it"
+                    f"{_printable(link)} is a link to a folder: DVC does not see changes in it"
                 )
         yield from (Path(parent, name) for name in sorted(found) if not name.startswith("."))
 
 
 def _refuse(error: OSError) -> None:
-    raise UserError(f"{_shown(Path(error.filename))} cannot be read ({error.strerror})")
+    raise UserError(f"{_printable(Path(error.filename))} cannot be read ({error.strerror})")
 
 
 def _expect_file(path: Path) -> None:
@@ -81,16 +81,16 @@ def _expect_file(path: Path) -> None:
         kind = regular.kind_of(path.stat())
     except OSError:
         raise UserError(
-            f"{_shown(path)} is not a file", "remove the link or put the file there"
+            f"{_printable(path)} is not a file", "remove the link or put the file there"
         ) from None
     if kind:
         raise UserError(
-            f"{_shown(path)} is not a file, but {kind}, which has no end",
+            f"{_printable(path)} is not a file, but {kind}, which has no end",
             "remove it; DVC would wait for it, too",
         )
 
 
-def _shown(path: Path) -> str:
+def _printable(path: Path) -> str:
     return os.fsencode(path).decode(errors="backslashreplace")
 
 

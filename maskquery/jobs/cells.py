@@ -137,7 +137,7 @@ def _digest(name: str, payload: bytes) -> bytes:
 
 
 @contextlib.contextmanager
-def held(output: Path) -> Iterator[None]:
+def exclusive_output(output: Path) -> Iterator[None]:
     """For as long as a stage runs: it alone makes `output`, and its cells are not cleaned away.
 
     A stage whose dvc was killed goes on alone, and would put its output in place of a later one.

@@ -58,14 +58,14 @@ T = TypeVar("T")
 Source = TypeVar("Source")
 
 
-def wanted() -> bool:
+def is_configured() -> bool:
     """Whether images are to be mapped over a cluster: there is one, or several GPUs here."""
     return bool(os.environ.get(ADDRESS)) or (
-        own_gpus() > 1 and importlib.util.find_spec("ray") is not None
+        count_gpus() > 1 and importlib.util.find_spec("ray") is not None
     )
 
 
-def own_gpus(devices: Path = Path("/dev")) -> int:
+def count_gpus(devices: Path = Path("/dev")) -> int:
     """How many NVIDIA GPUs this process may use, as far as can be told without torch."""
     if os.environ.get(device.VARIABLE, "cuda") not in ("", "cuda"):
         return 0
@@ -88,7 +88,7 @@ def results(
     cells = Cells(job.kind)
     lock = cache.root() / "locks" / f"cluster-{cells.kind}.lock"
     waiting = f"waiting for another run that computes {cells.kind} on a cluster, and holds {lock}"
-    with _connected() as ray, locks.exclusive(lock, waiting):
+    with _connect() as ray, locks.exclusive(lock, waiting):
         with _Pool(ray, job, files, cells, lock) as pool:
             answers = console.progress(pool.answers(images), len(images), cells.kind)
             keys = {answer.image: answer.keys for answer in _keep(answers, cells, stats)}
@@ -104,7 +104,7 @@ def results(
                     if not list(_keep(pool.answers([image]), cells, stats)):
                         continue
                 parts = cells.read_parts(image_keys)
-            stats.used += image_keys.values()
+            stats.cell_keys += image_keys.values()
             yield Result(image, parts, None)
 
 
@@ -244,7 +244,7 @@ class _Pool:
             ready, _ = self._ray.wait(list(actors), num_returns=len(actors), timeout=0)
         elif not any(actor.greeting for actor in self._actors):
             waited = time.monotonic() - self._heard
-            console.tell(
+            console.log(
                 f"{self._cells.kind}: no worker has started for {waited:.0f} s; waiting for one"
             )
             self._patience = waited  # told again when it is twice as long
@@ -282,7 +282,7 @@ class _Pool:
         for image in actor.images:
             tries = queue.lose(image)
             alone = f", alone, {tries} of {TRIES} times" if tries else ""
-            console.tell(
+            console.log(
                 f"{self._cells.kind}: node {node}, image {image!r}: lost with its process{alone}"
             )
             if tries == TRIES:
@@ -295,7 +295,7 @@ class _Pool:
         self._deaths += 1
         if self._deaths % self._capacity:
             return
-        console.tell(f"{self._cells.kind}: the cluster stopped ({death}); going on")
+        console.log(f"{self._cells.kind}: the cluster stopped ({death}); going on")
         if self._deaths >= SETBACKS * self._capacity:
             raise FatalError(
                 f"the Ray cluster does no work ({death})",
@@ -304,7 +304,7 @@ class _Pool:
 
 
 @contextlib.contextmanager
-def _connected() -> Iterator[Any]:
+def _connect() -> Iterator[Any]:
     """The module `ray`, connected: to the cluster, or to one of this machine's own.
 
     Raises:
@@ -313,8 +313,8 @@ def _connected() -> Iterator[Any]:
     address = os.environ.get(ADDRESS, "")
     if address.startswith(("ray://", "http://", "https://")):
         raise UserError(
-            f"{ADDRESS}={address} is for clients of a cluster: run this on a node of it with "
-            f"{ADDRESS}=auto, or as a job (see docs/cluster.md)"
+            f"{ADDRESS}={address} is for clients of a cluster",
+            f"run this on a node of it with {ADDRESS}=auto, or as a job (see docs/cluster.md)",
         )
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
@@ -322,8 +322,8 @@ def _connected() -> Iterator[Any]:
         import ray.exceptions
     except ImportError:
         raise UserError(
-            f"{ADDRESS} is set and Ray is not installed: run `pip install 'maskquery[ray]'`, "
-            f"or unset {ADDRESS}"
+            f"{ADDRESS} is set and Ray is not installed",
+            f"run `pip install 'maskquery[ray]'`, or unset {ADDRESS}",
         ) from None
     if ray.is_initialized():
         yield ray
@@ -340,8 +340,9 @@ def _connected() -> Iterator[Any]:
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(
-            f"no Ray cluster answers at {ADDRESS}={address} ({reason}): start one "
-            f"(`ray start --head`), set RAY_AUTH_MODE=token if it asks for one, or unset {ADDRESS}"
+            f"no Ray cluster answers at {ADDRESS}={address} ({reason})",
+            "start one (`ray start --head`), set RAY_AUTH_MODE=token if it asks for one, "
+            f"or unset {ADDRESS}",
         ) from None
     try:
         yield ray
@@ -404,8 +405,8 @@ def _cpus_per_gpu(ray: Any) -> int:
 def _capacity(ray: Any) -> int:
     """How many actors the cluster holds as it is now, or at least one."""
     names, each = {"num_gpus": "GPU", "num_cpus": "CPU"}, _resources(ray)
-    fitting = (
+    actors = (
         min(int(node.get(names[key], 0) // amount) for key, amount in each.items())
         for node in _nodes(ray)
     )
-    return max(1, sum(fitting))
+    return max(1, sum(actors))

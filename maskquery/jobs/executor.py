@@ -27,6 +27,6 @@ def results(
         UserError: there is to be a cluster, and there is none.
         FatalError: what concerns more than one image.
     """
-    if cluster.wanted():
+    if cluster.is_configured():
         return cluster.results(job, images, files, stats)
     return local.results(job, images, files, stats)

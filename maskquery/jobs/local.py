@@ -82,5 +82,5 @@ class _Executor(Generic[Source, T]):
             self.stats.count(computed=bool(missing))
         else:
             self.stats.count(computed=False)
-        self.stats.used += keys.values()
+        self.stats.cell_keys += keys.values()
         return Result(task.image, {part: parts[part] for part in keys}, task.request.source)

@@ -89,8 +89,8 @@ class Worker:
             os.chdir(folder)
         except OSError as error:
             raise FatalError(
-                f"node {self._node} has no folder {folder} ({error.strerror}): every node of the "
-                "cluster must see the project and its images under the same path"
+                f"node {self._node} has no folder {folder} ({error.strerror})",
+                "every node of the cluster must see the project and its images under the same path",
             ) from None
         try:
             self._job = description.open()

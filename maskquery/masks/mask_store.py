@@ -128,8 +128,8 @@ def decode(data: bytes, image: str) -> EncodedMasks:
     """
     (entries,) = zarr_zip.unzip_groups(data).values()
     attributes = zarr_zip.decode_attributes(entries.__getitem__)
-    renamed = zarr_zip.group_json({**attributes, "image": image})
-    return EncodedMasks(image, {**entries, "zarr.json": renamed})
+    metadata = zarr_zip.group_json({**attributes, "image": image})
+    return EncodedMasks(image, {**entries, "zarr.json": metadata})
 
 
 def _encode_masks(masks: ImageMasks, image: str) -> dict[str, bytes]:
@@ -187,14 +187,14 @@ def _list_of(kind: type, value: Any) -> bool:
     return isinstance(value, list) and all(type(item) is kind for item in value)
 
 
-class _Listed(NamedTuple):
+class _ShardEntry(NamedTuple):
     """What the manifest says of one zip file."""
 
     images: int
     directory_sha256: str  # see `zarr_zip.Shard`
 
 
-def _manifest(kind: str, shards: Mapping[str, _Listed]) -> bytes:
+def _manifest(kind: str, shards: Mapping[str, _ShardEntry]) -> bytes:
     """The zarr.json of a store's folder.
 
     Args:
@@ -209,7 +209,7 @@ def _manifest(kind: str, shards: Mapping[str, _Listed]) -> bytes:
     return zarr_zip.group_json(attributes)
 
 
-def _listed_shards(data: bytes, kind: str) -> dict[str, _Listed]:
+def _parse_manifest(data: bytes, kind: str) -> dict[str, _ShardEntry]:
     """The zip files that a manifest lists, by name.
 
     Raises:
@@ -217,7 +217,7 @@ def _listed_shards(data: bytes, kind: str) -> dict[str, _Listed]:
     """
     try:
         tree = json.loads(data)["attributes"]["shards"]
-        shards = {name: _Listed(**listed) for name, listed in tree.items()}
+        shards = {name: _ShardEntry(**listed) for name, listed in tree.items()}
         intact = data == _manifest(kind, shards)
     except (ValueError, KeyError, TypeError, AttributeError):
         intact = False
@@ -250,7 +250,7 @@ class _Store(ABC, Generic[R]):
             ValueError: images out of order or given twice, or arrays whose shapes or dtypes do not
                 fit.
         """
-        shards: dict[str, _Listed] = {}
+        shards: dict[str, _ShardEntry] = {}
         with files.replacing_folder(folder) as temporary:
             for digits, members in itertools.groupby(
                 records, lambda record: shard_of(record.image)
@@ -261,7 +261,7 @@ class _Store(ABC, Generic[R]):
                 groups = cls._encode_all(members)
                 shard = zarr_zip.zip_groups(groups, {"format": cls.format})
                 (temporary / name).write_bytes(shard.data)
-                shards[name] = _Listed(len(groups), shard.directory)
+                shards[name] = _ShardEntry(len(groups), shard.directory)
             (temporary / MANIFEST).write_bytes(_manifest(cls.format, shards))
         return sum(listed.images for listed in shards.values())
 
@@ -292,26 +292,26 @@ class _Store(ABC, Generic[R]):
         for name, listed in self._shards.items():
             images = [unquote(group) for group in self._shard(name).groups()]
             if len(images) != listed.images:
-                raise self._damaged(MANIFEST, f"{name} holds other images")
+                raise self._damage_error(MANIFEST, f"{name} holds other images")
             self._names |= dict.fromkeys(images, name)
         if not self._names:
             raise UserError(f"{folder} holds no images", "run `dvc repro`")
 
-    def _read_manifest(self) -> dict[str, _Listed]:
+    def _read_manifest(self) -> dict[str, _ShardEntry]:
         """What the manifest says of each file, once the files there are those that it lists."""
         names = {path.name for path in self.folder.glob("[0-9a-f][0-9a-f].zip")}
         try:
-            shards = _listed_shards((self.folder / MANIFEST).read_bytes(), self.format)
+            shards = _parse_manifest((self.folder / MANIFEST).read_bytes(), self.format)
         except FileNotFoundError:
             what = f"has files, but no {MANIFEST} that lists them" if names else "holds no images"
             raise UserError(f"{self.folder} {what}", "run `dvc repro`") from None
         except (OSError, DamagedError) as error:
-            raise self._damaged(MANIFEST, error) from None
-        if lacking := sorted(shards.keys() - names):
-            more = f", and so are {len(lacking) - 1} more of its files" if lacking[1:] else ""
-            raise UserError(f"{self.folder / lacking[0]} is missing{more}", "run `dvc repro`")
+            raise self._damage_error(MANIFEST, error) from None
+        if missing := sorted(shards.keys() - names):
+            more = f", and so are {len(missing) - 1} more of its files" if missing[1:] else ""
+            raise UserError(f"{self.folder / missing[0]} is missing{more}", "run `dvc repro`")
         if others := sorted(names - shards.keys()):
-            raise self._damaged(others[0], f"{MANIFEST} does not list it")
+            raise self._damage_error(others[0], f"{MANIFEST} does not list it")
         return shards
 
     def __enter__(self) -> Self:
@@ -355,30 +355,30 @@ class _Store(ABC, Generic[R]):
             record = decode(image, attributes, read)
             check(record)
         except (DamagedError, ValueError) as error:
-            raise self._damaged(name, error, image) from None
+            raise self._damage_error(name, error, image) from None
         return record
 
     def _shard(self, name: str) -> zarr_zip.Reader:
         """A file of the store, opened, and compared with the manifest, where it was not open."""
-        shard = self._open.pop(name, None) or self._opened(name)
+        shard = self._open.pop(name, None) or self._open_shard(name)
         self._open[name] = shard
         if len(self._open) > OPEN_SHARDS:
             self._open.popitem(last=False)[1].close()
         return shard
 
-    def _opened(self, name: str) -> zarr_zip.Reader:
+    def _open_shard(self, name: str) -> zarr_zip.Reader:
         try:
             shard = zarr_zip.Reader(self.folder / name)
         except FileNotFoundError:
             raise UserError(f"{self.folder / name} is missing", "run `dvc repro`") from None
         except DamagedError as error:
-            raise self._damaged(name, error) from None
+            raise self._damage_error(name, error) from None
         if shard.directory() != self._shards[name].directory_sha256:
             shard.close()
-            raise self._damaged(name, f"{MANIFEST} says that it has other contents")
+            raise self._damage_error(name, f"{MANIFEST} says that it has other contents")
         return shard
 
-    def _damaged(self, name: str, what: object, image: str = "") -> UserError:
+    def _damage_error(self, name: str, what: object, image: str = "") -> UserError:
         where = f"{self.folder / name}, image {image!r}" if image else f"{self.folder / name}"
         return UserError(
             f"{where} cannot be read ({what})", f"delete {self.folder} and run `dvc repro`"

@@ -93,7 +93,7 @@ def decode_attributes(read: Read) -> dict[str, Any]:
         DamagedError: the group is not one that `encode_group` makes.
     """
     try:
-        attributes = _parsed(read("zarr.json")).get("attributes")
+        attributes = _parse(read("zarr.json")).get("attributes")
     except ValueError as error:
         raise DamagedError(f"zarr.json: {error}") from None
     if not isinstance(attributes, dict):
@@ -242,7 +242,7 @@ class Reader:
         name = f"{group}/{path}"
         try:
             entry = self._archive.getinfo(name)
-            data = self._stored(entry)
+            data = self._read_stored(entry)
             # A zip file that something else packed takes zipfile's own, slower way.
             return self._archive.read(name) if data is None else data
         except KeyError:
@@ -250,7 +250,7 @@ class Reader:
         except _BROKEN as error:
             raise DamagedError(str(error)) from None
 
-    def _stored(self, entry: zipfile.ZipInfo) -> bytes | None:
+    def _read_stored(self, entry: zipfile.ZipInfo) -> bytes | None:
         """An entry as `zip_groups` stores it, checked; None if it is stored in another way."""
         name = entry.filename.encode()
         start, end = _HEADER_BYTES + len(name), _HEADER_BYTES + len(name) + entry.file_size
@@ -263,7 +263,7 @@ class Reader:
         return data[start:]
 
 
-def _parsed(data: bytes) -> dict[str, Any]:
+def _parse(data: bytes) -> dict[str, Any]:
     metadata = json.loads(data)
     if not isinstance(metadata, dict):
         raise ValueError("zarr.json is not what it should be")
@@ -273,7 +273,7 @@ def _parsed(data: bytes) -> dict[str, Any]:
 @functools.lru_cache(maxsize=4096)
 def _layout(metadata: bytes) -> tuple[tuple[int, ...], tuple[int, ...], str]:
     """Shape, shape of a chunk and dtype that an array's zarr.json names; few differ."""
-    read = _parsed(metadata)
+    read = _parse(metadata)
     shape = tuple(read["shape"])
     chunk = tuple(read["chunk_grid"]["configuration"]["chunk_shape"])
     codecs = [codec["name"] for codec in read["codecs"]]

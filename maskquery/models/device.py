@@ -27,7 +27,7 @@ def pick() -> "torch.device":
     torch.backends.cudnn.allow_tf32 = False
     wish = os.environ.get(VARIABLE)
     if wish:
-        return _checked(wish)
+        return _check(wish)
     if torch.cuda.is_available():
         return torch.device("cuda")
     if torch.backends.mps.is_available():
@@ -45,7 +45,7 @@ def has_bfloat16(device: "torch.device") -> bool:
     return device.type != "cpu" or any(has for name, has in capabilities if "bf16" in name)
 
 
-def _checked(wish: str) -> "torch.device":
+def _check(wish: str) -> "torch.device":
     import torch
 
     try:

@@ -97,9 +97,7 @@ class SamJob:
 
     def compute(self, inputs: Inputs, _: Sequence[str]) -> Mapping[str, bytes]:
         """The image's masks as the bytes of a cell; see `mask_store.decode`."""
-        generated = self._generate()(
-            clahe.equalised(inputs.pixels, self.description.settings.clahe)
-        )
+        generated = self._generate()(clahe.equalise(inputs.pixels, self.description.settings.clahe))
         origin: dict[str, Json] = {"sam": self._origin, "sha256": inputs.sha256}
         if inputs.decoded:
             origin["decoded"] = list(inputs.decoded)

@@ -28,8 +28,6 @@ Ints = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
 Counts = NDArray[np.int32]
 
-SHORT_RUN = 1  # cells of one band between two others: it is faster to evaluate than to skip them
-
 compiled = numba.njit(nogil=True, cache=True)
 
 
@@ -266,12 +264,9 @@ def _scan_strip(
                     counts, row_marks, column_marks, pixels,
                 )  # fmt: skip
                 continue
-            stop = x + 1
-            while x < x1 and x - stop < SHORT_RUN:
-                if not upper[x] == lower[x] == upper[x + 1] == lower[x + 1]:
-                    stop = x + 1
+            x += 1
+            while x < x1 and not upper[x] == lower[x] == upper[x + 1] == lower[x + 1]:
                 x += 1
-            x = stop
             _blend_cells(middles, k, start, x, columns_out, columns_out_weights, above, below)
             _evaluate(
                 above, below, y0, y1, rows_out_weights, columns_out[start], columns_out[x],
@@ -319,41 +314,22 @@ def _evaluate(
     for y in range(y0, y1):
         weight = weights[y]
         rest = np.float32(1) - weight
-        above_low, above_high = np.int32(0), np.int32(0)
+        above_low, above_middle, above_high = np.int32(0), np.int32(0), np.int32(0)
         for i in range(width):
             value = rest * above[i] + weight * below[i]
+            is_inside = np.int32(value > middle)
             above_low += np.int32(value > low)
-            column_counts[i] += np.int32(value > middle)
+            above_middle += is_inside
             above_high += np.int32(value > high)
+            column_counts[i] += is_inside
         counts[0] += above_low
+        counts[1] += above_middle
         counts[2] += above_high
+        if above_middle > 0:
+            row_marks[y] = 1
         if len(pixels) > 0:
             for i in range(width):
                 pixels[y, x0 + i] = rest * above[i] + weight * below[i] > middle
-    above_middle = 0
     for i in range(width):
-        above_middle += column_counts[i]
-    counts[1] += above_middle
-    if above_middle > 0:
-        first, last = 0, width - 1
-        while column_counts[first] == 0:
-            first += 1
-        while column_counts[last] == 0:
-            last -= 1
-        column_marks[x0 + first] = column_marks[x0 + last] = 1
-        first, last = y0, y1 - 1
-        while row_marks[first] == 0 and not _any(above, below, weights[first], width, middle):
-            first += 1
-        while row_marks[last] == 0 and not _any(above, below, weights[last], width, middle):
-            last -= 1
-        row_marks[first] = row_marks[last] = 1
-
-
-@compiled
-def _any(above: Floats, below: Floats, weight: np.float32, width: int, cut: np.float32) -> bool:
-    """Whether a pixel of a row exceeds the cut."""
-    exceeds = False
-    rest = np.float32(1) - weight
-    for i in range(width):
-        exceeds |= rest * above[i] + weight * below[i] > cut
-    return exceeds
+        if column_counts[i] > 0:
+            column_marks[x0 + i] = 1

@@ -42,11 +42,11 @@ def write_masks(
     counts: list[int] = []  # of masks, in each image
     turned: list[str] = []  # not known of what workers of a cluster plan
     sam_job = job.Description(max_pixels, sam.model, sam).open()
-    with cells.held(masks), stats.interruptible():
+    with cells.exclusive_output(masks), stats.interruptible():
         results = executor.results(sam_job, order, watched.paths, stats)
         groups = _groups(results, counts, turned)
-        mask_store.MaskStore.write(masks, _checked(groups, watched, stats, failures, on_error))
-        cells.record(masks, job.KIND, stats.used)
+        mask_store.MaskStore.write(masks, _check(groups, watched, stats, failures, on_error))
+        cells.record(masks, job.KIND, stats.cell_keys)
         watched.expect_unchanged()  # the last thing: what the folder holds next is what DVC hashes
     without = f", {counts.count(0)} of them without any" if 0 in counts else ""
     line = f"masks: {sum(counts)} masks in {len(counts)} images{without}; {stats.summary()}"
@@ -82,7 +82,7 @@ def _groups(
         yield group
 
 
-def _checked(
+def _check(
     groups: Iterable[mask_store.EncodedMasks],
     watched: image_files.WatchedSource,
     stats: RunStats,

@@ -65,8 +65,8 @@ class Settings(Section):
 
     def upstream(self) -> dict[str, Any]:
         """The arguments of `SamAutomaticMaskGenerator`, by name."""
-        own = ("tier", "clahe")
-        return {name: getattr(self, name) for name in Settings.model_fields if name not in own}
+        ours = ("tier", "clahe")
+        return {name: getattr(self, name) for name in Settings.model_fields if name not in ours}
 
 
 class SamParams(Settings):

@@ -45,7 +45,7 @@ def write_predictions(
     with mask_store.MaskStore(masks) as store:
         images = mask_store.shard_order(store.images())
         if unknown := table.images.keys() - set(images):
-            raise score_table.stale(masks, min(unknown))
+            raise score_table.stale_error(masks, min(unknown))
         planes = (
             predict(store, image, table, limits, selection)
             for image in console.progress(images, len(images), "predictions")

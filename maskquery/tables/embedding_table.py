@@ -99,7 +99,7 @@ def dimensions(path: Path) -> int:
     Raises:
         UserError: the file is missing or damaged.
     """
-    with parquet.opened(path) as reader:
+    with parquet.open_table(path) as reader:
         return reader.length_of("embedding")
 
 
@@ -109,7 +109,7 @@ def read(path: Path) -> Iterator[EmbeddingRows]:
     Raises:
         UserError: the file is missing, damaged or has other columns.
     """
-    with parquet.opened(path) as reader:
+    with parquet.open_table(path) as reader:
         schema = schema_of(reader.length_of("embedding"))
         for table in reader.groups(_READ, schema):
             yield EmbeddingRows(

@@ -96,14 +96,14 @@ def write(
             write_page_checksum=True,
         ) as writer,
     ):
-        for table in _regrouped(parts, schema, group_rows):
+        for table in _regroup(parts, schema, group_rows):
             # Images bring dictionaries of their own: a row group has one of all its images.
             writer.write_table(table.unify_dictionaries(), row_group_size=group_rows)
             rows += table.num_rows
     return rows
 
 
-def _regrouped(parts: Iterable[pa.Table], schema: pa.Schema, rows: int) -> Iterator[pa.Table]:
+def _regroup(parts: Iterable[pa.Table], schema: pa.Schema, rows: int) -> Iterator[pa.Table]:
     waiting: list[pa.Table] = []
     count = 0
     for part in parts:
@@ -203,7 +203,7 @@ class Reader:
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[Reader]:
+def open_table(path: Path) -> Iterator[Reader]:
     """Open a Parquet file.
 
     Raises:
@@ -229,7 +229,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is missing, damaged or not one of ours.
     """
-    with opened(path) as reader:
+    with open_table(path) as reader:
         return reader.metadata()
 
 

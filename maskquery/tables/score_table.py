@@ -107,7 +107,7 @@ class Scores:
         own = self.images.get(image) or ImageScores(np.empty(0, np.uint64), none, none)
         rows = locate(ids, own.ids)
         if rows is None:
-            raise stale(masks, image)
+            raise stale_error(masks, image)
         found: npt.NDArray[np.float32] = own.score[rows]
         return found
 
@@ -122,7 +122,7 @@ def locate(
     return order[np.searchsorted(among, ids, sorter=order)]
 
 
-def stale(masks: Path, image: str) -> UserError:
+def stale_error(masks: Path, image: str) -> UserError:
     """What to say where a store and scores are of different runs."""
     return UserError(
         f"the scores and {masks} do not hold the same masks of image {image!r}", "run `dvc repro`"
@@ -135,7 +135,7 @@ def read(path: Path) -> Scores:
     Raises:
         UserError: the file is missing, damaged, or its rows are not as `write` leaves them.
     """
-    with parquet.opened(path) as reader:
+    with parquet.open_table(path) as reader:
         groups = list(reader.groups(SCHEMA.names, SCHEMA))
         found = reader.metadata().get("classes")
     classes = tuple(found) if isinstance(found, list) else ()

@@ -36,7 +36,7 @@ def test_control_characters_of_names_reach_no_terminal(capsys: pytest.CaptureFix
     with pytest.raises(SystemExit):
         console.run(fail)
     console.run(lambda: f"masks: {name}\nmore")
-    console.tell(name)
+    console.log(name)
     out, err = capsys.readouterr()
     shown = r"\x1b[31ma\nb\u202e\x07.jpg"
     assert err == f"error: {shown} is empty\n{shown}\n"
@@ -146,7 +146,7 @@ def test_a_full_disk_is_one_line_and_exit_code_1(capsys: pytest.CaptureFixture[s
 
 
 def test_a_word_in_between_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
-    console.tell("waiting")
+    console.log("waiting")
     assert capsys.readouterr() == ("", "waiting\n")
 
 

@@ -242,7 +242,7 @@ def test_a_file_that_is_no_listing(changes: dict[str, Any], says: str, tmp_path:
 def test_what_reads_buckets_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(buckets.PACKAGES, "gs", "no_such_package")
     with pytest.raises(FatalError, match=r"gs:// needs no_such_package.*run `pip install 'gcsfs'`"):
-        buckets.look("gs://photos/mine")
+        buckets.list_bucket("gs://photos/mine")
 
 
 def test_params_take_no_url(tmp_path: Path) -> None:

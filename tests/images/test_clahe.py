@@ -6,14 +6,14 @@ from maskquery.images import clahe
 
 def test_without_a_limit_the_image_is_as_it_was() -> None:
     image = np.random.default_rng(0).integers(0, 256, (9, 11, 3), dtype=np.uint8)
-    assert clahe.equalised(image, 0) is image
+    assert clahe.equalise(image, 0) is image
 
 
 def test_a_dull_image_gains_contrast_and_keeps_its_colours() -> None:
     small = np.random.default_rng(0).integers(100, 130, (8, 8, 3), dtype=np.uint8)
     image = np.asarray(Image.fromarray(small).resize((96, 96), Image.Resampling.BICUBIC))
     before = image.copy()
-    found = clahe.equalised(image, 3.0)
+    found = clahe.equalise(image, 3.0)
     np.testing.assert_array_equal(image, before)
     assert (found.shape, found.dtype) == (image.shape, np.uint8)
     assert found.mean(axis=2).std() > 1.5 * image.mean(axis=2).std()

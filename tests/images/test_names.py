@@ -3,7 +3,7 @@ import unicodedata
 import pytest
 
 from maskquery.core.errors import UserError
-from maskquery.images.names import Matcher, expect_length, shown
+from maskquery.images.names import Matcher, expect_length, shorten
 
 KNOWN = ["a/B c", "caf\u00e9", "x/y/z", "deep/n.1", "100%", "one/same", "two/same"]
 
@@ -59,5 +59,5 @@ def test_a_name_is_as_long_as_a_path_may_be() -> None:
     expect_length("n" * 4096, "a.tar/n")
     with pytest.raises(UserError, match=r"^a\.tar/n has a name of 70000 bytes"):
         expect_length("n" * 70_000, "a.tar/n")
-    assert shown("short") == "short"
-    assert shown("n" * 70_000) == "n" * 100 + "..." + "n" * 100
+    assert shorten("short") == "short"
+    assert shorten("n" * 70_000) == "n" * 100 + "..." + "n" * 100

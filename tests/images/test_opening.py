@@ -1,4 +1,4 @@
-"""Which files are opened at all, and what their headers may ask for."""
+"""Which image files are opened, and what their headers may ask for."""
 
 import os
 import shutil

@@ -163,17 +163,17 @@ import sys, time
 sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
 from maskquery.jobs import cells
-with cells.held(Path({str(tmp_path / "out")!r})):
+with cells.exclusive_output(Path({str(tmp_path / "out")!r})):
     print("held", flush=True)
     time.sleep(60)
 """
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == b"held\n"
-        with cells.held(tmp_path / "another"):
+        with cells.exclusive_output(tmp_path / "another"):
             pass
         threading.Timer(0.3, other.kill).start()
-        with cells.held(tmp_path / "out"):
+        with cells.exclusive_output(tmp_path / "out"):
             assert other.wait() < 0
     assert f"waiting for another process that makes {tmp_path / 'out'}" in capfd.readouterr().err
 

@@ -123,13 +123,16 @@ def test_nothing_else_in_the_folder_is_touched(repository: Path) -> None:
 
 def test_not_while_a_stage_runs(repository: Path) -> None:
     make(repository, "a")
-    with cells.held(repository / "table"), pytest.raises(UserError, match="clean when it is done"):
+    with (
+        cells.exclusive_output(repository / "table"),
+        pytest.raises(UserError, match="clean when it is done"),
+    ):
         gc(repository)
     assert kept() == {"a"}
     waited = []
 
     def stage() -> None:
-        with cells.held(repository / "table"):
+        with cells.exclusive_output(repository / "table"):
             waited.append(time.monotonic())
 
     with locks.alone(cache.root() / cells.IN_USE) as held:

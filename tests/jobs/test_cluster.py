@@ -50,18 +50,18 @@ def test_gpus_of_this_machine(
         (tmp_path / name).touch()
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert cluster.own_gpus(tmp_path) == found
+    assert cluster.count_gpus(tmp_path) == found
 
 
 def test_wanted_with_an_address_or_several_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     gpus = 1
-    monkeypatch.setattr(cluster, "own_gpus", lambda: gpus)
-    assert not cluster.wanted()
+    monkeypatch.setattr(cluster, "count_gpus", lambda: gpus)
+    assert not cluster.is_configured()
     gpus = 2
-    assert cluster.wanted()
+    assert cluster.is_configured()
     gpus = 0
     monkeypatch.setenv("RAY_ADDRESS", "auto")
-    assert cluster.wanted()
+    assert cluster.is_configured()
 
 
 def results() -> None:

@@ -72,7 +72,7 @@ def test_each_image_is_computed_once_and_order_is_kept() -> None:
     assert again == first
     assert len(toys.computed) == 7
     assert stats.summary() == "0 images computed, 7 from the cache"
-    assert stats.used == [cache.key(image, part) for image in IMAGES for part in toys.parts]
+    assert stats.cell_keys == [cache.key(image, part) for image in IMAGES for part in toys.parts]
 
 
 def test_one_more_image_and_one_more_part_cost_no_more_than_themselves() -> None:
