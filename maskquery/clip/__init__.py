@@ -1,11 +1,11 @@
-"""Images and words as CLIP embeddings: crops, encoders, texts.
+"""CLIP embeddings of masks and texts: crops, image and text encoders.
 
-It imports `jobs`, `tables`, `images`, `masks`, `models` and `core`, never `sam`.
-Torch is imported by the modules that compute alone: settings and jobs are known without it.
+It imports `jobs`, `tables`, `images`, `masks`, `models` and `core`, never `sam`. Only the modules
+that compute import torch; settings and jobs do without it.
 """
 
 VERSION = 3
 """Raise it when the same image, masks, settings and weights give other embeddings.
 
-It is a part of the names of the cells of finished work: those of other versions are not used.
+It is a part of the keys of cells, so cells of other versions are not used.
 """

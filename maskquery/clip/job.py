@@ -1,4 +1,4 @@
-"""The job of the stage `embeddings`: an image's cells, and what goes into them."""
+"""The job of the stage `embeddings`: embed the masks of an image, a cell for each view."""
 
 import functools
 import io
@@ -32,10 +32,10 @@ _PREFIX = 10  # bytes of an .npy file before its header: mark, version, the head
 
 @dataclass(frozen=True)
 class Description:
-    """What a `ClipJob` is made of.
+    """The parameters of a `ClipJob`.
 
     Attributes:
-        masks: a store.
+        masks: the store of masks.
         model: one of `checkpoints.names("clip")`.
         settings: how crops are cut.
     """
@@ -45,7 +45,7 @@ class Description:
     settings: Settings
 
     def open(self) -> "ClipJob":
-        """The job, with its store open; its model is loaded for the first image to be computed.
+        """Open the job and its store. Its model is loaded when the first image is computed.
 
         Raises:
             UserError: the store is missing or damaged.
@@ -59,9 +59,9 @@ class ImageSource:
 
     Attributes:
         image: its id.
-        file: where its bytes are, None if there is no such file.
-        sha256: of the bytes that the masks are of, in hex.
-        columns: what is known of the masks besides their pixels.
+        file: where its bytes are; None if there is no such file.
+        sha256: of the image file that the masks were generated from, in hex.
+        columns: the metadata of the masks.
     """
 
     image: str
@@ -79,44 +79,52 @@ class Inputs:
 
 
 class ClipJob:
-    """Encodes what CLIP is shown of each mask of an image: a `jobs.job.Job`.
+    """Embeds the views of each mask of an image: a `jobs.job.Job`.
 
     Attributes:
-        store: the masks, to be closed by whoever opened the job.
+        store: the masks; who opened the job closes it.
         origin: the settings and the checkpoint's sha256.
     """
 
     kind = KIND
-    threads = 1  # a store is read in one
+    threads = 1  # a store is read by one thread
 
     def __init__(self, description: Description, store: MaskStore) -> None:
         self.description, self.store = description, store
         self._settings, model = description.settings, description.model
         weights = checkpoints.find("clip", model).sha256
         self.origin = {**self._settings.model_dump(), "model": model, "sha256": weights}
-        shared = {name: value for name, value in self.origin.items() if name != "views"}
-        self._shared = cache.without_neutral(shared, tier="exact", mirrored=False, clahe=0)
+        settings = {name: value for name, value in self.origin.items() if name != "views"}
+        self._key_settings = cache.without_neutral(settings, tier="exact", mirrored=False, clahe=0)
         self._encode = Lazy(self._load_model)
 
     def _load_model(self) -> Encode:
         return load(self.description.model, self._settings.tier)
 
     def plan(self, image: str, file: sources.File | None) -> CacheRequest[ImageSource]:
-        """The keys of the image's cells, one for each view."""
+        """The keys of the image's cells, one for each view.
+
+        Raises:
+            UserError: the image changed since its masks were generated.
+        """
         columns = self.store.columns(image)
         digest = str(columns.attributes.get("sha256", ""))
-        decoded = [names] if (names := columns.attributes.get("decoded")) else []
+        conversions = [names] if (names := columns.attributes.get("decoded")) else []
         if file is not None:
             _expect_digest(file, digests.sha256_of(file) or digest, digest)
         ids = sha256(columns.ids.tobytes()).hexdigest()
         keys = {
-            str(view): cache.key(KIND, VERSION, digest, ids, self._shared, *decoded, view)
+            str(view): cache.key(KIND, VERSION, digest, ids, self._key_settings, *conversions, view)
             for view in self._settings.views
         }
         return CacheRequest(keys, ImageSource(image, file, digest, columns))
 
     def load(self, source: ImageSource) -> Inputs:
-        """Decode the image that the masks are of, refused if it is another one by now."""
+        """Decode the image and read its masks.
+
+        Raises:
+            UserError: the image is missing, or changed since its masks were generated.
+        """
         if source.file is None:
             raise UserError(f"the image {source.image!r} has masks but no file", "run `dvc repro`")
         data = image_files.read_bytes(source.file)
@@ -125,10 +133,10 @@ class ClipJob:
         return Inputs(pixels, self.store.read(source.image))
 
     def compute(self, inputs: Inputs, views: Sequence[str]) -> Mapping[str, bytes]:
-        """The embeddings of each view, (N, D) float32, as .npy files.
+        """Compute the embeddings of each view, (N, D) float32, as .npy files.
 
-        Crops share a batch with those of the same image and view alone: what else is in a batch
-        changes the last bits of an embedding.
+        A batch holds crops of one image and one view: the rest of a batch changes the last bits of
+        an embedding.
         """
         settings = self._settings.model_copy(update={"views": tuple(views)})
         pixels = clahe.equalise(inputs.pixels, settings.clahe)
@@ -137,7 +145,7 @@ class ClipJob:
 
 
 def _expect_digest(file: sources.File, digest: str, of_masks: str) -> None:
-    """Refuse an image that is not the one that its masks are of."""
+    """Refuse an image that is not the one that the masks were generated from."""
     if digest != of_masks:
         raise UserError(
             f"{file} is not the image that its masks are of",
@@ -152,12 +160,12 @@ def _bytes(vectors: Embeddings) -> bytes:
 
 
 def stack_views(parts: Mapping[str, bytes]) -> Embeddings:
-    """The embeddings that `compute` gave for each of V views, in their order: (N, V, D) float32."""
+    """Stack what `compute` returned for V views: (N, V, D) float32."""
     return np.stack([_array(part) for part in parts.values()], axis=1)
 
 
 def _array(data: bytes) -> Embeddings:
-    """As np.load, which parses each header anew, though few differ."""
+    """As np.load, which parses every header, although few differ."""
     length = _PREFIX + int.from_bytes(data[8:_PREFIX], "little")
     return np.frombuffer(data, np.float32, offset=length).reshape(_shape(data[:length]))
 
@@ -170,16 +178,15 @@ def _shape(header: bytes) -> tuple[int, ...]:
     shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(file)
     if fortran_order or dtype != np.dtype("<f4"):
         raise ValueError(f"{dtype} where float32 was expected, row by row")
-    found: tuple[int, ...] = shape
-    return found
+    result: tuple[int, ...] = shape
+    return result
 
 
 def load(model: str, tier: str) -> Encode:
-    """The encoder, which takes an image (H, W, 3) and its N masks and gives (N, V, D).
+    """A function that embeds an image (H, W, 3) and its N masks: (N, V, D) float32.
 
-    Says so on stderr where the tier `fast` is the slower one.
-
-    Imported here: torch takes seconds, and is not needed where every image has its cells.
+    Warns on stderr if the tier `fast` is slower than `exact` on this processor. Torch is imported
+    here: it takes seconds, and is not needed if every image has its cells.
     """
     from maskquery.clip import encoder, loading
     from maskquery.models import device

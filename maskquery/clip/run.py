@@ -1,4 +1,4 @@
-"""Every mask's crops through CLIP: embeddings.parquet."""
+"""Run CLIP on the crops of all masks, and write embeddings.parquet."""
 
 import itertools
 from collections.abc import Iterable, Iterator
@@ -16,16 +16,21 @@ from maskquery.tables import embedding_table
 
 
 def write_embeddings(images: Path, masks: Path, embeddings: Path, *, clip: ClipParams) -> str:
-    """Write the table `embeddings`; the closing line.
+    """Compute the embeddings of all masks.
 
     Args:
-        images: what the masks were made of: a folder, an archive, or a listing of a bucket.
-        masks: a store.
-        embeddings: a table, replaced.
-        clip: which CLIP, and what it is shown of a mask.
+        images: the images that the masks were generated from: a folder, an archive, or a listing of
+            a bucket.
+        masks: the store of masks.
+        embeddings: the Parquet file to write; an existing one is replaced.
+        clip: which CLIP, and the views of a mask.
+
+    Returns:
+        The closing line of the stage.
 
     Raises:
-        UserError: an input is missing or damaged, an image failed, or the checkpoint cannot be had.
+        UserError: an input is missing or damaged, an image failed, or the checkpoint cannot be
+            opened or downloaded.
     """
     files = image_files.find(images)
     clip_job = job.Description(masks, clip.model, clip).open()
@@ -48,10 +53,10 @@ def write_embeddings(images: Path, masks: Path, embeddings: Path, *, clip: ClipP
 def _tables(
     results: Iterable[Result[job.ImageSource]], clip_job: job.ClipJob, stats: RunStats
 ) -> Iterator[pa.Table]:
-    """The rows of each image; refused at their end if an image failed."""
+    """Yield the rows of each image, then raise an error if an image failed."""
     views = clip_job.description.settings.views
     for result in results:
-        # Where workers read the store, nothing else reads it here.
+        # Workers of a cluster read the store themselves, and send no columns.
         source = result.source
         columns = clip_job.store.columns(result.image) if source is None else source.columns
         yield embedding_table.rows_of(columns, views, job.stack_views(result.parts))

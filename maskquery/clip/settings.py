@@ -1,4 +1,4 @@
-"""What CLIP is shown of a mask, and how exactly it looks: names and ranges of the parameters."""
+"""The parameters of crops and of CLIP, and their ranges."""
 
 from typing import Annotated, Literal
 

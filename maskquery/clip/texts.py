@@ -1,4 +1,4 @@
-"""Embeddings of prompts, each computed once: torch is loaded only for a new prompt or model."""
+"""Embeddings of prompts, kept in the cache: torch is loaded only for a new prompt or model."""
 
 import io
 from collections.abc import Sequence
@@ -16,10 +16,17 @@ VERSION = 1  # raise it when the same prompt and weights give another embedding
 
 
 def embeddings(model: str, prompts: Sequence[str]) -> Embeddings:
-    """P prompts to (P, D) float32, each of length 1.
+    """The embeddings of P prompts, from the cache or computed.
+
+    Args:
+        model: one of `checkpoints.names("clip")`.
+        prompts: as CLIP reads them, templates already applied.
+
+    Returns:
+        (P, D) float32, each of length 1.
 
     Raises:
-        UserError: the checkpoint cannot be had, or a prompt is too long.
+        UserError: the checkpoint cannot be opened or downloaded, or a prompt is too long.
     """
     cells, weights = Cells("texts"), checkpoints.find("clip", model).sha256
     keys = {prompt: cache.key(VERSION, weights, prompt) for prompt in prompts}

@@ -1,4 +1,4 @@
-"""What every room needs: errors, the console, params.yaml, whole files, locks, threads.
+"""What every room needs: errors, the console, params.yaml, atomic files, locks, threads.
 
 It imports no other room, and no model, pandas or zarr.
 """

@@ -1,4 +1,4 @@
-"""Options and arguments of the commands: their help, and what is refused, in one line."""
+"""Parse the arguments of commands; errors are one line."""
 
 import argparse
 import sys
@@ -15,8 +15,8 @@ class Parser(argparse.ArgumentParser):
     """The arguments of one command.
 
     Args:
-        command: as in "maskquery COMMAND".
-        about: what the command does, as `--help` prints it; line breaks stay.
+        command: its name, as in "maskquery COMMAND".
+        about: the text of `--help`; line breaks are kept.
     """
 
     def __init__(self, command: str, about: str | None) -> None:
@@ -24,11 +24,11 @@ class Parser(argparse.ArgumentParser):
             prog=f"{program()} {command}",
             description=about,
             formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,  # an option that comes later must not change what `--s` means
+            allow_abbrev=False,  # so that a new option does not change the meaning of `--s`
         )
 
     def error(self, message: str) -> NoReturn:
-        """Refuse what was typed.
+        """Raise the error of a wrong argument.
 
         Raises:
             UsageError: always.
@@ -37,17 +37,17 @@ class Parser(argparse.ArgumentParser):
 
 
 def program() -> str:
-    """The program as the user typed it."""
+    """The name of the program as the user typed it."""
     typed = Path(sys.argv[0])
     is_module = typed.parts[-2:] == ("maskquery", "__main__.py")
     return "python -m maskquery" if is_module else "maskquery"
 
 
 def with_reason(read: Callable[[str], T]) -> Callable[[str], T]:
-    """`read` for `argparse`, which says otherwise not why a value is refused.
+    """Wrap a parser for argparse, so that its error message contains the reason.
 
     Args:
-        read: takes what was typed; its ValueError says what is wrong with it.
+        read: parses an argument; its ValueError has the reason.
     """
 
     def value(text: str) -> T:
@@ -60,7 +60,7 @@ def with_reason(read: Callable[[str], T]) -> Callable[[str], T]:
 
 
 def whole_number(low: int, high: int) -> Callable[[str], int]:
-    """What reads a whole number from `low` to `high` for `argparse`."""
+    """A parser of whole numbers from `low` to `high`, for argparse."""
 
     def read(text: str) -> int:
         try:

@@ -1,7 +1,6 @@
-"""What stages and commands do on a terminal: errors in one line, progress, a closing line.
+"""The terminal output of stages and commands: one-line errors, progress, a closing line.
 
-Exit codes: 1 for what is wrong with files, settings or the machine, 2 for what was typed wrongly,
-130 for a Ctrl-C.
+Exit codes: 1 for errors of files, settings or the machine, 2 for wrong arguments, 130 for Ctrl-C.
 """
 
 import gc
@@ -19,26 +18,26 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 QUIET_SECONDS = 1.0
-"""A stage that ends sooner shows no bar, and does not spend the time to import one."""
+"""A stage that ends sooner shows no bar, and does not import tqdm."""
 
 
 def run(main: Callable[[], str]) -> None:
-    """Run a stage or a command and print the line it returns; a `UserError` is one line."""
+    """Run a stage or a command, and print the line that it returns, or the error in one line."""
     try:
         _print("\n".join(map(printable, main().split("\n"))))
-    except (UserError, OSError) as error:  # OSError: a full disk, a folder that must not be written
+    except (UserError, OSError) as error:  # OSError: a full disk, a read-only folder
         print(f"error: {printable(' '.join(str(error).split()))}", file=sys.stderr)
         sys.exit(2 if isinstance(error, UsageError) else 1)
     except KeyboardInterrupt as interruption:
         print(f"interrupted: {interruption}".removesuffix(": "), file=sys.stderr)
         sys.exit(130)
     finally:
-        _print("", end="")  # what `--help` printed may still be in the buffer
-        gc.freeze()  # else the interpreter searches all modules for garbage before it ends
+        _print("", end="")  # flush what `--help` printed
+        gc.freeze()  # saves a garbage collection of all modules at exit
 
 
 def run_stage(main: Callable[[], str]) -> None:
-    """As `run`, of a stage: params.yaml says all that it needs, so it takes no arguments."""
+    """As `run`, for a stage, which takes no arguments: params.yaml has all that it needs."""
     run(main if len(sys.argv) == 1 else _refuse_arguments)
 
 
@@ -49,23 +48,23 @@ def _refuse_arguments() -> str:
 
 
 def _print(text: str, end: str = "\n") -> None:
-    """Print to the end, or until the reader has gone: `| head -1` reads one line."""
+    """Print, and ignore that the reader has closed the pipe, as `| head -1` does."""
     try:
         print(text, end=end, flush=True)
     except BrokenPipeError:
-        # What is left in the buffer goes nowhere, or the interpreter complains when it ends.
+        # The rest of the buffer is discarded; otherwise the interpreter complains at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def log(line: str) -> None:
-    """Say why nothing seems to happen, whether or not there is a bar."""
+    """Print a line on stderr, above a progress bar if there is one."""
     from tqdm import tqdm
 
     tqdm.write(printable(line), file=sys.stderr)
 
 
 def progress(items: Iterable[T], total: int, desc: str, unit: str = "image") -> Iterator[T]:
-    """Yield `items`; a bar on stderr tells those done, the rate and the time that remains."""
+    """Yield `items`, with a bar on stderr: how many are done, the rate and the remaining time."""
     start = time.monotonic()
     bar: tqdm[Any] | None = None
     try:

@@ -1,13 +1,16 @@
-"""The errors that are meant for the person at the keyboard."""
+"""The errors that a user can act on."""
 
 RERUN = "run `dvc repro`"
-"""The remedy of whoever runs the pipeline; `find`, which is no part of it, has another."""
+"""The remedy in a pipeline; `find`, which is not part of one, replaces it."""
 
 
 def printable(text: str) -> str:
-    """A text as a terminal may show it: line breaks, control characters and such as escapes.
+    r"""Escape line breaks and control characters, so that a terminal can show a text.
 
-    Names of files and classes hold whatever somebody wrote there: escape codes, say.
+    Names of files and classes may contain escape codes.
+
+    >>> printable("a\nb"), printable("Stühle")
+    ('a\\nb', 'Stühle')
     """
     if text.isprintable():
         return text
@@ -17,12 +20,15 @@ def printable(text: str) -> str:
 
 
 class UserError(Exception):
-    """What the user can put right, in one line: "problem: remedy".
+    """An error that the user can act on, printed in one line: "problem: remedy".
+
+    >>> print(UserError("data/masks.zarr is missing", "run `dvc repro`"))
+    data/masks.zarr is missing: run `dvc repro`
 
     Attributes:
         problem: what is wrong, with which file or key.
-        remedy: what to do; "" where the problem says it. Whoever calls from elsewhere may raise the
-            same problem with another remedy.
+        remedy: what to do; "" if the problem says it. A caller may raise the same problem again
+            with a remedy of its own.
     """
 
     def __init__(self, problem: str, remedy: str = "") -> None:
@@ -34,19 +40,19 @@ class UserError(Exception):
 
 
 class UsageError(UserError):
-    """What the user has asked for in a way that cannot be: an option, an argument."""
+    """A wrong option or argument."""
 
 
 class FatalError(UserError):
-    """What ends a stage, in contrast to what is wrong with one image."""
+    """An error that ends a stage, unlike one of a single image."""
 
 
 class InterruptedWork(KeyboardInterrupt):
-    """A Ctrl-C, with what is done by then: "done; remedy".
+    """A Ctrl-C during work that is kept, printed as "done; remedy".
 
     Attributes:
-        done: what is done and kept.
-        remedy: how to go on.
+        done: which work is done and kept.
+        remedy: how to continue.
     """
 
     def __init__(self, done: str, remedy: str) -> None:

@@ -1,9 +1,9 @@
-"""Put a file or a folder in place whole or not at all.
+"""Replace a file or a folder atomically: a reader sees the old one or the new one.
 
-DVC may have linked what stands at the destination (hard link or symlink) to its cache: writing into
-it would change the cache unnoticed. So nothing is ever opened for writing where it is to stand: it
-is built beside, made durable, and then renamed over what was there. Where the destination is a
-symlink, the link is replaced and what it points to stays as it is.
+The destination may be a link to DVC's cache (hard link or symlink), which a write into it would
+change unnoticed. So no destination is opened for writing: the new file or folder is built beside
+it, synchronised to the disk, and renamed over it. If the destination is a symlink, the link is
+replaced, and its target stays as it is.
 """
 
 import contextlib
@@ -20,32 +20,37 @@ from typing import Any
 
 
 def file_hash(path: Path) -> str:
-    """sha256, in hex, of a file's bytes."""
+    """The sha256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def user_cache() -> Path:
-    """The folder of what can be had again, of this user and for all projects."""
+    """The user's cache folder of maskquery, for all projects: $XDG_CACHE_HOME/maskquery."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "maskquery"
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Make `path` hold exactly `data`; missing parent folders are created."""
+    """Replace `path` by a file of exactly `data`; missing parent folders are created."""
     with replacing_file(path) as temporary:
         temporary.write_bytes(data)
 
 
 def write_json(path: Path, tree: Any) -> None:
-    """Make `path` hold `tree` as JSON that git shows line by line."""
+    """Replace `path` by `tree` as JSON, indented, so that git shows changes by line."""
     write_file(path, (json.dumps(tree, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 @contextlib.contextmanager
 def replacing_file(path: Path) -> Iterator[Path]:
-    """Yield a new, empty file beside `path` to write to; what is written there becomes `path`.
+    """Yield a new, empty file beside `path`; after the block it replaces `path`.
 
-    What killed runs left beside is removed.
+    Temporary files of killed runs are removed.
+
+    >>> with replacing_file(Path("note.txt")) as temporary:
+    ...     _ = temporary.write_text("done")
+    >>> Path("note.txt").read_text()
+    'done'
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _clear_leftovers(path)
@@ -64,12 +69,15 @@ def replacing_file(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def replacing_folder(folder: Path, check: Callable[[], None] = lambda: None) -> Iterator[Path]:
-    """Yield a new, empty folder beside `folder` to fill; on success it becomes `folder`.
+    """Yield a new, empty folder beside `folder`; after the block it replaces `folder`.
 
-    A folder cannot be renamed over one that holds files, so for an instant between two renames
-    there is none: a kill right there leaves the stage without an output, never with half of one.
-    What killed runs left beside is removed. `check` is called just before the renames; what it
-    raises leaves `folder` as it is.
+    A folder cannot be renamed over one that has files, so between two renames there is none for an
+    instant: a run that is killed there leaves no output, but never half of one. Temporary folders
+    of killed runs are removed.
+
+    Args:
+        folder: to replace.
+        check: called before the renames; if it raises an error, `folder` stays as it is.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     _clear_leftovers(folder)
@@ -91,7 +99,7 @@ def replacing_folder(folder: Path, check: Callable[[], None] = lambda: None) -> 
 
 
 def _move_over(temporary: Path, folder: Path) -> None:
-    """Rename `temporary` to `folder`, out of whose way any folder, file or link is moved first."""
+    """Rename `temporary` to `folder`; a folder, file or link that is there is moved away first."""
     old = _beside(folder)
     if os.path.lexists(folder):
         folder.rename(old)
@@ -107,7 +115,7 @@ def _beside(path: Path) -> Path:
 
 
 def _clear_leftovers(path: Path) -> None:
-    """Remove what runs that were killed left; one that still builds holds a lock on its own."""
+    """Remove temporary files of killed runs; those of live runs are locked."""
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         with contextlib.suppress(OSError):
             descriptor = os.open(leftover, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)

@@ -1,8 +1,8 @@
-"""Read one stage's part of params.yaml into a frozen object, and refuse what does not fit.
+"""Read and validate the part of params.yaml that a stage declares.
 
-A stage declares its own `Section`, whose fields are the top-level keys it reads; nested sections
-are fields too. There are no defaults: params.yaml is the only home of values. YAML lists arrive as
-tuples, so sequences are annotated `tuple[...]`; folders are annotated `Folder`.
+A stage declares a `Section` whose fields are the top-level keys that it reads; nested sections are
+fields, too. There are no defaults: all values are in params.yaml. YAML lists become tuples, so
+sequences are annotated `tuple[...]`; folders are annotated `Folder`.
 """
 
 import math
@@ -21,7 +21,7 @@ S = TypeVar("S", bound="Section")
 
 
 class Section(pydantic.BaseModel):
-    """Base of every group of keys: frozen, no unknown keys, nothing converted ("3" is text)."""
+    """The base of every section: frozen, no unknown keys, no conversions ("3" is text)."""
 
     model_config = pydantic.ConfigDict(
         frozen=True, extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=()
@@ -40,17 +40,17 @@ def _folder(value: object) -> Path:
 
 
 Folder = Annotated[Path, pydantic.BeforeValidator(_folder)]
-"""A path as params.yaml writes it, relative to the repository."""
+"""A path in params.yaml, relative to the repository."""
 
 Text = Annotated[str, pydantic.StringConstraints(pattern=r"\S")]
-"""A string with something in it."""
+"""A string that is not blank."""
 
 
 def load(cls: type[S], path: Path = PARAMS_FILE) -> S:
-    """The keys of `path` that `cls` declares, checked; other top-level keys belong to other stages.
+    """Read the top-level keys that `cls` declares; other keys belong to other stages.
 
     Raises:
-        UserError: in one line, naming the dotted key, what was found and what is allowed.
+        UserError: naming the dotted key, its value and what is allowed.
     """
     try:
         return parse(cls, read(path))
@@ -59,10 +59,10 @@ def load(cls: type[S], path: Path = PARAMS_FILE) -> S:
 
 
 class ParamsError(ValueError):
-    """A value that does not fit, or a key that there is not.
+    """A wrong value, or an unknown or missing key.
 
     Attributes:
-        key: with dots between its parts, "sam.model".
+        key: with dots between its parts, such as "sam.model".
     """
 
     def __init__(self, key: str, text: str) -> None:
@@ -71,10 +71,19 @@ class ParamsError(ValueError):
 
 
 def parse(cls: type[S], document: Mapping[Any, Any]) -> S:
-    """As `load`, of what stands in a params.yaml.
+    """As `load`, from the parsed content of a params.yaml.
+
+    >>> class Params(Section):
+    ...     threshold: float
+    >>> parse(Params, {"threshold": 0.3, "another stage's": 1})
+    Params(threshold=0.3)
+    >>> parse(Params, {"threshold": "0.3"})
+    Traceback (most recent call last):
+    maskquery.core.params.ParamsError: threshold is '0.3'; it must be a number; this is text,
+    write 0.3 without quotes
 
     Raises:
-        ParamsError: as `load`, but for the file's name.
+        ParamsError: naming the dotted key, its value and what is allowed.
     """
     document = _tuples(dict(document))
     try:
@@ -89,15 +98,15 @@ def parse(cls: type[S], document: Mapping[Any, Any]) -> S:
 
 
 def keys(cls: type[Section]) -> tuple[str, ...]:
-    """The keys of a section as params.yaml writes them."""
+    """The keys of a section, as they are in params.yaml."""
     return tuple(field.alias or name for name, field in cls.model_fields.items())
 
 
 def read(path: Path = PARAMS_FILE) -> dict[Any, Any]:
-    """All of a params.yaml, as it stands there.
+    """Parse all of a params.yaml, without validation.
 
     Raises:
-        UserError: it is missing, cannot be read, or does not hold keys with values.
+        UserError: it is missing, cannot be read, or is not a mapping.
     """
     try:
         document = yaml_text.parse(path.read_text(encoding="utf-8"), str(path))
@@ -111,7 +120,7 @@ def read(path: Path = PARAMS_FILE) -> dict[Any, Any]:
 
 
 def _tuples(value: Any) -> Any:
-    """Lists as tuples, all the way down: what a frozen object holds shall not change."""
+    """Convert lists to tuples, recursively, as the content of a frozen object must not change."""
     if isinstance(value, list):
         return tuple(_tuples(item) for item in value)
     if isinstance(value, dict):
@@ -120,12 +129,12 @@ def _tuples(value: Any) -> Any:
 
 
 def _explain(error: Any, cls: type[Section]) -> str:
-    """One of pydantic's errors as a sentence about a key of params.yaml."""
+    """Describe one of pydantic's errors as a sentence about a key of params.yaml."""
     kind, location, value = error["type"], error["loc"], error["input"]
     if kind == "extra_forbidden":
         section = _section(cls, location[:-1])
-        allowed = f"; allowed are {', '.join(keys(section))}" if section else ""
-        return f"{_format_key(location)} is not a known key{allowed}"
+        known = f"; allowed are {', '.join(keys(section))}" if section else ""
+        return f"{_format_key(location)} is not a known key{known}"
     if kind == "missing":
         return f"{_format_key(location)} is missing"
     if location and location[-1] == "[key]":
@@ -151,7 +160,7 @@ def _requirement(error: Any) -> str:
 
 
 def _number_hint(value: object, kind: str) -> str:
-    """Quoted numbers, and those like 1e-3 that YAML takes for text, are the usual slip."""
+    """A hint for a number in quotes, which is the usual mistake."""
     if not isinstance(value, str) or kind not in ("float_type", "int_type"):
         return ""
     try:
@@ -165,7 +174,7 @@ def _number_hint(value: object, kind: str) -> str:
 
 
 def _format_value(value: object) -> str:
-    """As YAML writes it, for the most part, and not too long."""
+    """A value much as YAML writes it, shortened to 60 characters."""
     words = {None: "null", True: "true", False: "false"}
     if value is None or isinstance(value, bool):
         return words[value]
@@ -181,14 +190,14 @@ def _format_key(location: tuple[str | int, ...]) -> str:
 
 
 def _section(cls: type[Section], location: tuple[str | int, ...]) -> type[Section] | None:
-    """The section at `location`, or None where it stands inside a mapping or a list."""
+    """The section at `location`, or None if it is inside a mapping or a list."""
     for part in location:
         fields = {field.alias or name: field for name, field in cls.model_fields.items()}
         kind = fields[part].annotation if isinstance(part, str) and part in fields else None
-        found = [
+        sections = [
             k for k in (kind, *get_args(kind)) if isinstance(k, type) and issubclass(k, Section)
         ]
-        if not found:
+        if not sections:
             return None
-        cls = found[0]
+        cls = sections[0]
     return cls

@@ -1,4 +1,4 @@
-"""Work on many things in threads, with results in order."""
+"""Apply a function to many items in threads, with results in order."""
 
 import itertools
 from collections import deque
@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 AHEAD = 4
-"""Items that are begun before their turn."""
+"""How many items are started before their turn."""
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -16,9 +16,12 @@ T = TypeVar("T")
 def in_order(
     function: Callable[[S], T], items: Iterable[S], threads: int = 2
 ) -> Iterator[tuple[S, "Future[T]"]]:
-    """`function` of each item, in their order; `AHEAD` of them are begun before their turn.
+    """Apply `function` to each item in threads; yield items with their futures, in order.
 
-    Items are taken by the caller's thread alone, one by one.
+    `AHEAD` items are started before their turn. Only the caller's thread iterates over `items`.
+
+    >>> [future.result() for _, future in in_order(abs, [-3, 2, -1])]
+    [3, 2, 1]
     """
     items = iter(items)
     pool = ThreadPoolExecutor(threads, "ahead")
@@ -32,6 +35,6 @@ def in_order(
                 (item, pool.submit(function, item)) for item in itertools.islice(items, 1)
             )
     finally:
-        # Not waiting for what has begun: whoever stops half-way leaves this to the garbage
-        # collector, which may come along in any thread, even one that is just being started.
+        # Without waiting: if the caller stops early, the garbage collector runs this, in any
+        # thread, even in one of the pool that is just being started.
         pool.shutdown(wait=False, cancel_futures=True)

@@ -1,6 +1,6 @@
-"""YAML as DVC reads and writes it: ruamel.yaml, YAML 1.2.
+"""Read and write YAML as DVC does: with ruamel.yaml, YAML 1.2.
 
-So `1e-3` is a number here as there, `yes` and `12:30` are text, and a key given twice is an error.
+So `1e-3` is a number, `yes` and `12:30` are text, and a duplicate key is an error.
 """
 
 import io
@@ -13,18 +13,21 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from maskquery.core.errors import UserError
 
 MOST_VALUES = 100_000
-"""Aliases multiply: ten lines can stand for a billion values. DVC reads the file, too."""
+"""The most values of a file. Through aliases ten lines can stand for a billion."""
 
 
 def parse(text: str, name: str) -> Any:
-    """The value that a YAML text holds, of Python's own types.
+    r"""Parse a YAML text into Python's own types.
+
+    >>> parse("rate: 1e-3\nanswer: yes", "params.yaml")
+    {'rate': 0.001, 'answer': 'yes'}
 
     Args:
         text: of the file.
         name: of the file, for messages.
 
     Raises:
-        UserError: it is not YAML, a key is given twice, or it holds itself or too many values.
+        UserError: it is not YAML, has a duplicate key, contains itself, or has too many values.
     """
     try:
         tree = YAML(typ="safe").load(text)
@@ -46,7 +49,7 @@ def parse(text: str, name: str) -> Any:
 
 
 def _expect_bounded(tree: Any, name: str) -> None:
-    """Refuse a tree that is endless, or too large once its aliases are written out."""
+    """Refuse a tree that contains itself, or has too many values after aliases are expanded."""
     sizes: dict[int, int] = {}
     within: set[int] = set()
 
@@ -72,7 +75,7 @@ def _expect_bounded(tree: Any, name: str) -> None:
 
 
 def dump(tree: Any) -> str:
-    """A tree of Python's own types as YAML, in the form in which DVC writes it."""
+    """Format a tree of Python's own types as YAML, as DVC does."""
     yaml = YAML()
     yaml.default_flow_style = False
     yaml.width = 4096  # no line is folded: a prompt stays on its line

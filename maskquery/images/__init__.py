@@ -1,4 +1,4 @@
-"""Where pictures are and what is in them: folders, archives, buckets, decoding, CLAHE.
+"""Find, read and decode images: folders, archives, buckets, RGB conversion, CLAHE.
 
-It imports `core` alone. It knows nothing of masks or models, and loads no torch.
+It imports only `core`, and knows nothing of masks or models. It loads no torch.
 """

@@ -1,16 +1,16 @@
-"""What the numbers in a picture's file mean: how many bands, bits, signs and colours become RGB.
+"""Convert the samples of an image file, of any bands, bits and colours, to RGB of 8 bits.
 
-| samples | what becomes of them |
+| samples | conversion |
 |---|---|
-| 1, 2, 4, 8 bits, unsigned, 1 to 4 bands | as they are; palettes are looked up |
-| 12 or 16 bits, unsigned, grey or RGB | 8 bits, see `_scaled`; the upper 8 where all 16 are used |
-| WhiteIsZero | turned, so that 0 is black |
-| alpha | on white |
-| an ICC profile that says something else than sRGB | converted to sRGB |
-| a profile that is damaged or of other bands; gAMA, cHRM | left aside, as if it were sRGB |
+| 1, 2, 4, 8 bits, unsigned, 1 to 4 bands | none; palettes are applied |
+| 12 or 16 bits, unsigned, grey or RGB | 8 bits, see `_scale`; the upper 8 where all 16 are used |
+| WhiteIsZero | inverted, so that 0 is black |
+| alpha | composed on white |
+| an ICC profile that differs from sRGB | converted to sRGB |
+| a profile that is damaged or of other bands; gAMA, cHRM | ignored, as if it were sRGB |
 | CMYK, CIE Lab, YCbCr without a profile | as Pillow converts them |
 | EXIF orientation | turned |
-| signed, floats, 32 bits, more than 4 bands | refused: there is no one way to make RGB of it |
+| signed, floats, 32 bits, more than 4 bands | refused: no conversion to RGB is the obvious one |
 """
 
 import os
@@ -45,13 +45,13 @@ _TURNS = {
     7: Turn.TRANSVERSE,
     8: Turn.ROTATE_90,
 }
-"""What EXIF's orientations do."""
+"""The transposition of each of EXIF's orientations."""
 
 _SWAPPING = (5, 6, 7, 8)
 """EXIF's orientations that swap height and width."""
 
 _CONVERTED = {"deep": "16 bits, 1", "icc": "ICC, 1"}
-"""Names of conversions in the keys of cells; another number wherever the results change."""
+"""Names of conversions in the keys of cells; raise a number if its results change."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ class Samples:
     """The samples of a picture's file.
 
     Attributes:
-        bands: how many there are of each pixel.
-        bits: of one.
+        bands: how many samples a pixel has.
+        bits: of a sample.
         sign: "unsigned integers", "signed integers", "floats" or others.
         white_is_zero: whether 0 is white.
     """
@@ -76,12 +76,12 @@ class Samples:
 
     @property
     def have_rgb(self) -> bool:
-        """Whether there is one way to make RGB of them."""
+        """Whether they can be converted to RGB."""
         return self.bands <= MOST_BANDS and self.bits <= 16 and self.sign == _SIGNS[1]
 
 
 def samples_of(image: Image.Image) -> Samples:
-    """The samples of a picture that is open, by its header."""
+    """The samples of an open image, by its header."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return _tiff_samples(image.tag_v2)
     deep = image.format == "PNG" and ";16B" in str(getattr(image, "tile", ""))
@@ -100,7 +100,7 @@ def _tiff_samples(tags: TiffImagePlugin.ImageFileDirectory_v2) -> Samples:
 
 
 def tiff_samples(stream: BinaryIO) -> Samples | None:
-    """The samples of a TIFF that Pillow does not open; None if it is none, or is damaged.
+    """The samples of a TIFF that Pillow does not open; None if it is not a TIFF, or is damaged.
 
     Args:
         stream: the file, at its beginning.
@@ -120,10 +120,10 @@ def tiff_samples(stream: BinaryIO) -> Samples | None:
 
 
 def expect_rgb(image: Image.Image) -> None:
-    """Refuse a picture that cannot be made RGB, by its header.
+    """Refuse an image that cannot be converted to RGB, by its header.
 
     Raises:
-        ValueError: saying what its samples are.
+        ValueError: describing its samples.
     """
     samples = samples_of(image)
     if not samples.have_rgb or image.mode in ("I", "F"):
@@ -131,7 +131,7 @@ def expect_rgb(image: Image.Image) -> None:
 
 
 def refusal(samples: Samples) -> str:
-    """Why a picture of such samples is refused, and what helps."""
+    """Why an image of such samples is refused, and how to save it instead."""
     if samples.have_rgb:
         kind = ", WhiteIsZero" if samples.white_is_zero else ""
         return f"it is a TIFF of a kind that is not read, {samples}{kind}; save it as PNG"
@@ -152,7 +152,7 @@ def expect_whole(image: Image.Image) -> None:
 
 
 def orientation(image: Image.Image) -> int:
-    """EXIF's orientation, 1 to 8, of an open picture; pixels are not decoded for it."""
+    """The EXIF orientation, 1 to 8, of an open image; no pixel is decoded."""
     if image.format == "PNG" and "exif" not in image.info and not _has_exif(image):
         return 1  # and Pillow need not decode the picture to look for it behind the pixels
     value = image.getexif().get(ORIENTATION, 1)
@@ -160,7 +160,7 @@ def orientation(image: Image.Image) -> int:
 
 
 def _has_exif(png: Image.Image) -> bool:
-    """Whether a PNG has EXIF data, wherever they are."""
+    """Whether a PNG has EXIF data, before or behind its pixels."""
     stream: BinaryIO = png.fp  # type: ignore[attr-defined]
     place = stream.tell()
     try:
@@ -175,17 +175,17 @@ def _has_exif(png: Image.Image) -> bool:
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
-    """Height and width of an open picture once it is turned; see `orientation`."""
+    """Height and width of an open image after it is turned by its `orientation`."""
     width, height = image.size
-    # Of a TIFF, Pillow tells the size after turning it.
+    # Pillow's size of a TIFF is the one after turning it.
     swaps = image.format != "TIFF" and orientation(image) in _SWAPPING
     return (width, height) if swaps else (height, width)
 
 
 def conversions(image: Image.Image) -> tuple[str, ...]:
-    """What makes other pixels of a file than its 8-bit samples; () for ordinary pictures.
+    """The conversions from an image's samples to its pixels; () for 8 bits in sRGB.
 
-    It is part of the key of what is computed from the pixels.
+    They are a part of the keys of cells.
     """
     kinds = []
     if samples_of(image).bits > 8:
@@ -196,14 +196,14 @@ def conversions(image: Image.Image) -> tuple[str, ...]:
 
 
 def to_rgb(image: Image.Image, data: bytes) -> Image.Image:
-    """A picture as RGB, turned as its EXIF orientation says.
+    """Convert an image to RGB, turned by its EXIF orientation.
 
     Args:
         image: open, not yet decoded; see `expect_rgb`.
         data: the bytes of its file.
 
     Raises:
-        ValueError: its 16 bits cannot be made 8.
+        ValueError: its 16 bits cannot be reduced to 8.
     """
     samples, base = samples_of(image), profiles.base_of(image.mode)
     convert = profiles.conversion_of(image)
@@ -224,7 +224,7 @@ def to_rgb(image: Image.Image, data: bytes) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image, samples: Samples, data: bytes) -> Image.Image:
-    """A decoded picture of 12 or 16 bits with 8: L, or as Pillow has it."""
+    """Reduce a decoded image of 12 or 16 bits to 8 bits."""
     if image.mode.startswith("I;16"):
         grey = _scale(np.asarray(image).astype(np.uint16))
         return Image.fromarray(255 - grey if samples.white_is_zero else grey)
@@ -242,15 +242,15 @@ def _eight_bits(image: Image.Image, samples: Samples, data: bytes) -> Image.Imag
 
 
 _FEW = 64
-"""Of the 256 levels: fewer of them are left of 14 bits in 16."""
+"""Levels of 256; 14 bits in 16 have fewer in their upper 8 bits."""
 
 
 def _scale(deep: Deep) -> npt.NDArray[np.uint8]:
-    """16 bits as 8, any shape: the upper 8 of the bits that are used.
+    """Reduce 16 bits to 8, of any shape: the upper 8 of the bits that are used.
 
-    Those are all 16 of them, or, where the highest value needs 14 at most, as many as it needs (a
-    camera's 12, say), but not fewer than 8. Where the values take less than a quarter of that, the
-    lowest becomes 0 and the highest 255, unless a step would be more than a level.
+    All 16 bits are used if the highest value needs more than 14; otherwise as many as it needs
+    (12 of a camera), and at least 8. If the values span less than a quarter of that range, the
+    lowest becomes 0 and the highest 255, unless a step would be more than one level.
     """
     low, high = int(deep.min(initial=65535)), int(deep.max(initial=0))
     bits = max(8, high.bit_length())
@@ -262,7 +262,7 @@ def _scale(deep: Deep) -> npt.NDArray[np.uint8]:
 
 
 def _decode_deep(data: bytes, upper: npt.NDArray[np.uint8]) -> Deep:
-    """RGB of 16 bits, which Pillow does not hold: (H, W, 3), checked by Pillow's upper 8."""
+    """Decode RGB of 16 bits by OpenCV: (H, W, 3), compared with Pillow's upper 8 bits."""
     import cv2  # takes a while, and is not always needed
 
     try:

@@ -1,4 +1,4 @@
-"""ICC profiles: which of them say something else than sRGB, and their colours as sRGB."""
+"""ICC profiles: which of them differ from sRGB, and the conversion of their colours to sRGB."""
 
 import functools
 import io
@@ -8,23 +8,23 @@ import numpy as np
 from PIL import Image, ImageCms
 
 Conversion = Callable[[Image.Image], Image.Image]
-"""Of a picture of one of the modes L, RGB, CMYK to RGB."""
+"""Takes an image of mode L, RGB or CMYK, and returns it as RGB."""
 
 _SAME = 2
-"""A profile by which no colour of 8 bits moves farther than this is sRGB."""
+"""A profile is taken for sRGB if it moves no colour by more than this many levels of 256."""
 
 
 def base_of(mode: str) -> str:
-    """The mode in which a picture's ICC profile takes its pixels."""
+    """The mode of the pixels that the ICC profile of an image is about."""
     if mode in ("1", "L", "LA", "La") or mode.startswith("I;16"):
         return "L"
     return "CMYK" if mode == "CMYK" else "RGB"
 
 
 def conversion_of(image: Image.Image) -> Conversion | None:
-    """What makes sRGB of a picture's colours; None if they are sRGB, or nothing says otherwise.
+    """The conversion of an image's colours to sRGB; None if they are sRGB, or have no profile.
 
-    It takes pictures of the mode `base_of` says.
+    It takes images of the mode that `base_of` returns.
     """
     profile = image.info.get("icc_profile")
     if not isinstance(profile, bytes) or not profile or image.mode == "LAB":
@@ -34,7 +34,7 @@ def conversion_of(image: Image.Image) -> Conversion | None:
 
 @functools.lru_cache(maxsize=32)
 def _to_srgb(profile: bytes, base: str) -> Conversion | None:
-    """From an ICC profile's colours to sRGB; None if it is sRGB, damaged, or of other bands."""
+    """The conversion from a profile to sRGB; None if it is sRGB, damaged, or of other bands."""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         space = str(source.profile.xcolor_space).strip()
@@ -57,7 +57,7 @@ def _colours_to_srgb(profile: ImageCms.ImageCmsProfile, base: str) -> Conversion
 
 
 def _grey_to_srgb(profile: ImageCms.ImageCmsProfile) -> Conversion:
-    """By a table of all greys: what LittleCMS makes of them in haste is wrong by 10 levels."""
+    """A table of all greys: LittleCMS's optimised transform is wrong by up to 10 levels."""
     srgb, exact = ImageCms.createProfile("sRGB"), ImageCms.Flags.NOOPTIMIZE
     transform = ImageCms.buildTransform(profile, srgb, "L", "RGB", flags=exact)
     table = np.asarray(_apply(transform, _probe("L")))[0, :, 0].tolist()
@@ -74,7 +74,7 @@ def _apply(transform: ImageCms.ImageCmsTransform, picture: Image.Image) -> Image
 
 
 def _probe(base: str) -> Image.Image:
-    """All greys, or colours from all over RGB."""
+    """An image of all greys, or of a grid of 9 x 9 x 9 colours."""
     if base == "L":
         return Image.fromarray(np.arange(256, dtype=np.uint8)[None])
     steps = np.linspace(0, 255, 9).astype(np.uint8)

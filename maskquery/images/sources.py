@@ -1,4 +1,4 @@
-"""Where files come from: a folder, archives, a bucket that was listed, or one image alone."""
+"""Sources of files: a folder, archives, a listed bucket, or a single image."""
 
 import os
 from collections.abc import Hashable, Iterator, Mapping
@@ -8,18 +8,18 @@ from maskquery.core.errors import UserError
 from maskquery.images import archives, buckets, names, regular
 
 File = Path | archives.Member | buckets.Object
-"""Where a file's bytes are. Its text names it in messages; it can be sent to other processes."""
+"""Where a file's bytes are. `str` of it is its name in messages; it can be pickled."""
 
 
 def files_of(source: Path) -> Iterator[tuple[str, File]]:
-    """All files of a source but hidden ones, images or not, each with its path in the source.
+    """All files of a source, except hidden ones, each with its path in the source.
 
     Args:
-        source: a folder, in which loose files and archives may stand side by side; or an archive;
-            or a listing of a bucket; or an image. What stands in an archive has its path in it.
+        source: a folder, which may hold files and archives; or an archive; or a listing of a
+            bucket; or an image. A file in an archive has its path in the archive.
 
     Raises:
-        UserError: there is no such source, or what `images.find` refuses.
+        UserError: there is no such source, or as `image_files.find`.
     """
     if source.is_dir():
         for path in _walk(source):
@@ -35,7 +35,7 @@ def files_of(source: Path) -> Iterator[tuple[str, File]]:
             elif path.exists():
                 _expect_file(path)  # DVC opens it, whatever its name is
     elif _is_listing(source):
-        yield from ((found.name, found) for found in buckets.read(source).files())
+        yield from ((entry.name, entry) for entry in buckets.read(source).files())
     elif source.is_file() and archives.is_archive(source):
         yield from ((member.name, member) for member in archives.members(source))
     elif source.is_file() and names.is_image(source.name):
@@ -51,25 +51,25 @@ def by_name(source: Path) -> dict[str, File]:
     """The files of a source, images or not, by their paths in it.
 
     Raises:
-        UserError: as `files_of`; or two have one path, in different archives, say.
+        UserError: as `files_of`; or two files have the same path, for example in two archives.
     """
-    found: dict[str, File] = {}
+    files: dict[str, File] = {}
     for name, file in files_of(source):
-        if name in found:
-            raise UserError(f"{found[name]} and {file} have one name, {name!r}", "rename one")
-        found[name] = file
-    return found
+        if name in files:
+            raise UserError(f"{files[name]} and {file} have one name, {name!r}", "rename one")
+        files[name] = file
+    return files
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    for parent, folders, found in os.walk(folder, onerror=_refuse):
+    for parent, folders, files in os.walk(folder, onerror=_refuse):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in folders:
             if (link := Path(parent, name)).is_symlink():
                 raise UserError(
                     f"{_printable(link)} is a link to a folder: DVC does not see changes in it"
                 )
-        yield from (Path(parent, name) for name in sorted(found) if not name.startswith("."))
+        yield from (Path(parent, name) for name in sorted(files) if not name.startswith("."))
 
 
 def _refuse(error: OSError) -> None:
@@ -95,7 +95,7 @@ def _printable(path: Path) -> str:
 
 
 def is_source(path: Path) -> bool:
-    """Whether `files_of` takes what stands there: a folder, an archive, a listing or an image."""
+    """Whether `files_of` accepts a path: a folder, an archive, a listing or an image."""
     if not path.is_file():
         return path.is_dir()
     return _is_listing(path) or names.is_image(path.name) or archives.is_archive(path)
@@ -106,28 +106,28 @@ def _is_listing(source: Path) -> bool:
 
 
 def expect_current(source: Path) -> None:
-    """Refuse a listing that says something else than its bucket holds; other sources are current.
+    """Compare a listing with its bucket; other sources need no check.
 
     Raises:
-        UserError: naming the first object that has changed or gone.
+        UserError: naming the first object that has changed or was removed.
     """
     if _is_listing(source):
         buckets.expect_current(source)
 
 
 def stamps(files: Mapping[str, File]) -> dict[str, Hashable]:
-    """For each file, what changes with its contents; None if it has gone."""
-    kept: dict[Path, Hashable] = {}  # an archive is asked once
-    found: dict[str, Hashable] = {}
+    """For each file a value that changes with its content; None if the file is missing."""
+    by_path: dict[Path, Hashable] = {}  # each archive is read once
+    stamps: dict[str, Hashable] = {}
     for key, file in files.items():
         if isinstance(file, buckets.Object):
-            found[key] = file
+            stamps[key] = file
             continue
         path = file if isinstance(file, Path) else file.archive
-        if path not in kept:
-            kept[path] = _stamp(path)
-        found[key] = kept[path] if isinstance(file, Path) else (kept[path], file)
-    return found
+        if path not in by_path:
+            by_path[path] = _stamp(path)
+        stamps[key] = by_path[path] if isinstance(file, Path) else (by_path[path], file)
+    return stamps
 
 
 def _stamp(path: Path) -> tuple[int, ...] | None:

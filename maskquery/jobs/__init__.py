@@ -1,5 +1,5 @@
-"""Work on many images: finished work in a cache, and computing what is missing, here or on Ray.
+"""Run a job on many images, in this process or on Ray, with a cache of finished work.
 
-It imports `images`, `masks`, `models` and `core`. It knows what a job is (a key, what to load, what
-to compute) and nothing of what SAM or CLIP do. Ray is imported inside functions.
+It imports `images`, `masks`, `models` and `core`. It knows what a job is (keys, load, compute), and
+nothing of SAM or CLIP. Ray is imported inside functions.
 """

@@ -1,13 +1,13 @@
-"""Cells of the cache: finished work on one image each, shared by all experiments.
+"""The cells of the cache of finished work: results of single images, shared by all experiments.
 
-A cell is named after everything that decides its contents (see `cache.key`), so it is never out of
-date: what is no longer asked for just lies there until the cache is cleaned. It is written whole or
-not at all. Its file ends with a digest of its name and its bytes: a damaged cell counts as missing,
-and is computed again. That is also why it need not be synchronised to the disk: what a power cut
-tears is noticed. (Programs that read .npy files or zip files do not mind the bytes at the end.)
+The name of a cell is a hash of everything that its content depends on (see `cache.key`), so it is
+never out of date; a cell that is not needed any more stays until the cache is cleaned. Cells are
+written atomically. A cell's file ends with a digest of its name and its content: a damaged cell
+counts as missing, and is computed again. So cells need not be synchronised to the disk: one that
+is torn by a power failure is noticed. (Programs that read .npy or zip files ignore the digest.)
 
-Beside the cells stands, for each output that was assembled from them, a list of the cells it took,
-named after the hash that dvc.lock has of the output. It tells which cells a commit needs.
+For each output that was assembled from cells there is a list of them, whose name is the hash of the
+output in dvc.lock. It tells which cells a commit needs.
 """
 
 import contextlib
@@ -24,12 +24,12 @@ from maskquery.core.errors import FatalError
 from maskquery.jobs import cache
 
 OUTPUTS = "outputs"
-"""The folder of the lists; no kind of cells may be called so."""
+"""The folder of the lists; no kind of cells may have this name."""
 
 IN_USE = "in-use.lock"
 
 TEMPORARY = ".tmp"
-"""How the name of a cell ends that is being written."""
+"""The suffix of a cell that is being written."""
 
 _DIGEST = hashlib.sha256().digest_size
 _DAY = 86400.0  # seconds
@@ -39,7 +39,7 @@ class Cells:
     """The cells of one kind.
 
     Attributes:
-        damaged: how many cells were found damaged.
+        damaged: how many damaged cells were read.
     """
 
     def __init__(self, kind: str) -> None:
@@ -48,7 +48,7 @@ class Cells:
         self._waiting = "waiting for another run that computes the same"
 
     def read(self, name: str) -> bytes | None:
-        """What was written under `name`, or None: there is no such cell, or it is damaged."""
+        """The content of a cell; None if there is no such cell, or it is damaged."""
         path = cache.cell(self.kind, name)
         try:
             data = path.read_bytes()
@@ -64,16 +64,16 @@ class Cells:
         return payload
 
     def read_parts(self, names: Mapping[str, str]) -> dict[str, bytes]:
-        """What `read` gives for the named parts of a result, but for those that have no cell."""
+        """The content of several cells, by part of a result; parts without a cell are left out."""
         payloads = {part: self.read(name) for part, name in names.items()}
         return {part: payload for part, payload in payloads.items() if payload is not None}
 
     def has(self, name: str) -> bool:
-        """Whether there is such a cell, damaged or not; much less work than to read it."""
+        """Whether there is such a cell, damaged or not; it is not read."""
         return cache.cell(self.kind, name).exists()
 
     def write(self, name: str, payload: bytes) -> None:
-        """Keep `payload` under `name`.
+        """Write a cell.
 
         Raises:
             FatalError: the file cannot be written.
@@ -91,7 +91,7 @@ class Cells:
                 temporary.unlink(missing_ok=True)
 
     def remove(self, name: str) -> None:
-        """Remove a cell that is damaged, if it is still there.
+        """Remove a damaged cell, if it is still there.
 
         Raises:
             FatalError: the folder cannot be written.
@@ -100,22 +100,22 @@ class Cells:
             cache.cell(self.kind, name).unlink(missing_ok=True)
 
     def names(self) -> list[str]:
-        """Names of all cells there are; some of them may be damaged."""
+        """The names of all cells; some of them may be damaged."""
         folder = cache.root() / self.kind
-        found = (path for path in folder.glob("??/*") if path.suffix != TEMPORARY)
-        return [path.parent.name + path.name for path in found]
+        paths = (path for path in folder.glob("??/*") if path.suffix != TEMPORARY)
+        return [path.parent.name + path.name for path in paths]
 
     @contextlib.contextmanager
     def claim(self, name: str) -> Iterator[None]:
-        """Hold off other processes from computing `name`, and wait for one that does.
+        """Lock the computation of a cell, and wait for a process that holds the lock.
 
-        Read once more inside: the other process may have done it.
+        The caller reads the cell again inside the block: the other process may have written it.
         """
         folder = cache.cell(self.kind, name).parent
         with _writing():
             folder.mkdir(parents=True, exist_ok=True)
         with locks.exclusive(folder, self._waiting):
-            self._waiting = ""  # told once
+            self._waiting = ""  # logged once
             yield
 
 
@@ -138,9 +138,9 @@ def _digest(name: str, payload: bytes) -> bytes:
 
 @contextlib.contextmanager
 def exclusive_output(output: Path) -> Iterator[None]:
-    """For as long as a stage runs: it alone makes `output`, and its cells are not cleaned away.
+    """Lock `output` against other processes, and all cells against cleaning, while a stage runs.
 
-    A stage whose dvc was killed goes on alone, and would put its output in place of a later one.
+    A stage whose dvc was killed continues, and could replace the output of a later run.
     """
     place = cache.key(str(output.absolute()))
     lock = cache.root() / "locks" / f"{place[:16]}.lock"
@@ -150,25 +150,25 @@ def exclusive_output(output: Path) -> Iterator[None]:
 
 
 def record(output: Path, kind: str, names: Iterable[str]) -> None:
-    """List the cells that `output`, a file or a folder, was assembled from."""
+    """Write the list of the cells that `output`, a file or a folder, was assembled from."""
     text = "".join(f"{kind}/{name}\n" for name in names)
     files.write_file(cache.root() / OUTPUTS / output_hash(output), text.encode())
 
 
 def output_hash(output: Path) -> str:
-    """The hash by which dvc.lock knows a file or a folder.
+    """The hash of a file or a folder in dvc.lock.
 
-    DVC's own: md5 of a file; of a folder, md5 of a JSON list of its files, with ".dir" after it.
+    For a file its md5; for a folder the md5 of a JSON list of its files, followed by ".dir".
     """
     if not output.is_dir():
         return _md5(output)
-    listed = [
+    files_of_folder = [
         {"md5": _md5(path), "relpath": path.relative_to(output).as_posix()}
         for path in output.rglob("*")
         if path.is_file()
     ]
-    listed.sort(key=lambda item: item["relpath"])
-    return _md5_of(json.dumps(listed).encode()) + ".dir"
+    files_of_folder.sort(key=lambda item: item["relpath"])
+    return _md5_of(json.dumps(files_of_folder).encode()) + ".dir"
 
 
 def _md5(path: Path) -> str:

@@ -1,13 +1,13 @@
-"""The driver of a run on a Ray cluster: missing cells are computed there, then read as ever.
+"""The driver of a run on a Ray cluster: actors compute missing cells, which are then read as usual.
 
-Each actor has a model of its own (`jobs.worker`) and gets a batch of images at a time, of which it
-streams the answers. Outputs are assembled from cells, so that they do not depend on how many actors
-there are, on their order or on who dies.
+Each actor holds a `jobs.worker.Worker` with its own model. It receives a batch of images at a time
+and streams the answers. Outputs are assembled from cells, so they do not depend on the number of
+actors, their order, or which of them die.
 
-An actor that dies takes no other image with it than those of its batch that have no answer. They
-are sent again, each alone, after all others: an image that is lost alone `TRIES` times has failed.
-No actor is restarted by Ray. Instead there is one more than have started, as long as there are
-images to send: it starts when another dies or a node joins.
+If an actor dies, only the images of its batch without an answer are lost. They are sent again, each
+alone, after all other images: an image that is lost alone `TRIES` times has failed. Ray restarts no
+actor. Instead one more actor than have started is always requested while there are images to send:
+it starts when another dies or a node joins.
 """
 
 import contextlib
@@ -36,37 +36,37 @@ from maskquery.jobs.worker import Answer, Greeting, Worker
 from maskquery.models import device
 
 ADDRESS = "RAY_ADDRESS"
-"""Ray's own variable: where the cluster is."""
+"""Ray's own variable: the address of the cluster."""
 
 TRIES = 3
-"""How often an image may take its process down with it, alone, before it has failed."""
+"""How often an image may be lost alone with its process before it has failed."""
 
 SETBACKS = 3
-"""How often in a row as many actors as there were may die without an image done."""
+"""After how many losses in a row of all actors, without any image done, the run fails."""
 
 BATCH = 100
-"""Images in a batch, at most."""
+"""The most images of a batch."""
 
 BATCHES_PER_ACTOR = 4
-"""Into how many batches for each actor the images are cut that are left: the last ones are small,
-so that all actors end together."""
+"""Batches for each actor that the remaining images are divided into. So batches become smaller
+towards the end, and all actors end at about the same time."""
 
 PATIENCE = 60.0
-"""Seconds without an actor after which that is told; twice as many the next time."""
+"""Seconds without an actor before it is logged; the time doubles with each line."""
 
 T = TypeVar("T")
 Source = TypeVar("Source")
 
 
 def is_configured() -> bool:
-    """Whether images are to be mapped over a cluster: there is one, or several GPUs here."""
+    """Whether jobs run on a cluster: an address is set, or there are several GPUs and Ray here."""
     return bool(os.environ.get(ADDRESS)) or (
         count_gpus() > 1 and importlib.util.find_spec("ray") is not None
     )
 
 
 def count_gpus(devices: Path = Path("/dev")) -> int:
-    """How many NVIDIA GPUs this process may use, as far as can be told without torch."""
+    """The number of NVIDIA GPUs that this process may use, determined without torch."""
     if os.environ.get(device.VARIABLE, "cuda") not in ("", "cuda"):
         return 0
     present = len(list(devices.glob("nvidia[0-9]*")))
@@ -82,8 +82,8 @@ def results(
     """As `local.results`, with the missing parts computed on the cluster.
 
     Raises:
-        UserError: there is no cluster, or no Ray.
-        FatalError: what concerns more than one image.
+        UserError: Ray is not installed, or the cluster cannot be reached.
+        FatalError: a failure that is not one image's alone.
     """
     cells = Cells(job.kind)
     lock = cache.root() / "locks" / f"cluster-{cells.kind}.lock"
@@ -92,14 +92,14 @@ def results(
         with _Pool(ray, job, files, cells, lock) as pool:
             answers = console.progress(pool.answers(images), len(images), cells.kind)
             keys = {answer.image: answer.keys for answer in _keep(answers, cells, stats)}
-        done = [image for image in images if image in keys]
-        cell_parts = in_order(cells.read_parts, (keys[image] for image in done))
-        for image, (image_keys, future) in zip(done, cell_parts, strict=True):
+        answered = [image for image in images if image in keys]
+        cell_parts = in_order(cells.read_parts, (keys[image] for image in answered))
+        for image, (image_keys, future) in zip(answered, cell_parts, strict=True):
             parts = future.result()
             if len(parts) < len(image_keys):
                 for part in image_keys.keys() - parts.keys():
                     cells.remove(image_keys[part])  # it is damaged
-                stats.total -= 1  # it is counted again, unless it fails by now
+                stats.total -= 1  # it is counted again below, unless it fails
                 with _Pool(ray, job, files, cells, lock) as pool:
                     if not list(_keep(pool.answers([image]), cells, stats)):
                         continue
@@ -109,7 +109,7 @@ def results(
 
 
 def _keep(answers: Iterable[Answer], cells: Cells, stats: RunStats) -> Iterator[Answer]:
-    """Write the cells that workers do not write, and count; those of the images that are done."""
+    """Write the cells that workers did not write, count, and yield the answers of successes."""
     for answer in answers:
         if answer.reason is not None:
             stats.failures[answer.image] = answer.reason
@@ -121,37 +121,37 @@ def _keep(answers: Iterable[Answer], cells: Cells, stats: RunStats) -> Iterator[
 
 
 def _write_probe(path: Path) -> str:
-    """Write into a file in the cache a text by which workers know that they see the same cache."""
+    """Write a random text to a file in the cache; a worker that reads it sees the same cache."""
     text = uuid.uuid4().hex
     path.write_text(text, encoding="utf-8")
     return text
 
 
 class _Queue:
-    """The images that have no answer.
+    """The images without an answer.
 
     Attributes:
-        unanswered: how many there are.
+        unanswered: their number.
     """
 
     def __init__(self, images: Sequence[str]) -> None:
         self.unanswered = len(images)
         self._fresh, self._suspects = deque(images), deque[str]()
-        self._tries: dict[str, int] = {}  # how often a suspect was lost alone
+        self._tries: dict[str, int] = {}  # how often an image was lost alone
 
     def __bool__(self) -> bool:
-        """Whether there are images that no actor has."""
+        """Whether there are images to send."""
         return bool(self._fresh or self._suspects)
 
     def take(self, actors: int) -> list[str]:
-        """The images of the next batch: some that were never sent, or one that was lost."""
+        """The images of the next batch: several that were never sent, or one that was lost."""
         if not self._fresh:
             return [self._suspects.popleft()]
         size = min(BATCH, max(1, len(self._fresh) // (actors * BATCHES_PER_ACTOR)))
         return [self._fresh.popleft() for _ in range(size)]
 
     def lose(self, image: str) -> int:
-        """Take back an image whose process died, `TRIES` times at most; how often it was alone."""
+        """Requeue an image whose process died, `TRIES` times at most; how often it was alone."""
         self._tries[image] = tries = self._tries.get(image, -1) + 1
         if tries < TRIES:
             self._suspects.append(image)
@@ -160,14 +160,14 @@ class _Queue:
 
 @dataclass
 class _Actor:
-    """A worker, as the driver sees it.
+    """A worker, seen from the driver.
 
     Attributes:
         handle: Ray's.
-        call: what it was asked last: a reference to a `Greeting`, or the stream of its answers;
-            None if it has nothing to do.
-        greeting: None until it has started.
-        images: that it was sent and has not answered, in order.
+        call: the last call: a reference to a `Greeting`, or the stream of answers; None if the
+            worker is idle.
+        greeting: None until the worker has started.
+        images: those sent and not answered, in order.
     """
 
     handle: Any
@@ -177,7 +177,7 @@ class _Actor:
 
 
 class _Pool:
-    """The actors of a run; they end with the `with` block."""
+    """The actors of a run; they are killed at the end of the `with` block."""
 
     def __init__(
         self, ray: Any, job: Job[Any, Any], files: Mapping[str, File], cells: Cells, probe: Path
@@ -187,9 +187,9 @@ class _Pool:
         self._greeting = (job.description, Path.cwd(), probe.absolute(), text)
         self._actors: list[_Actor] = []
         self._capacity = 1
-        self._deaths = 0  # in a row without an image done
+        self._deaths = 0  # in a row, without an image done
         self._heard, self._patience = time.monotonic(), PATIENCE  # of the last reply
-        self._known: Any = None  # reference to the keys of all cells
+        self._known_keys: Any = None  # reference to the keys of all cells
 
     def __enter__(self) -> Self:
         return self
@@ -199,10 +199,10 @@ class _Pool:
             self._ray.kill(actor.handle)
 
     def answers(self, images: Sequence[str]) -> Iterator[Answer]:
-        """What became of each image, in any order, each once.
+        """Yield one answer for each image, in any order.
 
         Raises:
-            FatalError: a worker says so, or the cluster does no work.
+            FatalError: a worker raised one, or actors die without any image done.
         """
         queue = _Queue(images)
         while queue.unanswered:
@@ -212,7 +212,7 @@ class _Pool:
                 yield from self._take(actor, queue)
 
     def _start(self, queue: _Queue) -> None:
-        """See to it that an actor is starting as long as there are images to send."""
+        """Request an actor if none is starting and there are images to send."""
         if not queue or any(actor.greeting is None for actor in self._actors):
             return
         options, count = _options(self._ray), 1
@@ -223,21 +223,21 @@ class _Pool:
             self._actors.append(_Actor(handle, handle.greet.remote(*self._greeting)))
 
     def _send(self, queue: _Queue) -> None:
-        """Give each actor that has nothing to do a batch."""
+        """Send a batch to each idle actor."""
         for actor in self._actors:
             if actor.call is None and actor.greeting is not None and queue:
                 actor.images = dict.fromkeys(queue.take(len(self._actors)))
                 batch = [(image, self._files.get(image)) for image in actor.images]
-                known = None if actor.greeting.shares_cache else self._keys()
-                actor.call = actor.handle.compute.remote(batch, known)
+                keys = None if actor.greeting.shares_cache else self._keys()
+                actor.call = actor.handle.compute.remote(batch, keys)
 
     def _keys(self) -> Any:
-        if self._known is None:
-            self._known = self._ray.put(np.array(sorted(self._cells.names()), np.bytes_))
-        return self._known
+        if self._known_keys is None:
+            self._known_keys = self._ray.put(np.array(sorted(self._cells.names()), np.bytes_))
+        return self._known_keys
 
     def _ready(self) -> list[_Actor]:
-        """The actors that have said something; none if all keep silent for long."""
+        """The actors with a reply; none if there is no reply for long."""
         actors = {actor.call: actor for actor in self._actors if actor.call is not None}
         ready, _ = self._ray.wait(list(actors), timeout=self._patience)
         if ready:
@@ -247,11 +247,11 @@ class _Pool:
             console.log(
                 f"{self._cells.kind}: no worker has started for {waited:.0f} s; waiting for one"
             )
-            self._patience = waited  # told again when it is twice as long
+            self._patience = waited  # so the next line comes after twice the time
         return [actors[call] for call in ready]
 
     def _take(self, actor: _Actor, queue: _Queue) -> Iterator[Answer]:
-        """What an actor has said."""
+        """Process the reply of an actor; its answers."""
         errors = self._ray.exceptions
         try:
             reply = self._ray.get(next(actor.call) if actor.greeting else actor.call)
@@ -274,9 +274,9 @@ class _Pool:
             yield answer
 
     def _lose(self, actor: _Actor, queue: _Queue, error: Exception) -> Iterator[Answer]:
-        """Go on without an actor; the images that have failed with it."""
+        """Drop a dead actor and requeue its images; the answers of those that have failed."""
         self._actors.remove(actor)
-        self._ray.kill(actor.handle)  # it may live, and be out of reach
+        self._ray.kill(actor.handle)  # it may be alive, and unreachable
         node = actor.greeting.node if actor.greeting else "unknown"
         tries = 0
         for image in actor.images:
@@ -288,7 +288,7 @@ class _Pool:
             if tries == TRIES:
                 queue.unanswered -= 1
                 yield Answer(image, f"its process died {TRIES} times")
-        if not tries:  # else the image may be to blame
+        if not tries:  # otherwise the image may be the cause
             self._expect_progress(str(error).strip().splitlines()[-1])
 
     def _expect_progress(self, death: str) -> None:
@@ -305,7 +305,7 @@ class _Pool:
 
 @contextlib.contextmanager
 def _connect() -> Iterator[Any]:
-    """The module `ray`, connected: to the cluster, or to one of this machine's own.
+    """The module `ray`, connected to the cluster, or to a new one on this machine.
 
     Raises:
         UserError: Ray is not installed, or no cluster answers.
@@ -328,14 +328,14 @@ def _connect() -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
-    own: dict[str, Any] = {} if address else {"_node_ip_address": "127.0.0.1"}
+    local_only: dict[str, Any] = {} if address else {"_node_ip_address": "127.0.0.1"}
     try:
         ray.init(
             address=address or "local",
             include_dashboard=None if address else False,
             log_to_driver=False,
             logging_level=logging.CRITICAL,
-            **own,
+            **local_only,
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
@@ -351,9 +351,9 @@ def _connect() -> Iterator[Any]:
 
 
 def _options(ray: Any) -> dict[str, Any]:
-    """How an actor is started."""
+    """Ray's options of an actor."""
     resources, environment = _resources(ray), _environment()
-    if "num_gpus" in resources:  # where threads only draw, and change no result
+    if "num_gpus" in resources:  # threads change no result on a GPU
         environment |= {"OMP_NUM_THREADS": str(_cpus_per_gpu(ray))}
     return {
         **resources,
@@ -364,26 +364,26 @@ def _options(ray: Any) -> dict[str, Any]:
 
 
 def _environment() -> dict[str, str]:
-    """Variables that make a worker compute what this process would, and find the same cache.
+    """Environment variables for workers: the same results as in this process, and the same cache.
 
-    The number of torch's threads changes the last bits on a CPU, and Ray would set another.
+    Ray sets a number of torch's threads of its own, which would change the last bits on a CPU.
     """
-    kept = {key: value for key, value in os.environ.items() if key.startswith("MASKQUERY_")}
-    kept |= {"MASKQUERY_CACHE": str(cache.root().absolute())}
-    if kept.get(device.VARIABLE, "").startswith("cuda"):
-        kept[device.VARIABLE] = "cuda"  # an actor sees its own GPU alone, and as the first
+    variables = {key: value for key, value in os.environ.items() if key.startswith("MASKQUERY_")}
+    variables |= {"MASKQUERY_CACHE": str(cache.root().absolute())}
+    if variables.get(device.VARIABLE, "").startswith("cuda"):
+        variables[device.VARIABLE] = "cuda"  # an actor sees only its own GPU, as the first
     code = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
     path = os.pathsep.join(part for part in code if part)
-    return kept | {"OMP_NUM_THREADS": str(_threads()), "PYTHONPATH": path}
+    return variables | {"OMP_NUM_THREADS": str(_threads()), "PYTHONPATH": path}
 
 
 def _threads() -> int:
-    """How many threads torch has in this process, on a CPU."""
+    """The number of torch's threads in this process, on a CPU."""
     return int(os.environ.get("OMP_NUM_THREADS") or device.thread_count())
 
 
 def _resources(ray: Any) -> dict[str, float]:
-    """What an actor takes: a GPU, or as many CPUs as torch has threads, where a node has them."""
+    """The resources of an actor: a GPU, or as many CPUs as torch has threads."""
     wish, nodes = os.environ.get(device.VARIABLE, ""), _nodes(ray)
     if wish.startswith("cuda") or (not wish and any(node.get("GPU", 0) for node in nodes)):
         return {"num_gpus": 1, "num_cpus": 1}
@@ -392,18 +392,18 @@ def _resources(ray: Any) -> dict[str, float]:
 
 
 def _nodes(ray: Any) -> list[dict[str, float]]:
-    """What each node has that is there now."""
+    """The resources of each node that is alive."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def _cpus_per_gpu(ray: Any) -> int:
-    """Of the node that has the fewest."""
+    """CPUs for each GPU, on the node that has the fewest."""
     shares = [node.get("CPU", 0) / node["GPU"] for node in _nodes(ray) if node.get("GPU", 0)]
     return max(1, int(min(shares, default=1)))
 
 
 def _capacity(ray: Any) -> int:
-    """How many actors the cluster holds as it is now, or at least one."""
+    """The number of actors that the cluster has resources for now, at least one."""
     names, each = {"num_gpus": "GPU", "num_cpus": "CPU"}, _resources(ray)
     actors = (
         min(int(node.get(names[key], 0) // amount) for key, amount in each.items())

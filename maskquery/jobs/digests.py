@@ -1,8 +1,8 @@
-"""sha256 of an image's bytes, which its cell is named after; known for what was fetched once.
+"""The sha256 of images, which the keys of their cells are computed from.
 
-A file is read for it every time. An object in a bucket is fetched once: its digest and its header
-are kept in the cache of finished work under its URL and etag, so that an image that has its cells
-is not fetched again.
+A file is read every time. An object in a bucket is downloaded once: its digest and header are kept
+in the cache of finished work under its URL and etag, so an image with cells is not downloaded
+again.
 """
 
 import json
@@ -18,18 +18,18 @@ from maskquery.jobs.cells import Cells
 
 KIND = "digests"
 
-VERSION = 2  # of what is noted: 1 had no header
+VERSION = 2  # of the cached notes; 1 had no header
 
 
 @dataclass(frozen=True)
 class HashedImage:
-    """An image that can be processed, as far as its header tells.
+    """An image whose header was accepted, and its digest.
 
     Attributes:
-        file: where it is.
+        file: where its bytes are.
         sha256: of its bytes, in hex.
-        header: what its header says.
-        data: its bytes; None if they were not needed to know the digest.
+        header: of the image file.
+        data: its bytes; None if the digest came from the cache.
     """
 
     file: File
@@ -38,10 +38,10 @@ class HashedImage:
     data: bytes | None
 
     def read(self) -> bytes:
-        """Its bytes.
+        """The image's bytes, read if they are not in memory.
 
         Raises:
-            UserError: they cannot be read, or are others than those that the digest is of.
+            UserError: they cannot be read, or have another digest.
         """
         if self.data is not None:
             return self.data
@@ -54,11 +54,10 @@ class HashedImage:
 
 
 def hash_image(file: File, max_pixels: int) -> HashedImage:
-    """The image with the digest of its bytes, and its header.
+    """Read an image's header and compute its digest.
 
     Raises:
-        UserError: it cannot be read, is no image, or has too many pixels, whether or not it was
-            fetched before.
+        UserError: it cannot be read, is not an image, or has more than `max_pixels` pixels.
     """
     if isinstance(file, buckets.Object):
         return _hash_object(file, max_pixels)
@@ -68,7 +67,7 @@ def hash_image(file: File, max_pixels: int) -> HashedImage:
 
 
 def sha256_of(file: File) -> str | None:
-    """The sha256 of an image's bytes; None for an object in a bucket that was not fetched yet.
+    """The sha256 of an image, in hex; None for an object in a bucket that was never downloaded.
 
     Raises:
         UserError: it cannot be read.
@@ -91,7 +90,7 @@ def _hash_object(file: buckets.Object, max_pixels: int) -> HashedImage:
 
 
 def _read_note(file: buckets.Object) -> tuple[str, Header] | None:
-    """What was noted of an object when it was fetched."""
+    """The digest and header of an object, if it was downloaded before."""
     note = Cells(KIND).read(_key(file))
     if note is None:
         return None

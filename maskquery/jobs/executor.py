@@ -1,4 +1,4 @@
-"""Where a job runs: in this process, or on a Ray cluster. The results are the same."""
+"""Run a job in this process or on a Ray cluster, with the same results."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
@@ -15,17 +15,17 @@ Source = TypeVar("Source")
 def results(
     job: Job[Source, T], images: Sequence[str], files: Mapping[str, File], stats: RunStats
 ) -> Iterator[Result[Source]]:
-    """The images that are done, in the order of `images`; the others are in `stats.failures`.
+    """Yield the results, in the order of `images`; images that fail go to `stats.failures`.
 
     Args:
-        job: what is done with an image.
+        job: the work on an image.
         images: ids.
-        files: of the images that have one.
+        files: where the images' bytes are, by id; an image may have none.
         stats: filled while this runs.
 
     Raises:
-        UserError: there is to be a cluster, and there is none.
-        FatalError: what concerns more than one image.
+        UserError: a cluster is configured and cannot be reached.
+        FatalError: a failure that is not one image's alone.
     """
     if cluster.is_configured():
         return cluster.results(job, images, files, stats)

@@ -1,4 +1,4 @@
-"""masks.zarr and predictions.zarr: packed bits in, packed bits out, many images to a file.
+"""The stores masks.zarr and predictions.zarr: packed bits of many images in a few files.
 
 A store is a folder of at most 256 zip files, `{first two hex digits of sha256(image)}.zip`. Each is
 a Zarr v3 store with one group per image, named `group_name(image)`, and opens with plain zarr:
@@ -7,15 +7,15 @@ a Zarr v3 store with one group per image, named `group_name(image)`, and opens w
     packed = shard["room-000"]["masks"][:]                        # (N, H, ceil(W / 8)) uint8
     masks = numpy.unpackbits(packed, axis=-1, count=width).view(bool)     # (N, H, W)
 
-The folder is a Zarr group itself, and its attributes (`zarr.json`) are the manifest: the format,
-the number of images, and for each zip file its number of images and the sha256 of its directory,
-which holds the name, size and CRC-32 of every entry. So a file that is missing, too many, of
-another run or damaged is noticed when the store is opened, and a damaged array when it is read.
+The folder is a Zarr group itself. Its attributes (`zarr.json`) are the manifest: the format, the
+number of images, and for each zip file the number of its images and the sha256 of its directory,
+which has the name, size and CRC-32 of every entry. So a missing, additional, foreign or damaged
+file is noticed when the store is opened, and a damaged array when it is read.
 
-Why zip files and not Zarr's own sharding: images differ in size and in number of masks, while a
-sharded array is one rectangle, so that stacks had to be padded and found by row numbers kept beside
-it; a group in a zip keeps its own shape. And a shard of seven sharded arrays is 15 files where a
-zip is one, and DVC's time grows with the number of files (see `benchmarks/mask_store.py`).
+Why zip files and not Zarr's sharding: a sharded array has one shape, while images differ in size
+and in number of masks. Arrays would have to be padded, and their rows listed elsewhere; a group in
+a zip file has its own shape. A shard of seven sharded arrays is also 15 files instead of one, and
+DVC's time grows with the number of files (see `benchmarks/mask_store.py`).
 """
 
 import functools
@@ -51,20 +51,20 @@ from maskquery.masks.zarr_zip import DamagedError, Read
 _ALLOWED = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 OPEN_SHARDS = 256 if _ALLOWED < 0 else min(256, _ALLOWED // 2)
-"""Files that a store keeps open: all of them, where the system lets a process have twice as many.
+"""The most files that a store keeps open: all 256 if the system allows a process twice as many.
 
-To open one again means to read its list of entries again.
+To reopen a file is to read its list of entries again.
 """
 
 MASKS_LEVEL = 9
-"""Of zstd. Masks are made once, and this is little of their time."""
+"""Of zstd. Compression is a small part of the time that masks take."""
 
 PREDICTIONS_LEVEL = 1
-"""Predictions are made with every threshold: a fifth of the time, for a tenth more bytes."""
+"""Of zstd. A fifth of the time for a tenth more bytes, as every threshold writes predictions."""
 
 MANIFEST = "zarr.json"
 
-_CELL_NAME = "image"  # in a cell, which is of any image with these pixels
+_CELL_NAME = "image"  # the group in a cell, which belongs to every image with these bytes
 _SIZE = ("height", "width")
 
 
@@ -73,12 +73,12 @@ D = TypeVar("D", MaskColumns, ImageMasks, ImagePredictions)
 
 
 def shard_of(image: str) -> str:
-    """Two hex digits, from the id alone: which of the 256 files an image stands in."""
+    """Two hex digits, from the id only: which of the 256 files holds an image."""
     return hashlib.sha256(image.encode()).hexdigest()[:2]
 
 
 def shard_order(images: Iterable[str]) -> list[str]:
-    """The ids in the order in which a store is written and read fastest."""
+    """Sort ids into the order in which a store is written, and read fastest."""
     return sorted(images, key=lambda image: (shard_of(image), image))
 
 
@@ -92,7 +92,7 @@ def group_name(image: str) -> str:
 
 @dataclass(frozen=True)
 class EncodedMasks:
-    """One image's masks as a store keeps them: the files of a Zarr group, compressed already.
+    """One image's masks as the compressed files of a Zarr group.
 
     Attributes:
         image: the image's id.
@@ -104,27 +104,26 @@ class EncodedMasks:
 
     @property
     def count(self) -> int:
-        """How many masks there are: N."""
+        """N, the number of masks."""
         return int(json.loads(self.entries["ids/zarr.json"])["shape"][0])
 
 
 def encode(masks: ImageMasks) -> bytes:
-    """An image's masks without its id, as the bytes of a cell; see `decode`.
+    """Encode an image's masks, without its id, as the bytes of a cell; `decode` is the inverse.
 
-    They are a zip file of a single group: what a store is put together from.
+    The bytes are a zip file of one group.
 
     Raises:
-        ValueError: shapes or dtypes do not fit.
+        ValueError: shapes or dtypes are wrong; see `packed.check`.
     """
     entries = _encode_masks(masks, _CELL_NAME)
     return zarr_zip.zip_groups({_CELL_NAME: entries}, {"format": MaskStore.format}).data
 
 
 def decode(data: bytes, image: str) -> EncodedMasks:
-    """What `encode` made, of either format name, as the masks of `image`.
+    """Decode a cell as the masks of `image`.
 
-    Arrays stay compressed: a store takes them over byte by byte. Nothing is checked: the bytes are
-    known to be those that were encoded.
+    Arrays stay compressed; a store copies their bytes. Nothing is checked: a cell has a digest.
     """
     (entries,) = zarr_zip.unzip_groups(data).values()
     attributes = zarr_zip.decode_attributes(entries.__getitem__)
@@ -188,7 +187,7 @@ def _list_of(kind: type, value: Any) -> bool:
 
 
 class _ShardEntry(NamedTuple):
-    """What the manifest says of one zip file."""
+    """The manifest's entry of one zip file."""
 
     images: int
     directory_sha256: str  # see `zarr_zip.Shard`
@@ -203,8 +202,8 @@ def _manifest(kind: str, shards: Mapping[str, _ShardEntry]) -> bytes:
     """
     attributes = {
         "format": kind,
-        "images": sum(listed.images for listed in shards.values()),
-        "shards": {name: listed._asdict() for name, listed in shards.items()},
+        "images": sum(entry.images for entry in shards.values()),
+        "shards": {name: entry._asdict() for name, entry in shards.items()},
     }
     return zarr_zip.group_json(attributes)
 
@@ -217,7 +216,7 @@ def _parse_manifest(data: bytes, kind: str) -> dict[str, _ShardEntry]:
     """
     try:
         tree = json.loads(data)["attributes"]["shards"]
-        shards = {name: _ShardEntry(**listed) for name, listed in tree.items()}
+        shards = {name: _ShardEntry(**entry) for name, entry in tree.items()}
         intact = data == _manifest(kind, shards)
     except (ValueError, KeyError, TypeError, AttributeError):
         intact = False
@@ -227,28 +226,30 @@ def _parse_manifest(data: bytes, kind: str) -> dict[str, _ShardEntry]:
 
 
 class _Store(ABC, Generic[R]):
-    """What the stores have in common: shards, the manifest, and what is said of damaged ones.
+    """The base of both stores: shards, manifest, and messages about damage.
 
-    The files last used are kept open: go through the images in `shard_order` where the order is
-    free. Not to be used by two threads at once.
+    The files used last are kept open, so reading is fastest in `shard_order`. A store must not be
+    used by two threads at the same time.
     """
 
     format: ClassVar[str]
-    """Stands in the manifest and in each file."""
+    """The name in the manifest and in each file."""
 
     @classmethod
     def write(cls, folder: Path, records: Iterable[R]) -> int:
-        """Make `folder` a store of exactly these images, in one step at the end; their number.
+        """Write a store of exactly these images.
 
-        One file's images, compressed, are in memory at a time.
+        The compressed images of one file are in memory at a time.
 
         Args:
-            folder: replaced as a whole, never changed in place (see `maskquery.core.files`).
+            folder: replaced as a whole at the end (see `maskquery.core.files`).
             records: in `shard_order`.
 
+        Returns:
+            The number of images.
+
         Raises:
-            ValueError: images out of order or given twice, or arrays whose shapes or dtypes do not
-                fit.
+            ValueError: images are out of order or given twice, or shapes or dtypes are wrong.
         """
         shards: dict[str, _ShardEntry] = {}
         with files.replacing_folder(folder) as temporary:
@@ -263,7 +264,7 @@ class _Store(ABC, Generic[R]):
                 (temporary / name).write_bytes(shard.data)
                 shards[name] = _ShardEntry(len(groups), shard.directory)
             (temporary / MANIFEST).write_bytes(_manifest(cls.format, shards))
-        return sum(listed.images for listed in shards.values())
+        return sum(entry.images for entry in shards.values())
 
     @classmethod
     def _encode_all(cls, records: Iterable[R]) -> dict[str, Mapping[str, bytes]]:
@@ -280,7 +281,7 @@ class _Store(ABC, Generic[R]):
     def _encode(record: R) -> Mapping[str, bytes]: ...
 
     def __init__(self, folder: Path) -> None:
-        """Look up which images there are.
+        """Open a store and list its images.
 
         Raises:
             UserError: there is no image, or the files are not those of the manifest.
@@ -289,16 +290,16 @@ class _Store(ABC, Generic[R]):
         self._open: OrderedDict[str, zarr_zip.Reader] = OrderedDict()
         self._shards = self._read_manifest()
         self._names: dict[str, str] = {}
-        for name, listed in self._shards.items():
+        for name, entry in self._shards.items():
             images = [unquote(group) for group in self._shard(name).groups()]
-            if len(images) != listed.images:
+            if len(images) != entry.images:
                 raise self._damage_error(MANIFEST, f"{name} holds other images")
             self._names |= dict.fromkeys(images, name)
         if not self._names:
             raise UserError(f"{folder} holds no images", "run `dvc repro`")
 
     def _read_manifest(self) -> dict[str, _ShardEntry]:
-        """What the manifest says of each file, once the files there are those that it lists."""
+        """Read the manifest, and check that the folder has exactly the files that it lists."""
         names = {path.name for path in self.folder.glob("[0-9a-f][0-9a-f].zip")}
         try:
             shards = _parse_manifest((self.folder / MANIFEST).read_bytes(), self.format)
@@ -326,7 +327,7 @@ class _Store(ABC, Generic[R]):
         self.close()
 
     def close(self) -> None:
-        """Close all files; a later read opens them again."""
+        """Close all files; a later read reopens them."""
         while self._open:
             self._open.popitem()[1].close()
 
@@ -336,10 +337,10 @@ class _Store(ABC, Generic[R]):
 
     @abstractmethod
     def read(self, image: str) -> R:
-        """All that is stored of an image.
+        """Read the record of an image.
 
         Raises:
-            UserError: there is no such image, or it is damaged; with the names of file and image.
+            UserError: there is no such image, or it is damaged; naming the file and the image.
         """
 
     def _read(self, image: str, decode: Callable[[str, dict[str, Any], Read], D]) -> D:
@@ -359,7 +360,7 @@ class _Store(ABC, Generic[R]):
         return record
 
     def _shard(self, name: str) -> zarr_zip.Reader:
-        """A file of the store, opened, and compared with the manifest, where it was not open."""
+        """A file of the store; it is opened and compared with the manifest if it was not open."""
         shard = self._open.pop(name, None) or self._open_shard(name)
         self._open[name] = shard
         if len(self._open) > OPEN_SHARDS:
@@ -397,7 +398,7 @@ class MaskStore(_Store[ImageMasks | EncodedMasks]):
         return _encode_masks(record, record.image)
 
     def read(self, image: str) -> ImageMasks:
-        """All of an image's masks.
+        """Read an image's masks, with their pixels.
 
         Raises:
             UserError: there is no such image, or it is damaged.
@@ -405,7 +406,7 @@ class MaskStore(_Store[ImageMasks | EncodedMasks]):
         return self._read(image, _decode_masks)
 
     def columns(self, image: str) -> MaskColumns:
-        """What is known of an image's masks, without their pixels, which are not read.
+        """Read the metadata of an image's masks; their pixels are not read.
 
         Raises:
             UserError: as `read`.
@@ -414,7 +415,7 @@ class MaskStore(_Store[ImageMasks | EncodedMasks]):
 
 
 class PredictionStore(_Store[ImagePredictions]):
-    """predictions.zarr: a plane of pixels for each class of each image."""
+    """predictions.zarr: for each image a plane of pixels for each class."""
 
     format = "maskquery predictions 1"
 
@@ -423,7 +424,7 @@ class PredictionStore(_Store[ImagePredictions]):
         return _encode_predictions(record)
 
     def read(self, image: str) -> ImagePredictions:
-        """The planes of an image's classes.
+        """Read the predictions of an image.
 
         Raises:
             UserError: there is no such image, or it is damaged.

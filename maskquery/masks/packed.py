@@ -1,4 +1,4 @@
-"""Masks as packed bits, and what one image's masks are.
+"""Masks as packed bits, and the records of one image's masks and predictions.
 
 Letters of shapes: N masks, C classes, H x W pixels, W8 = ceil(W / 8) bytes. A packed
 mask is uint8 (..., H, W8): `numpy.packbits` along the width, the padding bits of the last byte 0.
@@ -34,10 +34,10 @@ _VECTORS = {"boxes": (4,), "points": (2,)}
 
 @dataclass(frozen=True, kw_only=True)
 class MaskColumns:
-    """What is known of one image's N masks besides their pixels, in the order of the generator.
+    """The metadata of one image's N masks, in the generator's order.
 
     Attributes:
-        image: the image's id; empty where the generator, which is not told, has made the masks.
+        image: the image's id; empty in the generator's result, as it does not know the id.
         height, width: H and W, pixels.
         ids: (N,) uint64, see `mask_ids`; no two masks of an image are equal.
         boxes: (N, 4) int32, x0, y0, x1, y1 in pixels, half-open, tight.
@@ -45,7 +45,7 @@ class MaskColumns:
         predicted_iou: (N,) float32, SAM's own estimate.
         stability_score: (N,) float32, IoU of the mask cut at a higher and at a lower logit.
         points: (N, 2) float32, x, y in pixels, of the point that prompted the mask.
-        attributes: what else shall stand in the group's Zarr attributes.
+        attributes: further Zarr attributes of the image's group.
     """
 
     image: str
@@ -62,7 +62,7 @@ class MaskColumns:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageMasks(MaskColumns):
-    """The masks of one image: their columns, and their pixels.
+    """The masks of one image: metadata and pixels.
 
     Attributes:
         masks: (N, H, W8) uint8, packed bits.
@@ -73,17 +73,16 @@ class ImageMasks(MaskColumns):
 
 @dataclass(frozen=True)
 class ImagePredictions:
-    """What was found in one image, a plane for each class.
+    """The predictions of one image: for each class the union of its selected masks.
 
     Attributes:
         image: the image's id.
         height, width: H and W, pixels.
         classes: names of the C classes.
-        masks: (C, H, W8) uint8, packed bits: for each class the pixels of its masks.
-        mask_count: how many masks the image has.
-        chosen: how many of them were chosen, for each class.
-        ids: (K,) uint64, which they are: those of the first class, then those of the next; within a
-            class those of the highest score first.
+        masks: (C, H, W8) uint8, packed bits, a plane for each class.
+        mask_count: number of masks of the image.
+        chosen: number of selected masks, for each class; K is their sum.
+        ids: (K,) uint64, the ids of the selected masks, class by class, highest score first.
         scores: (K,) float32, their scores for the class.
     """
 
@@ -99,12 +98,20 @@ class ImagePredictions:
 
 
 def pack(masks: npt.NDArray[np.bool_]) -> Packed:
-    """(..., H, W) bool to (..., H, W8) uint8."""
+    """Pack masks (..., H, W) bool to (..., H, W8) uint8.
+
+    >>> pack(np.array([[True, False, True]]))  # bits 10100000
+    array([[160]], dtype=uint8)
+    """
     return np.packbits(masks, axis=-1)
 
 
 def unpack(masks: Packed, width: int) -> npt.NDArray[np.bool_]:
-    """(..., H, W8) uint8 to (..., H, W) bool."""
+    """Unpack masks (..., H, W8) uint8 to (..., H, W) bool.
+
+    >>> unpack(np.array([[160]], np.uint8), width=3)
+    array([[ True, False,  True]])
+    """
     return np.unpackbits(masks, axis=-1, count=width).view(np.bool_)
 
 
@@ -118,13 +125,21 @@ def image_masks(
     points: npt.ArrayLike,
     attributes: Mapping[str, Json] | None = None,
 ) -> ImageMasks:
-    """Everything the store keeps of one image's masks; ids, boxes and areas are computed here.
+    """The record of one image's masks. Ids, boxes and areas are computed here.
+
+    Of equal masks the first is kept, and empty masks are dropped.
+
+    >>> masks = np.zeros((3, 4, 10), bool)
+    >>> masks[:2, 1:3, 2:7] = True  # the second equals the first, the third is empty
+    >>> record = image_masks("a", 10, pack(masks), predicted_iou=[0.9, 0.8, 0.7],
+    ...     stability_score=[1, 1, 1], points=[[3, 1], [4, 2], [5, 0]])
+    >>> record.boxes.tolist(), record.areas.tolist(), record.predicted_iou.tolist()
+    ([[2, 1, 7, 3]], [10], [0.8999999761581421])
 
     Args:
         image: the image's id.
         width: W, pixels.
-        masks: (N, H, W8) uint8, packed bits. Of equal masks the first is kept; a mask without
-            a single pixel is dropped.
+        masks: (N, H, W8) uint8, packed bits.
         predicted_iou: (N,).
         stability_score: (N,).
         points: (N, 2), x, y in pixels.
@@ -135,14 +150,14 @@ def image_masks(
     ids = mask_ids(masks)
     first = np.unique(ids, return_index=True)[1]
     keep = np.sort(first[areas[first] > 0])
-    kept = np.ascontiguousarray(masks[keep])
+    masks = np.ascontiguousarray(masks[keep])
     return ImageMasks(
         image=image,
         height=masks.shape[1],
         width=width,
-        masks=kept,
+        masks=masks,
         ids=ids[keep],
-        boxes=mask_boxes(kept, width),
+        boxes=mask_boxes(masks, width),
         areas=areas[keep],
         predicted_iou=np.asarray(predicted_iou, np.float32).reshape(count)[keep],
         stability_score=np.asarray(stability_score, np.float32).reshape(count)[keep],
@@ -152,37 +167,41 @@ def image_masks(
 
 
 def mask_ids(masks: Packed) -> npt.NDArray[np.uint64]:
-    """(N, H, W8) packed bits to (N,) uint64: the first 8 bytes of sha256 of a mask's packed bytes.
+    """The ids of packed masks (N, H, W8): (N,) uint64, the first 8 bytes of the sha256 of a mask.
 
-    So a mask keeps its id when masks before it come or go.
+    So the id of a mask does not depend on the other masks.
     """
     digests = (hashlib.sha256(mask.tobytes()).digest()[:8] for mask in masks)
     return np.frombuffer(b"".join(digests), dtype=">u8").astype(np.uint64)
 
 
 def mask_areas(masks: Packed) -> npt.NDArray[np.int64]:
-    """(..., H, W8) packed bits to (...) int64: the number of pixels set."""
+    """The areas of packed masks (..., H, W8): (...) int64, pixels."""
     areas: npt.NDArray[np.int64] = np.bitwise_count(masks).sum(axis=(-2, -1), dtype=np.int64)
     return areas
 
 
 def mask_boxes(masks: Packed, width: int) -> npt.NDArray[np.int32]:
-    """(N, H, W8) packed bits, none empty, to (N, 4) int32: x0, y0, x1, y1, half-open, tight."""
+    """The tight boxes of packed masks (N, H, W8), none empty.
+
+    Returns:
+        (N, 4) int32, x0, y0, x1, y1 in pixels, half-open.
+    """
     x0, x1 = _ends(unpack(np.bitwise_or.reduce(masks, axis=1), width))
     y0, y1 = _ends(np.bitwise_or.reduce(masks, axis=2) > 0)
     return np.stack([x0, y0, x1, y1], axis=1).astype(np.int32)
 
 
-def _ends(hit: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """First True and one past the last True of each row of (N, L) bool, every row having one."""
-    return hit.argmax(axis=1), hit.shape[1] - hit[:, ::-1].argmax(axis=1)
+def _ends(marks: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """First True, and one past the last True, of each row of (N, L) bool; each row has one."""
+    return marks.argmax(axis=1), marks.shape[1] - marks[:, ::-1].argmax(axis=1)
 
 
 def check(record: MaskColumns | ImagePredictions) -> None:
-    """Refuse a record that the store could not give back.
+    """Check shapes, dtypes and padding bits of a record.
 
     Raises:
-        ValueError: shapes, dtypes or bits are not what the class promises.
+        ValueError: they are not those that the record's class documents.
     """
     if isinstance(record, ImageMasks | ImagePredictions):
         _check_bits(record)
@@ -217,10 +236,15 @@ def _check_bits(record: ImageMasks | ImagePredictions) -> None:
         raise ValueError(f"{record.image}: bits beyond the width of {width} pixels are set")
 
 
-def union(masks: Packed, chosen: npt.NDArray[np.bool_]) -> Packed:
-    """The pixels of any chosen mask: (N, H, W8) packed bits and (N,) bool to (H, W8) packed bits.
+def union(masks: Packed, selected: npt.NDArray[np.bool_]) -> Packed:
+    """The union of the selected masks; of none it is empty.
 
-    Without a chosen mask no pixel is set.
+    Args:
+        masks: (N, H, W8) uint8, packed bits.
+        selected: (N,) bool.
+
+    Returns:
+        (H, W8) uint8, packed bits.
     """
-    together: Packed = np.bitwise_or.reduce(masks[chosen], axis=0)
-    return together
+    pixels: Packed = np.bitwise_or.reduce(masks[selected], axis=0)
+    return pixels

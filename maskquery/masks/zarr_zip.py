@@ -1,9 +1,8 @@
 """Zarr v3 groups in one zip file, written and read without importing zarr.
 
-Importing zarr takes longer than a small stage's whole work. What is needed of the format is little:
-a zarr.json for each group and array, and zstd-compressed chunks, cut along the first axis only. The
-bytes of a file depend on what is in it and on nothing else: not on the order in which the groups
-came, nor on the time, nor on the system.
+The import of zarr takes longer than all the work of a small stage, and little of the format is
+needed: a zarr.json for each group and array, and zstd-compressed chunks along the first axis.
+Output is deterministic: independent of the order of groups, of the clock and of the platform.
 
 Format: https://zarr-specs.readthedocs.io/en/latest/v3/core/index.html
 """
@@ -26,7 +25,7 @@ import numpy.typing as npt
 import zstandard
 
 CHUNK_BYTES = 8 * 2**20
-"""Of a chunk before compression, a row larger than that excepted."""
+"""The largest chunk before compression, except for a single larger row."""
 
 _HEADER_BYTES = 30  # before an entry, without its name
 
@@ -45,11 +44,11 @@ _BROKEN = (
 
 
 class DamagedError(Exception):
-    """A file's bytes are not what was written; the message says what is wrong."""
+    """A file's bytes are not those that were written; the message says what is wrong."""
 
 
 Read = Callable[[str], bytes]
-"""Gives one of a group's files by its path within the group."""
+"""Reads a file of a group by its path within the group."""
 
 
 class Shard(NamedTuple):
@@ -57,8 +56,8 @@ class Shard(NamedTuple):
 
     Attributes:
         data: the file's bytes.
-        directory: sha256, in hex, of the bytes from the zip directory on, which has the name, the
-            size and the CRC-32 of every entry.
+        directory: sha256, in hex, of the bytes from the zip directory to the end. The directory has
+            the name, size and CRC-32 of every entry.
     """
 
     data: bytes
@@ -68,7 +67,7 @@ class Shard(NamedTuple):
 def encode_group(
     attributes: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]], level: int
 ) -> dict[str, bytes]:
-    """The files of a Zarr group, by their paths within it. Arrays are compressed here.
+    """Encode a Zarr group as files, by their paths within the group; arrays are compressed.
 
     Args:
         attributes: JSON.
@@ -87,10 +86,10 @@ def group_json(attributes: Mapping[str, Any]) -> bytes:
 
 
 def decode_attributes(read: Read) -> dict[str, Any]:
-    """The attributes that `encode_group` was given.
+    """Decode the attributes that were passed to `encode_group`.
 
     Raises:
-        DamagedError: the group is not one that `encode_group` makes.
+        DamagedError: `encode_group` did not write this.
     """
     try:
         attributes = _parse(read("zarr.json")).get("attributes")
@@ -102,10 +101,10 @@ def decode_attributes(read: Read) -> dict[str, Any]:
 
 
 def decode_array(read: Read, name: str, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """One of the arrays that `encode_group` was given; no other file of the group is read.
+    """Decode one of the arrays that were passed to `encode_group`; no other is read.
 
     Raises:
-        DamagedError: there is no such array of this `dtype`, or it is damaged.
+        DamagedError: there is no such array, it has another `dtype`, or it is damaged.
     """
     metadata = read(f"{name}/zarr.json")
     try:
@@ -123,7 +122,7 @@ def decode_array(read: Read, name: str, dtype: np.dtype[Any]) -> npt.NDArray[Any
 
 
 def zip_groups(groups: Mapping[str, Mapping[str, bytes]], attributes: Mapping[str, Any]) -> Shard:
-    """A zip file of encoded `groups`, by name, with `attributes` at its root."""
+    """Build a zip file of encoded `groups`, by name, with `attributes` at its root."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         _add(archive, "zarr.json", group_json(attributes))
@@ -135,9 +134,9 @@ def zip_groups(groups: Mapping[str, Mapping[str, bytes]], attributes: Mapping[st
 
 
 def unzip_groups(data: bytes) -> dict[str, dict[str, bytes]]:
-    """What `zip_groups` was given: the groups' files, by name and path. Arrays stay compressed.
+    """The groups that were passed to `zip_groups`, by name; arrays stay compressed.
 
-    Nothing is checked: the bytes are known to be those that were zipped.
+    Nothing is checked: the caller knows that the bytes are intact.
     """
     groups: dict[str, dict[str, bytes]] = {}
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -150,8 +149,8 @@ def unzip_groups(data: bytes) -> dict[str, dict[str, bytes]]:
 
 
 def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
-    """Store and do not deflate: chunks are compressed, and zlib's bytes vary with its version."""
-    entry = zipfile.ZipInfo(name)  # dated 1980 unless told otherwise
+    """Add an entry without deflate: chunks are compressed, and zlib's output varies by version."""
+    entry = zipfile.ZipInfo(name)  # its date is 1980 by default
     entry.create_system = 3  # as on Unix, wherever this runs
     entry.external_attr = 0o644 << 16
     archive.writestr(entry, data)
@@ -165,7 +164,7 @@ def _encode_array(array: npt.NDArray[Any], level: int) -> dict[str, bytes]:
     length, rest = len(array), array.shape[1:]
     row_bytes = array.itemsize * int(np.prod(rest))
     chunks = -(-length // max(1, CHUNK_BYTES // row_bytes))
-    # Zarr pads the last chunk to full length: chunks of nearly equal length leave little to pad.
+    # Zarr pads the last chunk to full length; chunks of nearly equal length need little padding.
     size = -(-length // chunks) if chunks else 1
     little = array.astype(array.dtype.newbyteorder("<"), copy=False)
     compressor = zstandard.ZstdCompressor(level=level)
@@ -198,11 +197,11 @@ def _chunk_path(number: int, dimensions: int) -> str:
 
 
 class Reader:
-    """A zip file that `zip_groups` made.
+    """Reads a zip file that `zip_groups` built.
 
-    Methods raise `DamagedError` where the bytes do not fit. An entry that is read is compared with
-    its CRC-32, and its name with the one in the zip directory. The directory itself has no checksum
-    in a zip file: who knows `Shard.directory` compares it with `directory`.
+    Methods raise `DamagedError` if bytes are damaged: the CRC-32 of each entry that is read is
+    checked, and its name. The zip directory has no checksum: the caller compares `directory` with
+    `Shard.directory`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -226,7 +225,7 @@ class Reader:
         self._archive.close()
 
     def directory(self) -> str:
-        """`Shard.directory` of the file as it is."""
+        """The file's `Shard.directory`."""
         start = self._archive.start_dir
         data = os.pread(self._descriptor, max(0, self._size - start), max(0, start))
         return hashlib.sha256(data).hexdigest()
@@ -238,12 +237,12 @@ class Reader:
         return sorted(name.removesuffix(suffix) for name in names if name.count("/") == 1)
 
     def read(self, group: str, path: str) -> bytes:
-        """One of a group's files; `functools.partial(reader.read, group)` is a `Read`."""
+        """Read a file of a group; `functools.partial(reader.read, group)` is a `Read`."""
         name = f"{group}/{path}"
         try:
             entry = self._archive.getinfo(name)
             data = self._read_stored(entry)
-            # A zip file that something else packed takes zipfile's own, slower way.
+            # A zip file of another program is read by zipfile, which is slower.
             return self._archive.read(name) if data is None else data
         except KeyError:
             raise DamagedError(f"{name} is missing") from None
@@ -251,7 +250,7 @@ class Reader:
             raise DamagedError(str(error)) from None
 
     def _read_stored(self, entry: zipfile.ZipInfo) -> bytes | None:
-        """An entry as `zip_groups` stores it, checked; None if it is stored in another way."""
+        """Read an entry that `zip_groups` wrote, and check it; None if it is stored otherwise."""
         name = entry.filename.encode()
         start, end = _HEADER_BYTES + len(name), _HEADER_BYTES + len(name) + entry.file_size
         data = os.pread(self._descriptor, min(end, self._size), entry.header_offset)
@@ -272,19 +271,19 @@ def _parse(data: bytes) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=4096)
 def _layout(metadata: bytes) -> tuple[tuple[int, ...], tuple[int, ...], str]:
-    """Shape, shape of a chunk and dtype that an array's zarr.json names; few differ."""
-    read = _parse(metadata)
-    shape = tuple(read["shape"])
-    chunk = tuple(read["chunk_grid"]["configuration"]["chunk_shape"])
-    codecs = [codec["name"] for codec in read["codecs"]]
+    """The shape, chunk shape and dtype in an array's zarr.json; few differ, so they are cached."""
+    fields = _parse(metadata)
+    shape = tuple(fields["shape"])
+    chunk = tuple(fields["chunk_grid"]["configuration"]["chunk_shape"])
+    codecs = [codec["name"] for codec in fields["codecs"]]
     if (chunk[1:], codecs) != (shape[1:], ["bytes", "zstd"]):
         raise DamagedError("it is not laid out as this program writes it")
-    return shape, chunk, read["data_type"]
+    return shape, chunk, fields["data_type"]
 
 
 def _decompress(data: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     expected, size = math.prod(shape) * dtype.itemsize, zstandard.frame_content_size(data)
-    if size != expected:  # as the frame's header says, before any memory is taken
+    if size != expected:  # from the frame's header, before memory is allocated
         raise DamagedError(f"a chunk of {size} bytes where {expected} were expected")
     raw = zstandard.ZstdDecompressor().decompress(data)
     return np.frombuffer(raw, dtype.newbyteorder("<")).reshape(shape)

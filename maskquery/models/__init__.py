@@ -1,4 +1,4 @@
-"""Weights and devices: which checkpoints exist, how they get here, where models run.
+"""Checkpoints and devices: the known models, their download, and where they run.
 
-It imports `core` alone. Torch is imported inside functions, so that naming a model loads none.
+It imports only `core`. Torch is imported inside functions, so that naming a model does not load it.
 """

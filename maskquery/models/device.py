@@ -1,6 +1,7 @@
-"""Where models run. The environment decides it and no parameter does: it changes no result.
+"""The device that models run on, from the environment.
 
-Torch is imported inside functions: whoever only asks whether a device broke down needs none.
+The device is not a parameter: results agree up to rounding, so changing it invalidates no stage.
+Torch is imported inside functions.
 """
 
 import os
@@ -16,14 +17,14 @@ VARIABLE = "MASKQUERY_DEVICE"
 
 
 def pick() -> "torch.device":
-    """The device $MASKQUERY_DEVICE names ("cpu", "cuda:1"), else CUDA, else MPS, else the CPU.
+    """The device that $MASKQUERY_DEVICE names ("cpu", "cuda:1"), else CUDA, else MPS, else the CPU.
 
     Raises:
         UserError: there is no such device here.
     """
     import torch
 
-    # Float32 is to be float32: by torch's default a GPU's convolutions round to 10 bits (TF32).
+    # By torch's default a GPU's convolutions round float32 to 10 bits (TF32).
     torch.backends.cudnn.allow_tf32 = False
     wish = os.environ.get(VARIABLE)
     if wish:
@@ -36,7 +37,7 @@ def pick() -> "torch.device":
 
 
 def has_bfloat16(device: "torch.device") -> bool:
-    """Whether it has instructions for it; without them float32 is faster, by far on a CPU."""
+    """Whether a device has bfloat16 instructions; without them float32 is faster."""
     import torch
 
     if device.type == "cuda":
@@ -53,20 +54,20 @@ def _check(wish: str) -> "torch.device":
         torch.empty(1, device=device)
     except Exception as error:  # torch raises several kinds, some of them not even RuntimeError
         raise UserError(
-            f"{VARIABLE}={wish}: torch cannot use it ({str(error).splitlines()[0]}); "
-            "set it to cpu, cuda or mps, or unset it"
+            f"{VARIABLE}={wish}: torch cannot use it ({str(error).splitlines()[0]})",
+            "set it to cpu, cuda or mps, or unset it",
         ) from error
     return device
 
 
 def has_lost_device(error: Exception) -> bool:
-    """Whether a GPU broke down or is full, which is not its image's fault and stays so."""
-    torch = sys.modules.get("torch")  # not imported here: where no model ran, none broke down
+    """True for errors of a GPU, or of its memory, which would recur with any other image."""
+    torch = sys.modules.get("torch")  # no import: without a model there is no such error
     return torch is not None and isinstance(error, (torch.AcceleratorError, torch.OutOfMemoryError))
 
 
 def thread_count() -> int:
-    """How many threads torch computes with on the CPU."""
+    """The number of threads that torch uses on the CPU."""
     import torch
 
     return torch.get_num_threads()

@@ -1,8 +1,8 @@
-"""A large file from the web, whole or not at all: bounded, resumed, and checked by its sha256.
+"""Download a large file, resumed after interruptions, and check its size and sha256.
 
-Tries are bounded by urllib3's `Retry`: it waits between them, longer each time, or as long as the
-server's Retry-After says. A try that brought the file further does not count, so that a download
-of hours survives many cuts; but no more than `MOST_RESUMPTIONS` of them.
+urllib3's `Retry` bounds the number of attempts and waits between them, longer each time, or as long
+as the server's Retry-After asks. An attempt that received bytes does not count, so a download of
+hours survives many interruptions, up to `MOST_RESUMPTIONS`.
 """
 
 import re
@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from maskquery.core import locks
+from maskquery.core import console, locks
 from maskquery.core.errors import UserError
 from maskquery.core.files import file_hash
 
@@ -19,28 +19,28 @@ if TYPE_CHECKING:
     from urllib3.util.retry import Retry
 
 TIMEOUTS = (10, 60)  # seconds to connect, and between two reads
-RETRIES = 4  # without progress
+RETRIES = 4  # attempts in a row without progress, after the first
 MOST_RESUMPTIONS = 1000
-LONGEST_WAIT = 60  # seconds, whatever the server's Retry-After says
-TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})  # HTTP answers that may pass
-CHUNK = 1 << 16  # bytes; a cut connection loses at most one chunk
-MOST_BYTES = 16 << 30  # of a file whose size is not known beforehand
+LONGEST_WAIT = 60  # seconds, even if the server's Retry-After is longer
+TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})  # HTTP statuses that are worth a retry
+CHUNK = 1 << 16  # bytes; an interruption loses at most one chunk
+MOST_BYTES = 16 << 30  # of a file whose size is not known before the download
 
 
 def download(url: str, target: Path, sha256: str, size: int | None = None) -> None:
-    """Put the file at `url` to `target`, once its bytes are the expected ones.
+    """Download `url` to `target`, which is replaced once the sha256 is right.
 
-    One process downloads a file at a time; one that waited finds the file in place. What has come
-    so far is kept beside it, as `NAME.part`, between tries and between processes.
+    One process downloads a file at a time; others wait for it and use its file. Received bytes are
+    kept in `NAME.part` beside the target, for later attempts and processes.
 
     Args:
         url: http or https.
         target: replaced.
         sha256: of the file's bytes, in hex.
-        size: of the file, bytes; a body that is longer is not read to its end.
+        size: of the file, bytes; a longer body is not read to its end.
 
     Raises:
-        UserError: the file could not be downloaded or written, or has other bytes.
+        UserError: the file cannot be downloaded or written, or its sha256 is another.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -55,7 +55,7 @@ def _download(url: str, target: Path, sha256: str, size: int | None) -> None:
     if target.is_file() and file_hash(target) == sha256:
         return
     part = Part(Path(f"{target}.part"), size)
-    # What an earlier process left may be of something else: then all is fetched anew, once.
+    # A part that an earlier process left may be of another file: then all is downloaded once more.
     for _ in range(2 if part.length else 1):
         part.fetch(url)
         if file_hash(part.path) == sha256:
@@ -66,15 +66,15 @@ def _download(url: str, target: Path, sha256: str, size: int | None) -> None:
 
 
 class _CutError(Exception):
-    """A try ended before the file did; another may bring the rest."""
+    """A retryable failure: the connection ended before the file did."""
 
 
 class Part:
-    """What has come of a file so far.
+    """The part of a file that has been received.
 
     Args:
-        path: of the file, which need not exist.
-        size: of the whole, bytes, if it is known.
+        path: of the part, which need not exist.
+        size: of the whole file, bytes, if it is known.
     """
 
     def __init__(self, path: Path, size: int | None) -> None:
@@ -82,14 +82,14 @@ class Part:
 
     @property
     def length(self) -> int:
-        """How much has come, bytes."""
+        """The number of bytes received."""
         return self.path.stat().st_size if self.path.exists() else 0
 
     def fetch(self, url: str) -> None:
-        """Download what is missing.
+        """Download the rest.
 
         Raises:
-            UserError: the server refused, sends too much, or the last try failed.
+            UserError: the server refuses, sends too many bytes, or the last attempt failed.
         """
         from urllib3.exceptions import MaxRetryError
 
@@ -105,7 +105,7 @@ class Part:
                     retries = retries.increment("GET", url, error=cut)
                 except MaxRetryError:
                     raise UserError(f"cannot download it: {cut}") from cut
-                print(f"{cut}: trying again", file=sys.stderr)  # noqa: T201
+                console.log(f"{cut}: trying again")
                 retries.sleep()
         raise UserError(f"cannot download it: the connection was cut {MOST_RESUMPTIONS} times")
 
@@ -138,7 +138,7 @@ class Part:
             raise UserError(f"cannot download it: {error}") from error
 
     def _is_complete(self, answer: "requests.Response", start: int) -> bool:
-        """Whether the file is whole already; raises unless bytes of it will follow."""
+        """Whether the part is the whole file; raises an error if the answer is no part of it."""
         content_range = answer.headers.get("Content-Range", "")
         if answer.status_code == 416 and content_range == f"bytes */{start}":
             return True
@@ -151,7 +151,7 @@ class Part:
                 f"cannot download it: the server answers {answer.status_code} {answer.reason}"
             )
         if answer.headers.get("Content-Type", "").startswith("text/html"):
-            # A network's page of its own, to log in, say: what has come so far is not for it.
+            # Often a network's login page; the part is kept.
             raise UserError("cannot download it: the server answers with a web page")
         if answer.headers.get("Content-Encoding", "identity") != "identity":
             raise UserError("cannot download it: the server sends it compressed, unasked")
@@ -166,14 +166,14 @@ class Part:
             raise UserError(
                 f"cannot download it: the server has {total} bytes, {self._most} at most"
             )
-        often = 0.1 if sys.stderr.isatty() else 30.0  # seconds between two lines
+        interval = 0.1 if sys.stderr.isatty() else 30.0  # seconds between two lines
         bar = tqdm(
             initial=start,
             total=total,
             unit="B",
             unit_scale=True,
             desc=self.path.stem,
-            mininterval=often,
+            mininterval=interval,
         )
         with self.path.open("r+b" if self.path.exists() else "wb") as file, bar:
             file.truncate(start)
@@ -192,7 +192,7 @@ def _retries() -> "Retry":
     from urllib3.util.retry import Retry
 
     class Patient(Retry):
-        """A Retry-After that cannot be read counts as none."""
+        """Ignores a Retry-After that cannot be parsed."""
 
         def parse_retry_after(self: Self, retry_after: str) -> float:
             try:
@@ -210,9 +210,9 @@ def _retries() -> "Retry":
 
 
 def _status(error: Exception) -> str:
-    """The last status that a `RetryError` is about, "503 Service Unavailable"."""
+    """The last HTTP status of a `RetryError`, such as "503 Service Unavailable"."""
     from http import HTTPStatus
 
-    found = re.search(r"too many (\d{3}) error", str(error))
-    status = HTTPStatus(int(found[1])) if found else None
+    match = re.search(r"too many (\d{3}) error", str(error))
+    status = HTTPStatus(int(match[1])) if match else None
     return f"{status.value} {status.phrase}" if status else str(error)

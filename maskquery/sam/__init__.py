@@ -1,11 +1,11 @@
-"""Masks of everything in an image by SAM: automatic mask generation.
+"""Automatic mask generation with SAM.
 
-It imports `jobs`, `images`, `masks`, `models` and `core`, never `clip`. Torch is imported by
-the modules that compute alone: settings and jobs are known without it.
+It imports `jobs`, `images`, `masks`, `models` and `core`, never `clip`. Only the modules that
+compute import torch; settings and jobs do without it.
 """
 
 VERSION = 3
-"""Raise it when the same image, settings and weights give other masks, if only by a bit.
+"""Raise it when the same image, settings and weights give other masks, even by one bit.
 
-It is a part of the names of the cells of finished work: those of other versions are not used.
+It is a part of the keys of cells, so cells of other versions are not used.
 """

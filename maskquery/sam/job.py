@@ -1,4 +1,4 @@
-"""The job of the stage `masks`: an image's cell, and what goes into it."""
+"""The job of the stage `masks`: generate the masks of an image, as a cell of the cache."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -26,15 +26,12 @@ Pixels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Description:
-    """What a `SamJob` is made of.
+    """The parameters of a `SamJob`.
 
     Attributes:
         max_pixels: a larger image is refused.
         model: one of `checkpoints.names("sam")`.
         settings: how masks are generated.
-
-    Attributes:
-        turned: images looked at whose EXIF orientation is 2, 3 or 4, which keeps their size.
     """
 
     max_pixels: int
@@ -42,23 +39,23 @@ class Description:
     settings: Settings
 
     def open(self) -> "SamJob":
-        """The job; its model is loaded for the first image that is computed."""
+        """Open the job. Its model is loaded when the first image is computed."""
         return SamJob(self)
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the masks of an image are computed from.
+    """A decoded image.
 
     Attributes:
         pixels: (H, W, 3) uint8 RGB.
-        sha256: of the image's bytes, in hex.
-        decoded: by which conversions the pixels came of them; see `images.pixels.conversions`.
+        sha256: of the image file, in hex.
+        conversions: from the file's samples to pixels; see `images.pixels.conversions`.
     """
 
     pixels: Pixels
     sha256: str
-    decoded: tuple[str, ...]
+    conversions: tuple[str, ...]
 
 
 class SamJob:
@@ -81,13 +78,13 @@ class SamJob:
         return load(self.description.model, self.description.settings)
 
     def plan(self, image: str, file: sources.File | None) -> CacheRequest[HashedImage]:
-        """The key of the image's cell, in which its id has no part."""
+        """The key of the image's cell. The id is no part of it: equal images share a cell."""
         if file is None:
             raise UserError(f"the image {image!r} has no file", "run `dvc repro`")
         source = digests.hash_image(file, self.description.max_pixels)
-        # A picture that is converted has another key than before there was a conversion.
-        decoded = filter(None, [source.header.conversions])
-        key = cache.key(KIND, VERSION, source.sha256, self._origin, *decoded)
+        # Images without conversions keep the keys of versions that had none.
+        conversions = filter(None, [source.header.conversions])
+        key = cache.key(KIND, VERSION, source.sha256, self._origin, *conversions)
         return CacheRequest({KIND: key}, source)
 
     def load(self, source: HashedImage) -> Inputs:
@@ -96,16 +93,16 @@ class SamJob:
         return Inputs(pixels, source.sha256, source.header.conversions)
 
     def compute(self, inputs: Inputs, _: Sequence[str]) -> Mapping[str, bytes]:
-        """The image's masks as the bytes of a cell; see `mask_store.decode`."""
-        generated = self._generate()(clahe.equalise(inputs.pixels, self.description.settings.clahe))
+        """Generate the image's masks, encoded by `mask_store.encode`."""
+        masks = self._generate()(clahe.equalise(inputs.pixels, self.description.settings.clahe))
         origin: dict[str, Json] = {"sam": self._origin, "sha256": inputs.sha256}
-        if inputs.decoded:
-            origin["decoded"] = list(inputs.decoded)
-        return {KIND: mask_store.encode(dataclasses.replace(generated, attributes=origin))}
+        if inputs.conversions:
+            origin["decoded"] = list(inputs.conversions)
+        return {KIND: mask_store.encode(dataclasses.replace(masks, attributes=origin))}
 
 
 def load(model: str, settings: Settings) -> Callable[[Pixels], ImageMasks]:
-    """The generator of masks; imported here, for torch takes seconds and is not always needed."""
+    """A function that generates the masks of an image. Torch is imported here: it takes seconds."""
     from maskquery.models import device
     from maskquery.sam import generator, loading
 

@@ -1,4 +1,4 @@
-"""Every image through SAM: masks.zarr, and which images failed."""
+"""Run SAM on all images, and write masks.zarr and failures.json."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
@@ -23,38 +23,43 @@ def write_masks(
     on_error: OnError,
     sam: SamParams,
 ) -> str:
-    """Write the store `masks`, and which images failed; the closing line.
+    """Generate the masks of all images.
 
     Args:
         images: a folder, an archive, or a listing of a bucket.
-        masks: a store, replaced.
-        failures: a JSON file, replaced.
+        masks: the store to write; an existing one is replaced.
+        failures: the JSON file of failures to write; an existing one is replaced.
         max_pixels: a larger image fails.
-        on_error: "skip" leaves out images that fail, "fail" refuses to go on, after all others.
+        on_error: "skip" leaves out images that fail; with "fail" a failure is an error, which is
+            raised after all other images are done.
         sam: which SAM, and how it generates masks.
 
+    Returns:
+        The closing line of the stage.
+
     Raises:
-        UserError: images failed and are not to be skipped, or the checkpoint cannot be had.
+        UserError: there are no images, images failed and are not skipped, or the checkpoint cannot
+            be opened or downloaded.
     """
-    watched = image_files.WatchedSource(images)
-    order = mask_store.shard_order(watched.paths)
+    source = image_files.WatchedSource(images)
+    order = mask_store.shard_order(source.paths)
     stats = RunStats(len(order))
     counts: list[int] = []  # of masks, in each image
-    turned: list[str] = []  # not known of what workers of a cluster plan
+    turned: list[str] = []  # ids; not known of images that workers of a cluster read
     sam_job = job.Description(max_pixels, sam.model, sam).open()
     with cells.exclusive_output(masks), stats.interruptible():
-        results = executor.results(sam_job, order, watched.paths, stats)
+        results = executor.results(sam_job, order, source.paths, stats)
         groups = _groups(results, counts, turned)
-        mask_store.MaskStore.write(masks, _check(groups, watched, stats, failures, on_error))
+        mask_store.MaskStore.write(masks, _check(groups, source, stats, failures, on_error))
         cells.record(masks, job.KIND, stats.cell_keys)
-        watched.expect_unchanged()  # the last thing: what the folder holds next is what DVC hashes
+        source.expect_unchanged()  # last: DVC hashes the folder right after
     without = f", {counts.count(0)} of them without any" if 0 in counts else ""
     line = f"masks: {sum(counts)} masks in {len(counts)} images{without}; {stats.summary()}"
-    return line + _remarks(turned, watched.others)
+    return line + _remarks(turned, source.others)
 
 
 def _remarks(turned: Collection[str], others: Counter[str]) -> str:
-    """What may surprise: pictures that are turned, and pictures that are not read."""
+    """Remarks on images that are turned, and on images that are not read."""
     parts = []
     if turned:
         parts.append(
@@ -70,9 +75,13 @@ def _remarks(turned: Collection[str], others: Counter[str]) -> str:
 def _groups(
     results: Iterable[Result[HashedImage]], counts: list[int], turned: list[str]
 ) -> Iterator[mask_store.EncodedMasks]:
-    """The masks of each image as they stand in a store; how many they are is added to `counts`.
+    """The encoded masks of each image.
 
-    Images whose EXIF orientation turns them without a change of size are added to `turned`.
+    Args:
+        results: of the job.
+        counts: the number of masks of each image is appended.
+        turned: the ids of images whose EXIF orientation turns them and keeps their size (a label
+            map of the unturned image would go unnoticed) are appended.
     """
     for result in results:
         group = mask_store.decode(result.parts[job.KIND], result.image)
@@ -84,13 +93,13 @@ def _groups(
 
 def _check(
     groups: Iterable[mask_store.EncodedMasks],
-    watched: image_files.WatchedSource,
+    source: image_files.WatchedSource,
     stats: RunStats,
     failures: Path,
     on_error: OnError,
 ) -> Iterator[mask_store.EncodedMasks]:
-    """`groups`, refused at their end, before there is a store of them, where something is wrong."""
+    """Yield `groups`, then raise an error if the source changed or images failed."""
     yield from groups
-    watched.expect_unchanged()
+    source.expect_unchanged()
     stats.write_failures(failures)
     stats.expect_success(on_error, f" (see {failures})")

@@ -12,9 +12,9 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Settings(Section):
-    """What `SamAutomaticMaskGenerator` takes; its docstring says more about each.
+    """The settings of `SamAutomaticMaskGenerator`, whose docstring says more about each.
 
-    Only `tier` is this project's.
+    Only `tier` and `clahe` are this project's.
 
     Attributes:
         tier: `exact` gives upstream's masks, up to rounding. `fast` trades some of them for time:

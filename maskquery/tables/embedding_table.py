@@ -1,4 +1,4 @@
-"""embeddings.parquet: a row for each mask and view, written and read with bounded memory."""
+"""Write and read embeddings.parquet, which has a row for each mask and view."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ def schema_of(dimensions: int) -> pa.Schema:
 def rows_of(
     masks: MaskColumns, views: Sequence[str], embeddings: npt.NDArray[np.float32]
 ) -> pa.Table:
-    """One image's rows of embeddings.parquet: a row per mask and view, views within masks.
+    """One image's rows of embeddings.parquet: mask by mask, and view by view within a mask.
 
     Args:
         masks: the image's N masks.
@@ -62,12 +62,12 @@ def rows_of(
 def write(
     path: Path, images: Iterable[pa.Table], dimensions: int, metadata: Mapping[str, Any]
 ) -> int:
-    """Write embeddings.parquet; the number of rows.
+    """Write embeddings.parquet, and return the number of rows.
 
     Args:
         path: replaced in one step at the end.
         images: `rows_of` of each image, sorted by image id.
-        dimensions: D; given, so that a file without rows has its columns too.
+        dimensions: D, which a file without rows needs for its columns.
         metadata: JSON: models, their hashes, crop settings.
     """
     return parquet.write(path, images, schema_of(dimensions), metadata, GROUP_ROWS)
@@ -94,7 +94,7 @@ class EmbeddingRows:
 
 
 def dimensions(path: Path) -> int:
-    """D of embeddings.parquet, which has it without a row, too.
+    """D of embeddings.parquet, even if it has no row.
 
     Raises:
         UserError: the file is missing or damaged.
@@ -104,7 +104,7 @@ def dimensions(path: Path) -> int:
 
 
 def read(path: Path) -> Iterator[EmbeddingRows]:
-    """The rows of embeddings.parquet, some ten thousand at a time.
+    """Yield the rows of embeddings.parquet, at most `GROUP_ROWS` at a time.
 
     Raises:
         UserError: the file is missing, damaged or has other columns.

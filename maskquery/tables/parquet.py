@@ -1,13 +1,12 @@
-"""What embeddings.parquet and scores.parquet have in common: writing and reading Parquet.
+"""Write and read embeddings.parquet and scores.parquet.
 
-Both are read by any Parquet reader. What decided their contents (models, their hashes, settings) is
-JSON in the schema's metadata under the key `maskquery`. Equal rows and metadata give equal bytes.
+Any Parquet reader reads both. Models, their hashes and settings are JSON in the schema's metadata,
+under the key `maskquery`. Equal rows and metadata give equal bytes.
 
-Damage is noticed by what Parquet has: pages have checksums, and the footer, which has none, says
-twice how many rows there are, where columns lie, of what types they are, and the metadata.
+Damage is detected by means of Parquet: pages have checksums; the footer has none, but it has the
+numbers of rows, the places and types of columns, and the metadata twice.
 
-Their columns stand in `embedding_table` and `score_table`, a module each, so that a change of one
-reruns only the stages that use it.
+The columns are defined in `embedding_table` and `score_table`.
 """
 
 import contextlib
@@ -38,26 +37,31 @@ def vector_type(kind: pa.DataType, length: int) -> pa.DataType:
 
 
 def name_column(names: Sequence[str], codes: npt.NDArray[Any]) -> pa.Array:
-    """A column of names from each row's index among them, (R,) of any number type."""
+    """A column of names, each stored once.
+
+    Args:
+        names: the K names.
+        codes: (R,) of any number type, each row's index among the names.
+    """
     return pa.DictionaryArray.from_arrays(
         number_column(codes.astype(np.int32)), pa.array(names, pa.string())
     )
 
 
 def number_column(numbers: npt.NDArray[Any]) -> pa.Array:
-    """A column of numbers, (R,); `pyarrow.array` of a numpy array imports pandas: 0.4 s."""
+    """A column of numbers (R,). `pyarrow.array` would import pandas for it, which takes 0.4 s."""
     buffer = pa.py_buffer(np.ascontiguousarray(numbers))
     return pa.Array.from_buffers(pa.from_numpy_dtype(numbers.dtype), len(numbers), [None, buffer])
 
 
 def vector_column(vectors: npt.NDArray[Any]) -> pa.Array:
-    """A column of vectors, (R, D)."""
+    """A column of vectors (R, D)."""
     kind = vector_type(pa.from_numpy_dtype(vectors.dtype), vectors.shape[1])
     return pa.FixedSizeListArray.from_arrays(number_column(vectors.reshape(-1)), type=kind)
 
 
 def table_of(columns: Mapping[str, Any], schema: pa.Schema) -> pa.Table:
-    """A table of the schema's columns, given as Arrow or numpy arrays."""
+    """Build a table of the schema's columns from Arrow or numpy arrays."""
     arrays = [
         number_column(column) if isinstance(column, np.ndarray) else column
         for column in (columns[field.name] for field in schema)
@@ -72,14 +76,17 @@ def write(
     metadata: Mapping[str, Any],
     group_rows: int,
 ) -> int:
-    """Write a Parquet file in row groups of exactly `group_rows`; the number of rows.
+    """Write a Parquet file in row groups of exactly `group_rows` rows (the last may have fewer).
 
     Args:
         path: replaced in one step at the end.
-        parts: tables of this `schema`, cut anywhere; they stream through.
+        parts: tables of this `schema`, of any lengths; not all are in memory at once.
         schema: columns and their types.
         metadata: JSON.
         group_rows: bounds the memory for writing and for reading.
+
+    Returns:
+        The number of rows.
     """
     text = json.dumps(metadata, sort_keys=True, allow_nan=False)
     schema = schema.with_metadata({METADATA_KEY: text.encode()})
@@ -97,7 +104,7 @@ def write(
         ) as writer,
     ):
         for table in _regroup(parts, schema, group_rows):
-            # Images bring dictionaries of their own: a row group has one of all its images.
+            # Each image's table has its own dictionary; a row group gets one for all its images.
             writer.write_table(table.unify_dictionaries(), row_group_size=group_rows)
             rows += table.num_rows
     return rows
@@ -119,7 +126,7 @@ def _regroup(parts: Iterable[pa.Table], schema: pa.Schema, rows: int) -> Iterato
 
 
 class Reader:
-    """A Parquet file of this program; everything about it raises `UserError` with its name.
+    """An open Parquet file of this program. Errors are `UserError`s that name the file.
 
     Attributes:
         schema: columns and their types, without metadata.
@@ -138,7 +145,11 @@ class Reader:
         return max(0, field.type.list_size) if pa.types.is_fixed_size_list(field.type) else 0
 
     def groups(self, columns: Sequence[str], schema: pa.Schema) -> Iterator[pa.Table]:
-        """Some columns of each row group; there may be none. They are of the schema's types."""
+        """Yield some columns of each row group; there may be no row group.
+
+        Raises:
+            UserError: a column is missing, of another type than in `schema`, or damaged.
+        """
         missing = set(columns) - set(self.schema.names)
         if missing:
             raise self.unusable(f"no column {', '.join(sorted(missing))}")
@@ -159,7 +170,7 @@ class Reader:
             yield table
 
     def _row_counts(self) -> list[int]:
-        """The rows of each row group, once the footer is found to agree with itself."""
+        """The number of rows of each row group; their sum must be that of the footer."""
         footer = self._file.metadata
         counts = [footer.row_group(group).num_rows for group in range(footer.num_row_groups)]
         if sum(counts) != footer.num_rows:
@@ -167,10 +178,10 @@ class Reader:
         return counts
 
     def _end_of(self, group: int, columns: Sequence[str], end: int) -> int:
-        """Where the columns of a row group end, which lie in their order beyond `end`.
+        """The end of a row group's columns, which must lie one after the other beyond `end`.
 
-        Else a column would be another row group's. Of columns that were read only: pyarrow ends the
-        process where it is asked about one that it cannot make sense of.
+        Otherwise a column would be that of another row group. Only columns that were read are
+        checked: pyarrow ends the process if it is asked about one that it cannot parse.
         """
         footer, schema = self._file.metadata.row_group(group), self._file.schema
         paths = [schema.column(index).path.split(".")[0] for index in range(len(schema))]
@@ -183,9 +194,9 @@ class Reader:
         return end
 
     def metadata(self) -> dict[str, Any]:
-        """What `write` was given.
+        """The metadata that was passed to `write`.
 
-        It stands in the footer twice, as pyarrow writes it: by itself and within Arrow's schema.
+        pyarrow writes it into the footer twice, alone and within Arrow's schema.
         """
         copies = [self._file.metadata.metadata or {}, self._file.schema_arrow.metadata or {}]
         text, other = (copy.get(METADATA_KEY, b"") for copy in copies)
@@ -198,7 +209,7 @@ class Reader:
         return metadata
 
     def unusable(self, what: str) -> UserError:
-        """The error to raise about this file."""
+        """An error about this file, for the caller to raise."""
         return _unusable(self.path, what)
 
 
@@ -234,7 +245,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
 
 
 def codes(column: pa.ChunkedArray) -> tuple[list[str], npt.NDArray[np.int32]]:
-    """The names of a column of names, and each row's index among them, (R,) int32."""
+    """The distinct names of a column of names, and each row's index among them: (R,) int32."""
     array = column.combine_chunks()
     return array.dictionary.to_pylist(), numbers(array.indices)
 
@@ -246,12 +257,12 @@ def strings(column: pa.ChunkedArray) -> npt.NDArray[np.object_]:
 
 
 def numbers(column: pa.ChunkedArray | pa.Array) -> npt.NDArray[Any]:
-    """A column of numbers without nulls, (R,); pyarrow's `to_numpy` imports pandas: 0.4 s."""
+    """A column of numbers without nulls as (R,). pyarrow's `to_numpy` would import pandas."""
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     return np.from_dlpack(array)
 
 
 def vectors(column: pa.ChunkedArray) -> npt.NDArray[Any]:
-    """A column of vectors without nulls, (R, D)."""
+    """A column of vectors without nulls as (R, D)."""
     array = column.combine_chunks()
     return numbers(array.flatten()).reshape(-1, array.type.list_size)

@@ -1,4 +1,4 @@
-"""scores.parquet: a row for each mask and class."""
+"""Write and read scores.parquet, which has a row for each mask and class."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,7 +33,7 @@ def rows_of(
     similarity: npt.NDArray[np.float32],
     score: npt.NDArray[np.float32],
 ) -> pa.Table:
-    """One image's rows of scores.parquet: a row per mask and class, classes within masks.
+    """One image's rows of scores.parquet: mask by mask, and class by class within a mask.
 
     Args:
         image: the image's id.
@@ -58,16 +58,16 @@ def rows_of(
 def write(
     path: Path, images: Iterable[pa.Table], classes: Sequence[str], metadata: Mapping[str, Any]
 ) -> int:
-    """Write scores.parquet; the number of rows.
+    """Write scores.parquet, and return the number of rows.
 
     Args:
         path: replaced in one step at the end.
         images: `rows_of` of each image, sorted by image id, all with these `classes`.
-        classes: names of the classes, in the order in which everything after lists them.
+        classes: names of the classes; later files list them in this order.
         metadata: JSON: models and prompts; `classes` is added.
     """
-    everything = {**metadata, "classes": list(classes)}
-    return parquet.write(path, images, SCHEMA, everything, GROUP_ROWS)
+    metadata = {**metadata, "classes": list(classes)}
+    return parquet.write(path, images, SCHEMA, metadata, GROUP_ROWS)
 
 
 @dataclass(frozen=True)
@@ -87,58 +87,72 @@ class ImageScores:
 
 @dataclass(frozen=True)
 class Scores:
-    """All of scores.parquet: names of the C classes, and each image's scores by its id."""
+    """The content of scores.parquet: names of the C classes, and scores of each image, by id."""
 
     classes: tuple[str, ...]
     images: Mapping[str, ImageScores]
 
     def of(self, image: str, ids: npt.NDArray[np.uint64], masks: Path) -> npt.NDArray[np.float32]:
-        """What a threshold is compared with for the masks of these ids, in their order: (N, C).
+        """The scores of an image's masks, in the order of `ids`.
 
         Args:
-            image: its id.
-            ids: (N,) of all masks of the image.
-            masks: the store that they are from.
+            image: the image's id.
+            ids: (N,) uint64, of all masks of the image.
+            masks: the store of the masks, for the message.
+
+        Returns:
+            (N, C) float32.
 
         Raises:
             UserError: the table has other masks of the image.
         """
         none = np.empty((0, len(self.classes)), np.float32)
-        own = self.images.get(image) or ImageScores(np.empty(0, np.uint64), none, none)
-        rows = locate(ids, own.ids)
+        scores = self.images.get(image) or ImageScores(np.empty(0, np.uint64), none, none)
+        rows = locate(ids, scores.ids)
         if rows is None:
             raise stale_error(masks, image)
-        found: npt.NDArray[np.float32] = own.score[rows]
-        return found
+        score: npt.NDArray[np.float32] = scores.score[rows]
+        return score
 
 
 def locate(
     ids: npt.NDArray[np.uint64], among: npt.NDArray[np.uint64]
 ) -> npt.NDArray[np.intp] | None:
-    """Where each id stands in `among`, (N,); None unless both hold the same ids, each once."""
-    wanted, order = np.sort(ids), np.argsort(among)
-    if not np.array_equal(wanted, among[order]) or (wanted[1:] == wanted[:-1]).any():
+    """The place of each id in `among`; None unless both hold the same ids, each once.
+
+    >>> locate(np.array([7, 5], np.uint64), np.array([5, 7], np.uint64))
+    array([1, 0])
+
+    Args:
+        ids: (N,) uint64.
+        among: (N,) uint64.
+
+    Returns:
+        (N,) indices.
+    """
+    in_order, order = np.sort(ids), np.argsort(among)
+    if not np.array_equal(in_order, among[order]) or (in_order[1:] == in_order[:-1]).any():
         return None
     return order[np.searchsorted(among, ids, sorter=order)]
 
 
 def stale_error(masks: Path, image: str) -> UserError:
-    """What to say where a store and scores are of different runs."""
+    """An error about masks and scores of different runs, for the caller to raise."""
     return UserError(
         f"the scores and {masks} do not hold the same masks of image {image!r}", "run `dvc repro`"
     )
 
 
 def read(path: Path) -> Scores:
-    """Read scores.parquet. Images without any mask have no rows and are not in the result.
+    """Read scores.parquet. Images without masks have no rows, and are not in the result.
 
     Raises:
-        UserError: the file is missing, damaged, or its rows are not as `write` leaves them.
+        UserError: the file is missing or damaged, or its rows are in another order.
     """
     with parquet.open_table(path) as reader:
         groups = list(reader.groups(SCHEMA.names, SCHEMA))
-        found = reader.metadata().get("classes")
-    classes = tuple(found) if isinstance(found, list) else ()
+        names = reader.metadata().get("classes")
+    classes = tuple(names) if isinstance(names, list) else ()
     table = pa.concat_tables(groups or [SCHEMA.empty_table()])  # no row, no row group
     # One dictionary for all row groups, so that equal names have equal codes.
     table = table.unify_dictionaries()
