@@ -52,4 +52,4 @@ class ClipParams(Settings):
         model: `tiny` (the demo's), or a name of `clip.available_models()`, such as `ViT-B/32`.
     """
 
-    model: Annotated[str, AfterValidator(checkpoints.known("clip"))]
+    model: Annotated[str, AfterValidator(checkpoints.model_validator("clip"))]

@@ -112,12 +112,12 @@ def find(kind: Kind, model: str) -> Checkpoint:
     raise UserError(f"{kind}.model: {model!r} is unknown", f"use one of {', '.join(names(kind))}")
 
 
-def known(kind: Kind) -> Callable[[str], str]:
+def model_validator(kind: Kind) -> Callable[[str], str]:
     """A validator for pydantic: it returns the model's name, or refuses one that is not known.
 
-    >>> known("sam")("vit_b")
+    >>> model_validator("sam")("vit_b")
     'vit_b'
-    >>> known("sam")("vit_c")
+    >>> model_validator("sam")("vit_c")
     Traceback (most recent call last):
     ValueError: must be one of tiny, vit_b, vit_l, vit_h
     """

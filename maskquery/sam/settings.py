@@ -76,4 +76,4 @@ class SamParams(Settings):
         model: `tiny` (the demo's), `vit_b`, `vit_l` or `vit_h`.
     """
 
-    model: Annotated[str, AfterValidator(checkpoints.known("sam"))]
+    model: Annotated[str, AfterValidator(checkpoints.model_validator("sam"))]

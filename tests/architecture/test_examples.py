@@ -42,12 +42,12 @@ def examples(name: str) -> list[doctest.DocTest]:
     }
     parser = doctest.DocTestParser()
     texts = {"": module} | things | methods
-    found = [
+    tests = [
         parser.get_doctest(inspect.getdoc(thing), dict(vars(module)), key or name, name, None)
         for key, thing in texts.items()
         if isinstance(getattr(thing, "__doc__", None), str)
     ]
-    return [test for test in found if test.examples]
+    return [test for test in tests if test.examples]
 
 
 def is_of(thing: object, module: str) -> bool:

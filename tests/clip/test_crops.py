@@ -46,7 +46,7 @@ def distance(ours: Pixels, theirs: Image.Image) -> int:
     return int(np.abs(ours.astype(int) - np.asarray(theirs).astype(int)).max())
 
 
-def pasted(image: Image.Image, side: int, at: tuple[int, int]) -> Image.Image:
+def paste(image: Image.Image, side: int, at: tuple[int, int]) -> Image.Image:
     canvas = Image.new("RGB", (side, side), MEAN_COLOUR)
     canvas.paste(image, at)
     return canvas.resize((R, R), Image.Resampling.BICUBIC)
@@ -61,7 +61,7 @@ def test_pad_is_pillows(box: tuple[int, int, int, int]) -> None:
     image = noise(101, 110)
     piece = Image.fromarray(image).crop(box)
     side = max(piece.size)
-    expected = pasted(piece, side, ((side - piece.width) // 2, (side - piece.height) // 2))
+    expected = paste(piece, side, ((side - piece.width) // 2, (side - piece.height) // 2))
     assert distance(cut(image, box)[0], expected) <= 1
 
 
@@ -85,8 +85,7 @@ def test_square_beyond_the_image_is_mean_colour() -> None:
     image = noise(40, 100)
     piece = Image.fromarray(image).crop((0, 0, 60, 40))
     assert (
-        distance(cut(image, (0, 0, 60, 30), crop_shape="square")[0], pasted(piece, 60, (0, 15)))
-        <= 1
+        distance(cut(image, (0, 0, 60, 30), crop_shape="square")[0], paste(piece, 60, (0, 15))) <= 1
     )
 
 

@@ -80,8 +80,8 @@ def row_of_masks(clip: CLIP, tier: Literal["exact", "fast"] = "exact") -> np.nda
     """(8, 2, D)."""
     boxes = np.array([[x, 5, x + 20, 40] for x in range(8)], np.int32)
     masks = np.full((8, 50, 8), 255, np.uint8)
-    own = {"tier": tier, "views": ("crop", "blurred"), "crop_padding": 0.1, "mirrored": True}
-    settings = SETTINGS.model_copy(update=own)
+    values = {"tier": tier, "views": ("crop", "blurred"), "crop_padding": 0.1, "mirrored": True}
+    settings = SETTINGS.model_copy(update=values)
     return encoder.encode_masks(clip, photograph(50, 64), boxes, masks, settings)
 
 
@@ -100,15 +100,15 @@ def test_tier_fast_is_bfloat16(clip: CLIP, monkeypatch: pytest.MonkeyPatch) -> N
 def test_threads_change_nothing(clip: CLIP, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not a bit: a batch is computed on one thread, however many there are."""
     monkeypatch.setattr(encoder, "CPU_BATCH_PIXELS", 3 * 64 * 64)
-    found = []
+    result = []
     for threads in (1, 3):
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
-        found.append(row_of_masks(clip))
-    np.testing.assert_array_equal(found[0], found[1])
+        result.append(row_of_masks(clip))
+    np.testing.assert_array_equal(result[0], result[1])
     # In the order of work that a GPU has.
     monkeypatch.setattr(encoder, "_on_cpu", lambda model: False)
     monkeypatch.setattr(encoder, "BATCH_PIXELS", 3 * 64 * 64)
-    np.testing.assert_allclose(row_of_masks(clip), found[0], atol=1e-5)
+    np.testing.assert_allclose(row_of_masks(clip), result[0], atol=1e-5)
 
 
 def photograph(height: int, width: int) -> encoder.Pixels:
@@ -120,18 +120,18 @@ def one_by_one(
     clip: CLIP, image: encoder.Pixels, boxes: np.ndarray, masks: np.ndarray
 ) -> np.ndarray:
     """What everybody writes: (N, 2, D) of the views crop and masked, on a square of mean colour."""
-    transform, found = _transform(encoder.resolution(clip)), []
+    transform, result = _transform(encoder.resolution(clip)), []
     whole = Image.fromarray(image)
     for box, mask in zip(boxes.tolist(), masks, strict=True):
         side = max(box[2] - box[0], box[3] - box[1])
         place = (side - (box[2] - box[0])) // 2, (side - (box[3] - box[1])) // 2
-        shown = Image.fromarray(mask.astype(np.uint8) * 255)
-        for stencil in (None, shown.crop(box)):
+        visible = Image.fromarray(mask.astype(np.uint8) * 255)
+        for stencil in (None, visible.crop(box)):
             square = Image.new("RGB", (side, side), MEAN_COLOUR)
             square.paste(whole.crop(box), place, stencil)
             with torch.no_grad():
-                found.append(clip.encode_image(transform(square)[None])[0])
-    embeddings = torch.stack(found).unflatten(0, (len(boxes), 2))
+                result.append(clip.encode_image(transform(square)[None])[0])
+    embeddings = torch.stack(result).unflatten(0, (len(boxes), 2))
     return torch.nn.functional.normalize(embeddings, dim=-1).numpy()
 
 
@@ -166,19 +166,19 @@ def test_masks_as_one_by_one(
     alone = encoder.encode_masks(clip, image, masks.boxes, masks.masks, only)
     np.testing.assert_array_equal(alone[:, 0], ours[:, 1])
     both = SETTINGS.model_copy(update={"mirrored": True})
-    found = encoder.encode_masks(clip, image, masks.boxes, masks.masks, both)
+    result = encoder.encode_masks(clip, image, masks.boxes, masks.masks, both)
     for number, box in enumerate(masks.boxes):
         crops = cut(image, box, masks.masks[number], SETTINGS, encoder.resolution(clip))
         mirrored = encoder.encode_images(clip, crops[:, :, ::-1].copy())
         expected = ours[number] + mirrored
         expected /= np.linalg.norm(expected, axis=1, keepdims=True)
-        np.testing.assert_allclose(found[number], expected, atol=1e-4)
+        np.testing.assert_allclose(result[number], expected, atol=1e-4)
 
 
 def test_no_masks(clip: CLIP) -> None:
     none = np.zeros((0, 4), np.int32), np.zeros((0, 8, 1), np.uint8)
-    found = encoder.encode_masks(clip, photograph(8, 8), *none, SETTINGS)
-    assert found.shape == (0, 2, encoder.dimensions(clip))
+    result = encoder.encode_masks(clip, photograph(8, 8), *none, SETTINGS)
+    assert result.shape == (0, 2, encoder.dimensions(clip))
 
 
 def test_texts_as_clip_encodes_them(clip: CLIP) -> None:

@@ -29,7 +29,7 @@ def save_archive(module: torch.nn.Module, example: tuple[torch.Tensor, ...], pat
         torch.jit.trace(module, example, check_trace=False).save(str(path))
 
 
-def as_published(clip: CLIP) -> CLIP:
+def publish_numbers(clip: CLIP) -> CLIP:
     """With the three numbers that OpenAI's archives hold beside the weights."""
     for name, value in {"input_resolution": 224, "context_length": 77, "vocab_size": 49408}.items():
         if hasattr(clip, name):
@@ -54,7 +54,7 @@ def test_published_format_at_full_size(publish: Publish, tmp_path: Path) -> None
     convert_weights(published)  # OpenAI's are half precision for the most part
     expected = published.state_dict()
     example = (torch.zeros(1, 3, 224, 224).half(), tokenize("a chair"))
-    save_archive(as_published(published), example, tmp_path / "ViT-B-32.pt")
+    save_archive(publish_numbers(published), example, tmp_path / "ViT-B-32.pt")
     publish("ViT-B/32", tmp_path / "ViT-B-32.pt")
     loaded = load("ViT-B/32", CPU).state_dict()
     assert loaded.keys() == expected.keys()
@@ -68,7 +68,7 @@ def test_loaded_model_encodes(clip: CLIP, publish: Publish, tmp_path: Path) -> N
     torch.manual_seed(0)
     small = CLIP(64, 64, (1, 1, 1, 1), 8, None, 77, 49408, 64, 1, 1).eval()
     example = (torch.zeros(1, 3, 64, 64), tokenize("a chair"))
-    save_archive(as_published(small), example, tmp_path / "RN50.pt")
+    save_archive(publish_numbers(small), example, tmp_path / "RN50.pt")
     publish("RN50", tmp_path / "RN50.pt")
     loaded = load("RN50", CPU)
     assert encoder.resolution(loaded) == 64

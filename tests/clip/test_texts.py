@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """An empty cache and no model: the prompts that one would have been asked for."""
     prompts: list[str] = []
 
@@ -34,51 +34,53 @@ def cells(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-def test_each_prompt_is_encoded_once(asked: list[str]) -> None:
+def test_each_prompt_is_encoded_once(requests: list[str]) -> None:
     first = texts.embeddings("tiny", ["a chair", "a table", "a chair"])
     np.testing.assert_array_equal(first[:, 0], [7, 7, 7])
-    assert asked == ["a chair", "a table"]
+    assert requests == ["a chair", "a table"]
     second = texts.embeddings("tiny", ["a sofa", "a table"])
     np.testing.assert_array_equal(second[:, 0], [6, 7])
-    assert asked == ["a chair", "a table", "a sofa"]
+    assert requests == ["a chair", "a table", "a sofa"]
 
 
-def test_other_weights_are_another_key(asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_weights_are_another_key(
+    requests: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     texts.embeddings("tiny", ["a chair"])
     texts.embeddings("RN50", ["a chair"])
     retrained = Checkpoint("clip", "tiny", "clip.safetensors", "1" * 64, None)
     monkeypatch.setattr(checkpoints, "CHECKPOINTS", (retrained,))
     texts.embeddings("tiny", ["a chair"])
-    assert asked == ["a chair"] * 3
+    assert requests == ["a chair"] * 3
 
 
 @pytest.mark.parametrize("position", [0, 100, -40, -1])
-def test_flipped_byte_is_noticed(asked: list[str], tmp_path: Path, position: int) -> None:
+def test_flipped_byte_is_noticed(requests: list[str], tmp_path: Path, position: int) -> None:
     right = texts.embeddings("tiny", ["a chair"])
     (cell,) = cells(tmp_path)
     data = bytearray(cell.read_bytes())
     data[position] ^= 1
     cell.write_bytes(data)
     np.testing.assert_array_equal(texts.embeddings("tiny", ["a chair"]), right)
-    assert asked == ["a chair"] * 2
+    assert requests == ["a chair"] * 2
     texts.embeddings("tiny", ["a chair"])
-    assert asked == ["a chair"] * 2  # the cell was mended
+    assert requests == ["a chair"] * 2  # the cell was mended
 
 
 @pytest.mark.parametrize("content", [b"", b"short"])
-def test_cut_cell_is_noticed(asked: list[str], tmp_path: Path, content: bytes) -> None:
+def test_cut_cell_is_noticed(requests: list[str], tmp_path: Path, content: bytes) -> None:
     texts.embeddings("tiny", ["a chair"])
     cells(tmp_path)[0].write_bytes(content)
     texts.embeddings("tiny", ["a chair"])
-    assert asked == ["a chair"] * 2
+    assert requests == ["a chair"] * 2
 
 
-def test_cell_is_a_npy_file(asked: list[str], tmp_path: Path) -> None:
+def test_cell_is_a_npy_file(requests: list[str], tmp_path: Path) -> None:
     right = texts.embeddings("tiny", ["a chair"])
     np.testing.assert_array_equal(np.load(cells(tmp_path)[0], allow_pickle=False), right[0])
 
 
-def test_known_prompts_need_no_torch(asked: list[str], tmp_path: Path) -> None:
+def test_known_prompts_need_no_torch(requests: list[str], tmp_path: Path) -> None:
     texts.embeddings("tiny", ["a chair"])
     code = """
 import sys

@@ -8,17 +8,17 @@ from maskquery.core.arguments import Parser, whole_number, with_reason
 from maskquery.core.errors import UsageError
 
 
-def parsed(kind: Callable[[str], Any], text: str) -> Any:
+def parse(kind: Callable[[str], Any], text: str) -> Any:
     parser = Parser("find", "Find.")
     parser.add_argument("--number", type=kind)
     return parser.parse_args(["--number", text]).number
 
 
 def test_a_number_is_within_its_range() -> None:
-    assert parsed(whole_number(0, 65535), "65535") == 65535
+    assert parse(whole_number(0, 65535), "65535") == 65535
     for text, why in [("65536", "65536 is not from 0 to 65535"), ("x", "'x' is not a whole num")]:
         with pytest.raises(UsageError, match=f"argument --number: {why}"):
-            parsed(whole_number(0, 65535), text)
+            parse(whole_number(0, 65535), text)
 
 
 def test_a_reason_is_told() -> None:
@@ -28,7 +28,7 @@ def test_a_reason_is_told() -> None:
     with pytest.raises(
         UsageError, match=r"--number: red is not blue: see `.*maskquery find --help"
     ):
-        parsed(with_reason(read), "red")
+        parse(with_reason(read), "red")
 
 
 def test_options_are_not_abbreviated() -> None:

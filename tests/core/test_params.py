@@ -51,24 +51,24 @@ def load(tmp_path: Path, text: str) -> Params:
 
 
 def test_what_fits_is_read_and_other_stages_keys_are_left_alone(tmp_path: Path) -> None:
-    found = load(tmp_path, GOOD)
-    assert found.threshold == 0.3
-    assert found.images == Path("data/images")
-    assert found.sam == Sam(model="tiny", points=32)
-    assert found.classes == {"chair": ("a chair", "an armchair")}
-    assert found.overlays.class_ == "chair"
-    assert found.palette == {6: (1, 2, 3)}
+    result = load(tmp_path, GOOD)
+    assert result.threshold == 0.3
+    assert result.images == Path("data/images")
+    assert result.sam == Sam(model="tiny", points=32)
+    assert result.classes == {"chair": ("a chair", "an armchair")}
+    assert result.overlays.class_ == "chair"
+    assert result.palette == {6: (1, 2, 3)}
 
 
 def test_a_whole_number_is_a_number(tmp_path: Path) -> None:
-    found = load(tmp_path, GOOD.replace("0.3", "1"))
-    assert (found.threshold, type(found.threshold)) == (1.0, float)
+    result = load(tmp_path, GOOD.replace("0.3", "1"))
+    assert (result.threshold, type(result.threshold)) == (1.0, float)
 
 
 def test_nothing_can_be_changed(tmp_path: Path) -> None:
-    found = load(tmp_path, GOOD)
+    result = load(tmp_path, GOOD)
     with pytest.raises(pydantic.ValidationError):
-        found.threshold = 0.5
+        result.threshold = 0.5
 
 
 def test_keys_are_those_of_the_file() -> None:

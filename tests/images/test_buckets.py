@@ -72,14 +72,14 @@ def key_of(url: str, name: str) -> str:
 
 def run_both(source: Path, out: Path, on_error: str = "fail") -> dict[str, bytes]:
     """Both stages; their files."""
-    chosen: dict[str, Any] = {**PARAMS, "images": str(source), "on_error": on_error}
-    chosen["clip"] = chosen["clip"] | {"views": ("crop",)}
+    values: dict[str, Any] = {**PARAMS, "images": str(source), "on_error": on_error}
+    values["clip"] = values["clip"] | {"views": ("crop",)}
 
-    def own(cls: Any) -> Any:
-        return cls.model_validate({key: chosen[key] for key in cls.model_fields})
+    def params_of(cls: Any) -> Any:
+        return cls.model_validate({key: values[key] for key in cls.model_fields})
 
-    masks.run(out / "masks.zarr", out / "failures.json", own(masks.Params))
-    embeddings.run(out / "masks.zarr", out / "embeddings.parquet", own(embeddings.Params))
+    masks.run(out / "masks.zarr", out / "failures.json", params_of(masks.Params))
+    embeddings.run(out / "masks.zarr", out / "embeddings.parquet", params_of(embeddings.Params))
     return {p.name: p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()}
 
 
@@ -87,12 +87,12 @@ def test_a_bucket_is_listed_and_its_images_are_found(url: str, tmp_path: Path) -
     listing = tmp_path / "images.json"
     line = list_images.run(f"{url}/", listing)
     assert line == f"list_images: 3 images in {listing}; 5 objects new, 0 gone, 0 changed"
-    found = image_files.find(listing)
-    assert list(found) == ["a", "b/c d", "b/ü"]
-    assert str(found["b/c d"]) == f"{url}/b/c d.PNG"
-    assert image_files.read_bytes(found["a"]) == picture(0)
-    assert image_files.size(found["a"]) == image_files.read(found["a"]).shape[:2] == (12, 17)
-    assert image_files.name_of(found["b/c d"], listing) == "b/c d.PNG"
+    files = image_files.find(listing)
+    assert list(files) == ["a", "b/c d", "b/ü"]
+    assert str(files["b/c d"]) == f"{url}/b/c d.PNG"
+    assert image_files.read_bytes(files["a"]) == picture(0)
+    assert image_files.size(files["a"]) == image_files.read(files["a"]).shape[:2] == (12, 17)
+    assert image_files.name_of(files["b/c d"], listing) == "b/c d.PNG"
     before = listing.read_bytes()
     list_images.run(url, listing)
     assert listing.read_bytes() == before
@@ -112,7 +112,7 @@ def test_results_are_those_of_a_folder_to_the_byte(
     assert run_both(listing, tmp_path / "2") == loose
     assert len((tmp_path / "log").read_text().splitlines()) == 4 * len(NAMES)
 
-    monkeypatch.setattr(buckets.Object, "read_bytes", lambda own: pytest.fail(f"fetched {own}"))
+    monkeypatch.setattr(buckets.Object, "read_bytes", lambda file: pytest.fail(f"fetched {file}"))
     assert run_both(listing, tmp_path / "3") == loose, "nothing is fetched that has its cells"
 
 
@@ -120,10 +120,10 @@ def test_a_new_limit_on_pixels_holds_for_what_was_fetched_before(url: str, tmp_p
     listing = tmp_path / "images.json"
     list_images.run(url, listing)
     run_both(listing, tmp_path / "1")
-    chosen = {**PARAMS, "images": str(listing), "max_pixels": 12 * 17 - 1}
-    own = masks.Params.model_validate({key: chosen[key] for key in masks.Params.model_fields})
+    values = {**PARAMS, "images": str(listing), "max_pixels": 12 * 17 - 1}
+    params = masks.Params.model_validate({key: values[key] for key in masks.Params.model_fields})
     with pytest.raises(UserError, match=r"3 of 3 images failed.*more than max_pixels"):
-        masks.run(tmp_path / "masks.zarr", tmp_path / "failures.json", own)
+        masks.run(tmp_path / "masks.zarr", tmp_path / "failures.json", params)
 
 
 def test_what_changed_since_it_was_listed_is_refused(
@@ -155,8 +155,8 @@ def test_what_changes_while_the_stage_runs_ends_it(
     list_images.run(url, listing)
     read_bytes = buckets.Object.read_bytes
 
-    def changing(own: buckets.Object) -> bytes:
-        data = read_bytes(own)
+    def changing(self: buckets.Object) -> bytes:
+        data = read_bytes(self)
         server.put(key_of(url, "a.png"), picture(7))
         return data
 
@@ -173,13 +173,13 @@ def test_a_bucket_out_of_reach_ends_the_stage(
     listing = tmp_path / "images.json"
     list_images.run(url, listing)
     run_both(listing, tmp_path / "1")
-    found = image_files.find(listing)["a"]
+    files = image_files.find(listing)["a"]
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     fsspec.filesystem("s3").clear_instance_cache()
     try:
         with pytest.raises(FatalError, match=r"cannot be reached \(EndpointConnectionError"):
-            image_files.read(found)
+            image_files.read(files)
         with pytest.raises(FatalError, match="cannot be reached"):
             run_both(listing, tmp_path / "2", "skip")
     finally:
@@ -263,9 +263,9 @@ def test_any_process_reads_an_image(url: str, tmp_path: Path) -> None:
     loose.mkdir()
     (loose / "a.png").write_bytes(picture(0))
     pack.run(loose, tmp_path / "packed")
-    found = [image_files.find(source)["a"] for source in (loose, tmp_path / "packed", listing)]
+    files = [image_files.find(source)["a"] for source in (loose, tmp_path / "packed", listing)]
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        read = pool.map(read_elsewhere, [pickle.dumps(file) for file in found])
+        read = pool.map(read_elsewhere, [pickle.dumps(file) for file in files])
     assert read == [picture(0)] * 3
 
 

@@ -13,9 +13,9 @@ def test_a_dull_image_gains_contrast_and_keeps_its_colours() -> None:
     small = np.random.default_rng(0).integers(100, 130, (8, 8, 3), dtype=np.uint8)
     image = np.asarray(Image.fromarray(small).resize((96, 96), Image.Resampling.BICUBIC))
     before = image.copy()
-    found = clahe.equalise(image, 3.0)
+    result = clahe.equalise(image, 3.0)
     np.testing.assert_array_equal(image, before)
-    assert (found.shape, found.dtype) == (image.shape, np.uint8)
-    assert found.mean(axis=2).std() > 1.5 * image.mean(axis=2).std()
-    lab = [np.array(Image.fromarray(each).convert("LAB")).view(np.int8) for each in (image, found)]
+    assert (result.shape, result.dtype) == (image.shape, np.uint8)
+    assert result.mean(axis=2).std() > 1.5 * image.mean(axis=2).std()
+    lab = [np.array(Image.fromarray(each).convert("LAB")).view(np.int8) for each in (image, result)]
     assert np.abs(lab[0][..., 1:].astype(float) - lab[1][..., 1:]).mean() < 4

@@ -28,9 +28,9 @@ def test_images_are_found_in_all_folders_and_sorted_by_id(tmp_path: Path) -> Non
     (tmp_path / "notes.txt").touch()
     save(tmp_path / ".hidden.png")
     save(tmp_path / ".folder" / "a.png")
-    found = image_files.find(tmp_path)
-    assert list(found) == ["Z", "a", "b", "scan/a", "scan/b.c"]
-    assert found["scan/b.c"] == tmp_path / "scan/b.c.webp"
+    result = image_files.find(tmp_path)
+    assert list(result) == ["Z", "a", "b", "scan/a", "scan/b.c"]
+    assert result["scan/b.c"] == tmp_path / "scan/b.c.webp"
 
 
 def test_two_files_of_one_stem_are_refused(tmp_path: Path) -> None:
@@ -98,15 +98,15 @@ def test_names_of_any_characters_are_ids(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif"])
 def test_colours_come_back_as_they_are(tmp_path: Path, suffix: str) -> None:
-    found = image_files.read(save(tmp_path / f"a{suffix}"))
-    assert (found.dtype, found.shape) == (np.uint8, (2, 3, 3))
-    np.testing.assert_array_equal(found, COLOURS)
+    result = image_files.read(save(tmp_path / f"a{suffix}"))
+    assert (result.dtype, result.shape) == (np.uint8, (2, 3, 3))
+    np.testing.assert_array_equal(result, COLOURS)
 
 
 def test_grey_becomes_rgb(tmp_path: Path) -> None:
     grey = np.array(Image.fromarray(COLOURS).convert("L"))
-    found = image_files.read(save(tmp_path / "a.png", "L"))
-    np.testing.assert_array_equal(found, np.repeat(grey[..., None], 3, axis=-1))
+    result = image_files.read(save(tmp_path / "a.png", "L"))
+    np.testing.assert_array_equal(result, np.repeat(grey[..., None], 3, axis=-1))
 
 
 def test_one_bit_becomes_black_and_white(tmp_path: Path) -> None:
@@ -214,8 +214,8 @@ def test_an_image_with_too_many_pixels_is_refused_before_it_is_decoded(
 
 def test_a_picture_is_the_same_from_its_bytes(tmp_path: Path) -> None:
     path = save(tmp_path / "a.png")
-    found = image_files.decode(image_files.read_bytes(path), path, None)
-    np.testing.assert_array_equal(found, COLOURS)
+    result = image_files.decode(image_files.read_bytes(path), path, None)
+    np.testing.assert_array_equal(result, COLOURS)
 
 
 def test_a_message_holds_nothing_that_differs_from_run_to_run(tmp_path: Path) -> None:

@@ -37,8 +37,8 @@ HEADS = {
 }
 
 
-@pytest.mark.parametrize(("head", "name"), HEADS.items(), ids=HEADS.values())
-def test_the_first_bytes_say_it(head: bytes, name: str) -> None:
-    found = kinds.name_of(head)
-    assert found.startswith(name)
-    assert bool(found) == bool(name)
+@pytest.mark.parametrize(("head", "expected"), HEADS.items(), ids=HEADS.values())
+def test_the_first_bytes_say_it(head: bytes, expected: str) -> None:
+    name = kinds.name_of(head)
+    assert name.startswith(expected)
+    assert bool(name) == bool(expected)

@@ -19,7 +19,7 @@ for samples in (GREY, COLOURS):
     samples[0, 0], samples[0, 1] = 0, 255  # all the range is used
 
 
-def decoded(data: bytes) -> Any:
+def decode(data: bytes) -> Any:
     return image_files.decode(data, Path("a.png"), None)
 
 
@@ -37,7 +37,7 @@ def test_of_16_bits_those_that_are_used_make_8(bits: int) -> None:
     deep = (GREY.astype(np.uint16) << (bits - 8)) + (1 << (bits - 8)) - 1
     deep[0, 0] = 0
     for data in (png16(deep), tiff(deep), tiff(deep, byte_order=">")):
-        np.testing.assert_array_equal(decoded(data)[..., 0], GREY)
+        np.testing.assert_array_equal(decode(data)[..., 0], GREY)
         assert conversions(data) == ("16 bits, 1",)
 
 
@@ -49,7 +49,7 @@ def test_so_do_16_bits_of_colours(bits: int, alpha: bool) -> None:
         deep = np.dstack([deep, np.full(GREY.shape, 65535, np.uint16)])
     files = [png16(deep), tiff(deep, photometric=2, extra=(2,) if alpha else ())]
     for data in files:
-        np.testing.assert_array_equal(decoded(data), COLOURS)
+        np.testing.assert_array_equal(decode(data), COLOURS)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -57,32 +57,32 @@ def test_16_bits_are_turned_too(orientation: int) -> None:
     deep = COLOURS.astype(np.uint16) << 3
     exif = Image.Exif()
     exif[274] = orientation
-    plain = decoded(encoded(Image.fromarray(COLOURS), "TIFF", exif=exif))
-    found = decoded(tiff(deep, photometric=2, tag274=orientation))
-    np.testing.assert_array_equal(found, plain)
+    plain = decode(encoded(Image.fromarray(COLOURS), "TIFF", exif=exif))
+    result = decode(tiff(deep, photometric=2, tag274=orientation))
+    np.testing.assert_array_equal(result, plain)
 
 
 def test_a_narrow_range_far_from_black_is_stretched() -> None:
     """A microscope's 20,000 to 24,000, of which the upper 8 bits keep 16 levels."""
     deep = np.linspace(20_000, 24_000, 204).astype(np.uint16).reshape(12, 17)
-    levels = decoded(tiff(deep))[..., 0]
+    levels = decode(tiff(deep))[..., 0]
     assert (levels.min(), levels.max()) == (0, 255)
     assert len(np.unique(levels)) > 190
 
 
 def test_noise_is_not_stretched() -> None:
     deep = GREY % 5 + np.uint16(20_000)
-    assert np.ptp(decoded(tiff(deep))) == 4
-    assert np.ptp(decoded(tiff(np.full((3, 4), 20_000, np.uint16)))) == 0
+    assert np.ptp(decode(tiff(deep))) == 4
+    assert np.ptp(decode(tiff(np.full((3, 4), 20_000, np.uint16)))) == 0
 
 
 def test_white_is_zero() -> None:
     """An X-ray is no negative, whatever its bits."""
     for shift in (0, 4, 8):
         deep = (255 - GREY).astype(np.uint16) << shift
-        found = decoded(tiff(deep, photometric=0))[..., 0]
-        np.testing.assert_array_equal(found, GREY)
-    np.testing.assert_array_equal(decoded(tiff(255 - GREY, photometric=0))[..., 0], GREY)
+        result = decode(tiff(deep, photometric=0))[..., 0]
+        np.testing.assert_array_equal(result, GREY)
+    np.testing.assert_array_equal(decode(tiff(255 - GREY, photometric=0))[..., 0], GREY)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_white_is_zero() -> None:
 )
 def test_other_samples_are_refused_with_bands_and_type(data: bytes, words: str) -> None:
     with pytest.raises(UserError, match=r"a\.png cannot be read as an image") as error:
-        decoded(data)
+        decode(data)
     assert words in str(error.value)
     with pytest.raises(UserError, match="cannot be read as an image"):
         conversions(data)
@@ -122,7 +122,7 @@ def test_colours_of_a_profile_become_srgb(
 ) -> None:
     options = {"quality": 100} if kind == "JPEG" else {"lossless": True} if kind == "WEBP" else {}
     data = encoded(Image.new("RGB", (8, 8), stored), kind, icc_profile=profile, **options)
-    assert np.abs(decoded(data).astype(int) - (200, 30, 30)).max() <= 2
+    assert np.abs(decode(data).astype(int) - (200, 30, 30)).max() <= 2
     assert conversions(data) == ("ICC, 1",)
 
 
@@ -132,17 +132,17 @@ def test_a_profile_holds_for_palettes_and_beneath_alpha() -> None:
     clear = Image.new("RGBA", (4, 4), (*red, 255))
     clear.putpixel((0, 0), (*red, 0))
     for image in (indexed, clear):
-        found = decoded(encoded(image, icc_profile=profile)).astype(int)
-        assert np.abs(found[1:] - (200, 30, 30)).max() <= 2
-    assert found[0, 0].tolist() == [255] * 3
+        result = decode(encoded(image, icc_profile=profile)).astype(int)
+        assert np.abs(result[1:] - (200, 30, 30)).max() <= 2
+    assert result[0, 0].tolist() == [255] * 3
 
 
 def test_a_grey_profile() -> None:
     data = encoded(Image.fromarray(GREY), icc_profile=pictures.grey_icc(1.0))
-    found = decoded(data)[..., 0].astype(int)
+    result = decode(data)[..., 0].astype(int)
     linear = GREY / 255
     srgb = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    assert np.abs(found - 255 * srgb).max() <= 2
+    assert np.abs(result - 255 * srgb).max() <= 2
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_a_grey_profile() -> None:
 )
 def test_srgb_and_profiles_that_do_not_fit_change_no_byte(profile: bytes) -> None:
     data = encoded(Image.fromarray(COLOURS), icc_profile=profile)
-    np.testing.assert_array_equal(decoded(data), COLOURS)
+    np.testing.assert_array_equal(decode(data), COLOURS)
     assert conversions(data) == ()
 
 
@@ -176,6 +176,6 @@ def test_the_orientation_of_a_png_stands_anywhere(late: bool, tmp_path: Path) ->
         end = start + 12 + int.from_bytes(data[start : start + 4], "big")
         data = data[:start] + data[end:-12] + data[start:end] + data[-12:]
     (tmp_path / "a.png").write_bytes(data)
-    assert decoded(data).shape == (17, 12, 3)
+    assert decode(data).shape == (17, 12, 3)
     assert image_files.size(tmp_path / "a.png") == (17, 12)
     assert image_files.read_header(data, Path("a.png"), 10**6).orientation == 6

@@ -36,8 +36,8 @@ def test_what_is_not_there_is_none() -> None:
 
 @pytest.mark.parametrize("payload", [b"", b"twenty bytes of mask"])
 def test_a_flipped_bit_anywhere_and_a_torn_end_are_noticed(payload: bytes) -> None:
-    kept = Cells("masks")
-    kept.write(NAME, payload)
+    cells_of_masks = Cells("masks")
+    cells_of_masks.write(NAME, payload)
     path = cache.cell("masks", NAME)
     whole = path.read_bytes()
     damaged = [whole[:length] for length in range(len(whole))]
@@ -49,10 +49,10 @@ def test_a_flipped_bit_anywhere_and_a_torn_end_are_noticed(payload: bytes) -> No
     damaged.append(whole + b"\0")
     for data in damaged:
         path.write_bytes(data)
-        assert kept.read(NAME) is None
-    assert kept.damaged == len(damaged)
-    kept.write(NAME, payload)
-    assert kept.read(NAME) == payload
+        assert cells_of_masks.read(NAME) is None
+    assert cells_of_masks.damaged == len(damaged)
+    cells_of_masks.write(NAME, payload)
+    assert cells_of_masks.read(NAME) == payload
 
 
 def test_a_cell_under_another_name_is_noticed() -> None:
@@ -109,20 +109,20 @@ def test_a_root_that_is_no_folder_is_a_fatal_error(root: Path) -> None:
 
 def test_many_that_write_one_cell_at_once_leave_a_whole_one() -> None:
     payloads = [bytes([number]) * 200_000 for number in range(8)]
-    seen = []
+    events = []
 
     def work(payload: bytes) -> None:
         for _ in range(20):
             Cells("masks").write(NAME, payload)
-            seen.append(Cells("masks").read(NAME))
+            events.append(Cells("masks").read(NAME))
 
     threads = [threading.Thread(target=work, args=[payload]) for payload in payloads]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(seen) == 160
-    assert set(seen) <= set(payloads)
+    assert len(events) == 160
+    assert set(events) <= set(payloads)
 
 
 def test_a_claim_holds_off_the_second(capfd: pytest.CaptureFixture[str]) -> None:

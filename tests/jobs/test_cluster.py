@@ -25,7 +25,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("present", "variables", "found"),
+    ("present", "variables", "expected"),
     [
         (0, {}, 0),
         (4, {}, 4),
@@ -42,7 +42,7 @@ def test_gpus_of_this_machine(
     tmp_path: Path,
     present: int,
     variables: dict[str, str],
-    found: int,
+    expected: int,
 ) -> None:
     for number in range(present):
         (tmp_path / f"nvidia{number}").touch()
@@ -50,7 +50,7 @@ def test_gpus_of_this_machine(
         (tmp_path / name).touch()
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert cluster.count_gpus(tmp_path) == found
+    assert cluster.count_gpus(tmp_path) == expected
 
 
 def test_wanted_with_an_address_or_several_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +103,9 @@ sys.stderr.write(masks.main() + embeddings.main())
 
 
 def nodes(*resources: dict[str, float]) -> Any:
-    return SimpleNamespace(nodes=lambda: [{"Alive": True, "Resources": own} for own in resources])
+    return SimpleNamespace(
+        nodes=lambda: [{"Alive": True, "Resources": resource} for resource in resources]
+    )
 
 
 @pytest.mark.parametrize(
@@ -138,11 +140,11 @@ def test_workers_get_the_threads_and_the_code_of_this_process(
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     monkeypatch.setenv("MASKQUERY_DEVICE", "cuda:1")
     monkeypatch.delenv("PYTHONPATH", raising=False)
-    made = cluster._environment()
-    assert made["OMP_NUM_THREADS"] == "3"
-    assert made["PYTHONPATH"] == str(ROOT)
-    assert made["MASKQUERY_DEVICE"] == "cuda"
-    assert made["MASKQUERY_CACHE"] == str(cache.root())
+    variables = cluster._environment()
+    assert variables["OMP_NUM_THREADS"] == "3"
+    assert variables["PYTHONPATH"] == str(ROOT)
+    assert variables["MASKQUERY_DEVICE"] == "cuda"
+    assert variables["MASKQUERY_CACHE"] == str(cache.root())
 
 
 def test_the_last_batches_are_small_and_what_was_lost_is_sent_alone() -> None:

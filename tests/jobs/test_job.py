@@ -7,14 +7,14 @@ from maskquery.jobs.job import Lazy
 
 
 def test_a_model_is_loaded_once_and_its_failure_is_nobodys() -> None:
-    made: list[int] = []
-    model = Lazy(lambda: made.append(1))
+    calls: list[int] = []
+    model = Lazy(lambda: calls.append(1))
     threads = [threading.Thread(target=model) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert made == [1]
+    assert calls == [1]
 
     def fail() -> None:
         raise UserError("no checkpoint")

@@ -88,8 +88,8 @@ def test_one_more_image_and_one_more_part_cost_no_more_than_themselves() -> None
 
 def test_parts_come_in_the_order_asked_for_wherever_they_come_from() -> None:
     Toys(["masked"]).run(["room_0"])
-    found, _ = Toys(["crop", "masked", "blurred"]).run(["room_0"])
-    assert list(found["room_0"]) == ["crop", "masked", "blurred"]
+    result, _ = Toys(["crop", "masked", "blurred"]).run(["room_0"])
+    assert list(result["room_0"]) == ["crop", "masked", "blurred"]
 
 
 def test_a_damaged_cell_is_computed_again() -> None:
@@ -116,13 +116,13 @@ def test_an_image_that_fails_does_not_stop_the_others(
 ) -> None:
     toys = Toys()
     toys.broken["room_3"] = error
-    found, stats = toys.run()
-    assert list(found) == [image for image in IMAGES if image != "room_3"]
+    result, stats = toys.run()
+    assert list(result) == [image for image in IMAGES if image != "room_3"]
     assert stats.failures == {"room_3": reason}
     assert stats.summary() == "6 images computed, 0 from the cache, 1 failed"
     stats.write_failures(tmp_path / "failures.json")
-    written = json.loads((tmp_path / "failures.json").read_text())
-    assert written == {"failed": 1, "images": {"room_3": reason}}
+    failures = json.loads((tmp_path / "failures.json").read_text())
+    assert failures == {"failed": 1, "images": {"room_3": reason}}
     stats.expect_success("skip", "")
     with pytest.raises(UserError, match=r"1 of 7 images failed, see there; .* 'room_3': "):
         stats.expect_success("fail", ", see there")

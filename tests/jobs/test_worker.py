@@ -53,13 +53,13 @@ class Toys:
 
 def worker() -> Any:
     """Not made by Ray."""
-    made: Any = Worker.__new__(Worker)
-    made._node = "here"
-    return made
+    actor: Any = Worker.__new__(Worker)
+    actor._node = "here"
+    return actor
 
 
-def greet(made: Any, job: Toys, probe: Path, folder: Path | None = None) -> Greeting:
-    greeting: Greeting = made.greet(job, folder or Path.cwd(), probe, "text")
+def greet(actor: Any, job: Toys, probe: Path, folder: Path | None = None) -> Greeting:
+    greeting: Greeting = actor.greet(job, folder or Path.cwd(), probe, "text")
     return greeting
 
 
@@ -78,32 +78,32 @@ def test_a_worker_whose_gpu_broke_down_ends_and_blames_no_image(
 
     monkeypatch.setattr(os, "_exit", end)
     broken = torch.AcceleratorError("CUDA error: an illegal memory access")
-    made = worker()
-    greet(made, Toys(b=broken, c=broken), tmp_path / "probe")
-    answers = made.compute(batch("abc"), None)
+    actor = worker()
+    greet(actor, Toys(b=broken, c=broken), tmp_path / "probe")
+    answers = actor.compute(batch("abc"), None)
     assert next(answers) == [Answer("a", None, {"part": cache.key("a")}, True)]
     with pytest.raises(EndedError):
         next(answers)
 
 
 def test_who_sees_the_cache_writes_the_cells_and_any_other_sends_them(tmp_path: Path) -> None:
-    probe, cells, made = tmp_path / "probe", Cells("toys"), worker()
-    assert not greet(made, Toys(), probe).shares_cache
+    probe, cells, actor = tmp_path / "probe", Cells("toys"), worker()
+    assert not greet(actor, Toys(), probe).shares_cache
     probe.write_text("of another run")
-    assert not greet(made, Toys(), probe).shares_cache
+    assert not greet(actor, Toys(), probe).shares_cache
     keys = {"part": cache.key("a")}
     other = np.array([cache.key("b")], np.bytes_)
-    [[answer]] = made.compute(batch("a"), other)
+    [[answer]] = actor.compute(batch("a"), other)
     assert answer == Answer("a", None, keys, True, {"part": b"a"})
     assert cells.names() == []
-    [[answer]] = made.compute(batch("b"), other)
+    [[answer]] = actor.compute(batch("b"), other)
     assert not answer.computed
     probe.write_text("text")
-    assert greet(made, Toys(), probe).shares_cache
-    [[answer]] = made.compute(batch("a"), None)
+    assert greet(actor, Toys(), probe).shares_cache
+    [[answer]] = actor.compute(batch("a"), None)
     assert answer == Answer("a", None, keys, True)
     assert cells.read(keys["part"]) == b"a"
-    [[answer]] = made.compute(batch("a"), None)
+    [[answer]] = actor.compute(batch("a"), None)
     assert answer == Answer("a", None, keys)
 
 
@@ -111,20 +111,20 @@ def test_answers_of_quick_images_travel_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker_module, "PAUSE", 60.0)
-    made = worker()
-    greet(made, Toys(b=ValueError("odd")), tmp_path / "probe")
-    [answers] = made.compute(batch("abc"), None)
+    actor = worker()
+    greet(actor, Toys(b=ValueError("odd")), tmp_path / "probe")
+    [answers] = actor.compute(batch("abc"), None)
     assert [(answer.image, answer.reason) for answer in answers] == [
         ("a", None), ("b", "ValueError: odd"), ("c", None)
     ]  # fmt: skip
 
 
 def test_what_ends_the_run_is_one_line(tmp_path: Path) -> None:
-    made, probe = worker(), tmp_path / "probe"
+    actor, probe = worker(), tmp_path / "probe"
     with pytest.raises(FatalError, match=r"^node here has no folder /nowhere \(No such file"):
-        greet(made, Toys(), probe, Path("/nowhere"))
+        greet(actor, Toys(), probe, Path("/nowhere"))
     with pytest.raises(FatalError, match=r"^node here: the store is damaged$"):
-        greet(made, Toys(open=UserError("the store is damaged")), probe)
-    greet(made, Toys(a=FatalError("no checkpoint")), probe)
+        greet(actor, Toys(open=UserError("the store is damaged")), probe)
+    greet(actor, Toys(a=FatalError("no checkpoint")), probe)
     with pytest.raises(FatalError, match=r"^no checkpoint$"):
-        list(made.compute(batch("a"), None))
+        list(actor.compute(batch("a"), None))

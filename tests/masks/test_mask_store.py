@@ -47,8 +47,8 @@ def room(image: str, count: int = 3, height: int = 5, width: int = 13) -> ImageM
     return masks_of(image, random_stack(rng, count, height, width), room="kitchen")
 
 
-def assert_equal(found: MaskColumns, expected: MaskColumns) -> None:
-    for name, value in vars(found).items():
+def assert_equal(result: MaskColumns, expected: MaskColumns) -> None:
+    for name, value in vars(result).items():
         if isinstance(value, np.ndarray):
             assert value.dtype == getattr(expected, name).dtype
             np.testing.assert_array_equal(value, getattr(expected, name))
@@ -95,14 +95,14 @@ def read_with_zarr(path: Path) -> dict[str, tuple[dict[str, object], dict[str, n
 def test_plain_zarr_reads_the_same(tmp_path: Path) -> None:
     rooms = [room("empty", 0), *(room(image) for image in ODD_IDS)]
     write(tmp_path / "masks.zarr", rooms)
-    found = {}
+    result = {}
     for path in (tmp_path / "masks.zarr").glob("*.zip"):
         for name, group in read_with_zarr(path).items():
             assert path.stem == mask_store.shard_of(unquote(name))
-            found[unquote(name)] = group
-    assert found.keys() == {group.image for group in rooms}
+            result[unquote(name)] = group
+    assert result.keys() == {group.image for group in rooms}
     for expected in rooms:
-        attributes, arrays = found[expected.image]
+        attributes, arrays = result[expected.image]
         size = {"image": expected.image, "height": 5, "width": 13}
         assert attributes == {**size, "room": "kitchen"}
         assert arrays.keys() == set(MASK_ARRAYS)
@@ -130,12 +130,12 @@ def test_predictions_are_read_here_and_by_plain_zarr(tmp_path: Path) -> None:
     ids, scores = np.array([7, 2**63], np.uint64), np.array([0.5, 0.25], np.float32)
     expected = ImagePredictions("room", 5, 13, ("chair", "sofa"), planes, 7, (2, 0), ids, scores)
     PredictionStore.write(tmp_path / "predictions.zarr", [expected])
-    found = PredictionStore(tmp_path / "predictions.zarr").read("room")
-    np.testing.assert_array_equal(found.masks, planes)
-    assert found.ids.tolist() == ids.tolist()
-    assert found.scores.tolist() == scores.tolist()
-    assert (found.image, found.height, found.width) == ("room", 5, 13)
-    assert (found.classes, found.mask_count, found.chosen) == (("chair", "sofa"), 7, (2, 0))
+    result = PredictionStore(tmp_path / "predictions.zarr").read("room")
+    np.testing.assert_array_equal(result.masks, planes)
+    assert result.ids.tolist() == ids.tolist()
+    assert result.scores.tolist() == scores.tolist()
+    assert (result.image, result.height, result.width) == ("room", 5, 13)
+    assert (result.classes, result.mask_count, result.chosen) == (("chair", "sofa"), 7, (2, 0))
     attributes, arrays = read_with_zarr(next((tmp_path / "predictions.zarr").glob("*.zip")))["room"]
     assert attributes["classes"] == ["chair", "sofa"]
     np.testing.assert_array_equal(arrays["masks"], planes)
@@ -228,11 +228,11 @@ def test_every_flipped_byte_is_noticed_or_does_no_harm(tmp_path: Path) -> None:
     for position in range(0, len(good), 5):
         path.write_bytes(good[:position] + bytes([good[position] ^ 0x55]) + good[position + 1 :])
         try:
-            found = MaskStore(path.parent).read("room")
+            result = MaskStore(path.parent).read("room")
         except UserError as error:
             assert str(path.parent) in str(error)  # noqa: PT017 - harmless flips raise nothing
         else:
-            assert_equal(found, expected)
+            assert_equal(result, expected)
 
 
 def test_every_truncation_is_noticed(tmp_path: Path) -> None:
@@ -403,13 +403,13 @@ def test_what_was_encoded_alone_is_stored_as_if_it_had_not_been(tmp_path: Path) 
     groups = [room(image, count) for count, image in enumerate(["a", *ODD_IDS])]
     encoded = [mask_store.encode(replace(group, image="image")) for group in groups]
     write(tmp_path / "from groups", groups)
-    made = [
+    records = [
         mask_store.decode(data, group.image) for group, data in zip(groups, encoded, strict=True)
     ]
-    write(tmp_path / "from cells", made)
+    write(tmp_path / "from cells", records)
     for path in (tmp_path / "from groups").iterdir():
         assert path.read_bytes() == (tmp_path / "from cells" / path.name).read_bytes()
-    assert [group.count for group in made] == [len(group.ids) for group in groups]
+    assert [group.count for group in records] == [len(group.ids) for group in groups]
 
 
 def test_few_files_are_kept_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,9 +31,9 @@ def test_a_literal_mask_is_packed_along_the_width() -> None:
 def test_packing_and_unpacking_give_back_the_mask(stack: Bools) -> None:
     packed = masks.pack(stack)
     assert packed.shape == (*stack.shape[:2], -(-stack.shape[2] // 8))
-    found = masks.unpack(packed, stack.shape[2])
-    assert found.dtype == bool
-    np.testing.assert_array_equal(found, stack)
+    result = masks.unpack(packed, stack.shape[2])
+    assert result.dtype == bool
+    np.testing.assert_array_equal(result, stack)
 
 
 @given(STACKS)
@@ -50,16 +50,16 @@ def test_the_union_has_the_pixels_of_any_chosen_mask(data: st.DataObject) -> Non
     chosen: Bools = data.draw(hnp.arrays(bool, len(stack)))
     packed = masks.pack(stack)
     before = packed.copy()
-    found = masks.union(packed, chosen)
-    assert (found.dtype, found.shape) == (np.uint8, packed.shape[1:])
-    np.testing.assert_array_equal(masks.unpack(found, stack.shape[2]), stack[chosen].any(axis=0))
+    result = masks.union(packed, chosen)
+    assert (result.dtype, result.shape) == (np.uint8, packed.shape[1:])
+    np.testing.assert_array_equal(masks.unpack(result, stack.shape[2]), stack[chosen].any(axis=0))
     np.testing.assert_array_equal(packed, before)
 
 
 def test_a_literal_mask_has_a_tight_half_open_box() -> None:
-    found = masks.mask_boxes(masks.pack(LITERAL), 10)
-    assert found.dtype == np.int32
-    assert found.tolist() == [[1, 0, 3, 2], [9, 1, 10, 2]]
+    result = masks.mask_boxes(masks.pack(LITERAL), 10)
+    assert result.dtype == np.int32
+    assert result.tolist() == [[1, 0, 3, 2], [9, 1, 10, 2]]
 
 
 @given(STACKS)
@@ -85,23 +85,27 @@ def test_an_id_does_not_depend_on_the_masks_beside_it() -> None:
 
 def test_of_equal_masks_the_first_is_kept_and_empty_ones_are_dropped() -> None:
     empty = np.zeros_like(LITERAL[0])
-    found = masks_of("a", np.stack([empty, LITERAL[1], LITERAL[0], LITERAL[1], empty]), seed=3)
-    np.testing.assert_array_equal(masks.unpack(found.masks, 10), LITERAL[::-1])
-    assert found.areas.tolist() == [1, 3]
-    assert found.boxes.tolist() == [[9, 1, 10, 2], [1, 0, 3, 2]]
-    np.testing.assert_allclose(found.predicted_iou, [0.6, 0.7])
-    np.testing.assert_allclose(found.stability_score, [0.7, 0.8])
-    assert found.points.tolist() == [[2.5, 3.5], [4.5, 5.5]]
-    assert found.ids.tolist() == masks.mask_ids(masks.pack(LITERAL[::-1])).tolist()
-    assert (found.image, found.height, found.width) == ("a", 2, 10)
-    assert found.attributes == {"seed": 3}
+    result = masks_of("a", np.stack([empty, LITERAL[1], LITERAL[0], LITERAL[1], empty]), seed=3)
+    np.testing.assert_array_equal(masks.unpack(result.masks, 10), LITERAL[::-1])
+    assert result.areas.tolist() == [1, 3]
+    assert result.boxes.tolist() == [[9, 1, 10, 2], [1, 0, 3, 2]]
+    np.testing.assert_allclose(result.predicted_iou, [0.6, 0.7])
+    np.testing.assert_allclose(result.stability_score, [0.7, 0.8])
+    assert result.points.tolist() == [[2.5, 3.5], [4.5, 5.5]]
+    assert result.ids.tolist() == masks.mask_ids(masks.pack(LITERAL[::-1])).tolist()
+    assert (result.image, result.height, result.width) == ("a", 2, 10)
+    assert result.attributes == {"seed": 3}
 
 
 def test_no_mask_at_all_is_fine() -> None:
-    found = masks_of("a", np.zeros((0, 3, 10), bool))
-    masks.check(found)
-    assert (found.masks.shape, found.boxes.shape, found.points.shape) == ((0, 3, 2), (0, 4), (0, 2))
-    assert found.ids.dtype == np.uint64
+    result = masks_of("a", np.zeros((0, 3, 10), bool))
+    masks.check(result)
+    assert (result.masks.shape, result.boxes.shape, result.points.shape) == (
+        (0, 3, 2),
+        (0, 4),
+        (0, 2),
+    )
+    assert result.ids.dtype == np.uint64
 
 
 CHANGES = {

@@ -334,15 +334,15 @@ def test_a_length_that_is_no_number_is_not_believed(
 def test_a_body_that_does_not_end_is_not_read_to_its_end(
     models: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sent = 0
+    total_sent = 0
 
     def endless(handler: Handler, start: int) -> None:
-        nonlocal sent
+        nonlocal total_sent
         handler.send_response(200)
         handler.end_headers()
         with contextlib.suppress(OSError):
             while True:
-                sent += handler.wfile.write(bytes(1 << 16))
+                total_sent += handler.wfile.write(bytes(1 << 16))
         handler.close_connection = True
 
     url = checkpoints.CHECKPOINTS[0].url
@@ -351,7 +351,7 @@ def test_a_body_that_does_not_end_is_not_read_to_its_end(
     server.answers = [endless]
     with pytest.raises(UserError, match=f"it is longer than {len(CONTENT)} bytes"):
         checkpoints.fetch("sam", "vit_b")
-    assert sent < 64 << 20
+    assert total_sent < 64 << 20
     server.answers = [serve(CONTENT + b"!")]
     with pytest.raises(UserError, match=f"the server has {len(CONTENT) + 1} bytes"):
         checkpoints.fetch("sam", "vit_b")

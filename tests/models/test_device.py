@@ -8,11 +8,11 @@ from maskquery.models import device
 @pytest.fixture
 def present(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
     """What torch is to find; nothing at first."""
-    found = {"cuda": False, "mps": False}
+    available = {"cuda": False, "mps": False}
     monkeypatch.delenv(device.VARIABLE, raising=False)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: found["cuda"])
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: found["mps"])
-    return found
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: available["cuda"])
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: available["mps"])
+    return available
 
 
 def test_cuda_then_mps_then_cpu(present: dict[str, bool]) -> None:

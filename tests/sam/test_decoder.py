@@ -44,8 +44,8 @@ def sam(request: pytest.FixtureRequest) -> Sam:
 def dtype(request: pytest.FixtureRequest, sam: Sam) -> torch.dtype:
     """Of the mask decoder; upstream's prompt encoder works in float32 only."""
     sam.mask_decoder.to(request.param)
-    chosen: torch.dtype = request.param
-    return chosen
+    dtype_of_decoder: torch.dtype = request.param
+    return dtype_of_decoder
 
 
 def inputs(sam: Sam, dtype: torch.dtype, count: int) -> tuple[Tensor, Tensor]:

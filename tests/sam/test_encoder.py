@@ -70,11 +70,11 @@ def test_bfloat16_is_near_and_leaves_the_model_alone(vit: ImageEncoderViT) -> No
     vit.float()
     pixels = torch.randn(2, 3, vit.img_size, vit.img_size)
     expected = encoder.fuse_encoder(vit, bf16=False)(pixels)
-    found = encoder.fuse_encoder(vit, bf16=True)(pixels)
-    assert found.dtype == torch.float32
+    rounded = encoder.fuse_encoder(vit, bf16=True)(pixels)
+    assert rounded.dtype == torch.float32
     assert vit.blocks[0].attn.qkv.weight.dtype == torch.float32
-    assert (found - expected).abs().max() > 1e-6
-    assert torch.cosine_similarity(found.flatten(1), expected.flatten(1)).min() > 0.99
+    assert (rounded - expected).abs().max() > 1e-6
+    assert torch.cosine_similarity(rounded.flatten(1), expected.flatten(1)).min() > 0.99
 
 
 def test_other_encoders_stay_as_they_are() -> None:

@@ -27,7 +27,7 @@ Pixels = npt.NDArray[np.uint8]
 
 
 @pytest.fixture(scope="module")
-def trained() -> Sam:
+def tiny() -> Sam:
     """The tiny SAM as it is shipped."""
     return loading.load("tiny", torch.device("cpu"))
 
@@ -84,35 +84,35 @@ OPTIONS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("changes", OPTIONS, ids=str)
-def test_rooms_are_upstreams(trained: Sam, make: Make, changes: dict[str, Any]) -> None:
+def test_rooms_are_upstreams(tiny: Sam, make: Make, changes: dict[str, Any]) -> None:
     settings = make(
         **{"points_per_side": 6, "points_per_batch": 64, "box_nms_thresh": 0.7} | changes
     )
     for number in (1, 2):
-        found = MaskGenerator(trained, settings).generate(room(number))
-        assert len(found.masks) > 3
-        check_agreement(found, upstream(trained, settings, room(number)))
+        result = MaskGenerator(tiny, settings).generate(room(number))
+        assert len(result.masks) > 3
+        check_agreement(result, upstream(tiny, settings, room(number)))
 
 
-def test_thresholds_are_upstreams(trained: Sam, make: Make) -> None:
+def test_thresholds_are_upstreams(tiny: Sam, make: Make) -> None:
     """Set so that each leaves half of the masks."""
-    every = MaskGenerator(trained, make(points_per_side=8)).generate(room(3))
+    every = MaskGenerator(tiny, make(points_per_side=8)).generate(room(3))
     settings = make(
         points_per_side=8,
         pred_iou_thresh=float(np.median(every.predicted_iou)),
         stability_score_thresh=float(np.median(every.stability_score)),
         box_nms_thresh=0.8,
     )
-    found = MaskGenerator(trained, settings).generate(room(3))
-    assert 3 < len(found.masks) < len(every.masks) / 2
-    check_agreement(found, upstream(trained, settings, room(3)))
+    result = MaskGenerator(tiny, settings).generate(room(3))
+    assert 3 < len(result.masks) < len(every.masks) / 2
+    check_agreement(result, upstream(tiny, settings, room(3)))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (37, 1999), (61, 47), (7, 5), (1024, 300)])
-def test_odd_sizes_are_upstreams(trained: Sam, make: Make, size: tuple[int, int]) -> None:
+def test_odd_sizes_are_upstreams(tiny: Sam, make: Make, size: tuple[int, int]) -> None:
     image, settings = noise(*size), make(points_per_side=3, box_nms_thresh=0.9)
-    found = MaskGenerator(trained, settings).generate(image)
-    check_agreement(found, upstream(trained, settings, image))
+    result = MaskGenerator(tiny, settings).generate(image)
+    check_agreement(result, upstream(tiny, settings, image))
 
 
 @pytest.mark.parametrize(
@@ -120,20 +120,20 @@ def test_odd_sizes_are_upstreams(trained: Sam, make: Make, size: tuple[int, int]
     [((1, 300), 0), ((300, 1), 0), ((2, 300), 1), ((300, 3), 1), ((4, 300), 2), ((300, 7), 2)],
 )
 def test_thin_images_are_upstreams(
-    trained: Sam, make: Make, size: tuple[int, int], layers: int
+    tiny: Sam, make: Make, size: tuple[int, int], layers: int
 ) -> None:
     """The thinnest that upstream takes; boxes of no height are never duplicates of each other."""
     image = room(4, *size[::-1])
     settings = make(points_per_side=3, box_nms_thresh=0.7, crop_n_layers=layers)
-    found = MaskGenerator(trained, settings).generate(image)
-    check_agreement(found, upstream(trained, settings, image))
+    result = MaskGenerator(tiny, settings).generate(image)
+    check_agreement(result, upstream(tiny, settings, image))
 
 
-def test_large_image_is_upstreams(trained: Sam, make: Make) -> None:
+def test_large_image_is_upstreams(tiny: Sam, make: Make) -> None:
     """Of one point, for upstream's memory."""
     image, settings = room(5, 4000, 3000), make(points_per_side=1)
-    found = MaskGenerator(trained, settings).generate(image)
-    check_agreement(found, upstream(trained, settings, image))
+    result = MaskGenerator(tiny, settings).generate(image)
+    check_agreement(result, upstream(tiny, settings, image))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 5), (33, 63), (1, 600), (600, 1), (3, 2000)])
@@ -156,10 +156,10 @@ def test_image_without_a_mask(sam: Sam, make: Make, threshold: str, layers: int,
     for tier in ("exact", "fast"):
         changes = {threshold: 1.0, "tier": tier}
         settings = make(crop_n_layers=layers, min_mask_region_area=area, **changes)
-        found = MaskGenerator(sam, settings).generate(noise(20, 30))
-        assert found.masks.shape == (0, 20, 4)
-        assert found.points.shape == (0, 2)
-        check(found)
+        result = MaskGenerator(sam, settings).generate(noise(20, 30))
+        assert result.masks.shape == (0, 20, 4)
+        assert result.points.shape == (0, 2)
+        check(result)
 
 
 def test_image_is_not_changed(sam: Sam, make: Make) -> None:
@@ -169,30 +169,30 @@ def test_image_is_not_changed(sam: Sam, make: Make) -> None:
 
 
 @pytest.mark.parametrize("changes", [{"points_per_batch": 3}, {"points_per_batch": 1000}])
-def test_batches_change_nothing(trained: Sam, make: Make, changes: dict[str, int]) -> None:
-    first = MaskGenerator(trained, make()).generate(room(0))
-    second = MaskGenerator(trained, make(**changes)).generate(room(0))
+def test_batches_change_nothing(tiny: Sam, make: Make, changes: dict[str, int]) -> None:
+    first = MaskGenerator(tiny, make()).generate(room(0))
+    second = MaskGenerator(tiny, make(**changes)).generate(room(0))
     assert len(first.masks) == len(second.masks)
     differing = unpack(first.masks ^ second.masks, 320).mean(axis=(1, 2))
     assert differing.max() < 1e-3
     np.testing.assert_allclose(first.predicted_iou, second.predicted_iou, atol=1e-5)
 
 
-def test_threads_change_nothing(trained: Sam, make: Make) -> None:
+def test_threads_change_nothing(tiny: Sam, make: Make) -> None:
     """Neither how many there are nor which one asks."""
-    expected = MaskGenerator(trained, make()).generate(room(0))
+    expected = MaskGenerator(tiny, make()).generate(room(0))
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
-        generate = MaskGenerator(trained, make()).generate
-        found = [generate(room(0))]
-        thread = threading.Thread(target=lambda: found.append(generate(room(0))))
+        generate = MaskGenerator(tiny, make()).generate
+        result = [generate(room(0))]
+        thread = threading.Thread(target=lambda: result.append(generate(room(0))))
         thread.start()
         thread.join()
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
-    for one in found:
+    for one in result:
         differing = unpack(one.masks ^ expected.masks, 320).mean(axis=(1, 2))
         assert differing.max() < 1e-3
 
@@ -200,7 +200,7 @@ def test_threads_change_nothing(trained: Sam, make: Make) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("side", "layers"), [(16, 0), (12, 1)])
 def test_fast_decodes_fewer_points(
-    trained: Sam, make: Make, side: int, layers: int, monkeypatch: pytest.MonkeyPatch
+    tiny: Sam, make: Make, side: int, layers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And finds nearly the same masks, in every run the same to the bit."""
     changes = {"pred_iou_thresh": 0.3, "stability_score_thresh": 0.4, "box_nms_thresh": 0.7}
@@ -208,7 +208,7 @@ def test_fast_decodes_fewer_points(
         make(points_per_side=side, crop_n_layers=layers, crop_nms_thresh=0.7, tier=tier, **changes)
         for tier in ("exact", "fast")
     )
-    expected = MaskGenerator(trained, exact).generate(room(4)).masks
+    expected = MaskGenerator(tiny, exact).generate(room(4)).masks
     decoded: list[int] = []
     decode = PointDecoder.decode
 
@@ -217,21 +217,21 @@ def test_fast_decodes_fewer_points(
         return decode(self, points)
 
     monkeypatch.setattr(PointDecoder, "decode", counting_decode)
-    found = [MaskGenerator(trained, fast).generate(room(4)) for _ in range(2)]
-    for name, values in vars(found[0]).items():
-        np.testing.assert_array_equal(values, getattr(found[1], name))
+    result = [MaskGenerator(tiny, fast).generate(room(4)) for _ in range(2)]
+    for name, values in vars(result[0]).items():
+        np.testing.assert_array_equal(values, getattr(result[1], name))
     points = side**2 * (1 + 4 * layers)
     assert points / 4 < sum(decoded) / 2 < 0.9 * points
-    common = [unpack(found[0].masks & mask, 320).sum((1, 2)) for mask in expected]
-    union = [unpack(found[0].masks | mask, 320).sum((1, 2)) for mask in expected]
+    common = [unpack(result[0].masks & mask, 320).sum((1, 2)) for mask in expected]
+    union = [unpack(result[0].masks | mask, 320).sum((1, 2)) for mask in expected]
     best = np.max(np.array(common) / np.array(union), axis=1)
     assert np.mean(best) > 0.9
-    assert len(found[0].masks) > 0.8 * len(expected)
+    assert len(result[0].masks) > 0.8 * len(expected)
 
 
-def test_work_is_bounded(trained: Sam, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_work_is_bounded(tiny: Sam, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Points are decoded once, masks up-scaled if their IoU passes, drawn if everything passes."""
-    every = MaskGenerator(trained, make(points_per_side=6)).generate(room(4))
+    every = MaskGenerator(tiny, make(points_per_side=6)).generate(room(4))
     settings = make(
         points_per_side=6,
         points_per_batch=5,
@@ -242,7 +242,7 @@ def test_work_is_bounded(trained: Sam, make: Make, monkeypatch: pytest.MonkeyPat
     decoded: list[int] = []
     upscaled: list[int] = []
     measured: list[int] = []
-    drawn: list[int] = []
+    draws: list[int] = []
     decode, masks, measure, draw = (
         PointDecoder.decode,
         PointDecoder.masks,
@@ -263,16 +263,16 @@ def test_work_is_bounded(trained: Sam, make: Make, monkeypatch: pytest.MonkeyPat
         return measure(lows, *rest)
 
     def counting_draw(low: Any, *rest: Any) -> Any:
-        drawn.append(1)
+        draws.append(1)
         return draw(low, *rest)
 
     monkeypatch.setattr(PointDecoder, "decode", counting_decode)
     monkeypatch.setattr(PointDecoder, "masks", counting_masks)
     monkeypatch.setattr(generator, "measure", counting_measure)
     monkeypatch.setattr(generator, "draw", counting_draw)
-    found = MaskGenerator(trained, settings).generate(room(4))
+    result = MaskGenerator(tiny, settings).generate(room(4))
     assert sorted(decoded) == [1] + [5] * 7
     passed = int(np.sum(every.predicted_iou > settings.pred_iou_thresh))
     assert sum(upscaled) == sum(measured) == passed == 54
-    assert 0 < len(found.masks) < passed
-    assert sum(drawn) == len(found.masks)
+    assert 0 < len(result.masks) < passed
+    assert sum(draws) == len(result.masks)

@@ -14,15 +14,15 @@ def test_every_second_point_of_every_second_row() -> None:
     ]
 
 
-def masks(*drawn: str) -> Bools:
-    return np.array([[sign == "#" for row in one.split() for sign in row] for one in drawn])
+def masks(*pictures: str) -> Bools:
+    return np.array([[sign == "#" for row in one.split() for sign in row] for one in pictures])
 
 
 def test_points_within_a_mask_are_certain_and_at_its_edges_not() -> None:
-    found = uncertain_points(masks(" ".join(["#####.."] * 7))).reshape(7, 7)
-    assert not found[:, :5].any()
-    assert found[:, 5].all()  # between the last that are in it and the first that are not
-    assert not (found & coarse_points(7).reshape(7, 7)).any()
+    uncertain = uncertain_points(masks(" ".join(["#####.."] * 7))).reshape(7, 7)
+    assert not uncertain[:, :5].any()
+    assert uncertain[:, 5].all()  # between the last that are in it and the first that are not
+    assert not (uncertain & coarse_points(7).reshape(7, 7)).any()
 
 
 def test_points_in_no_mask_are_uncertain() -> None:

@@ -56,7 +56,7 @@ def logits(kind: str, count: int, side: int, seed: int = 0) -> Floats:
 KINDS = ("noise", "blobs", "constant", "extreme", "one")
 
 
-def upscaled(case: Case) -> torch.Tensor:
+def upscale(case: Case) -> torch.Tensor:
     """As `Sam.postprocess_masks`: (M, H, W)."""
     size = (case.model, case.model)
     masks = F.interpolate(torch.from_numpy(case.lows)[None], size, mode="bilinear")
@@ -67,8 +67,8 @@ def upscaled(case: Case) -> torch.Tensor:
 def check(case: Case) -> None:
     """Equal to upstream's results but for pixels within rounding of a cut."""
     counts, boxes = measure(case.lows, case.geometry, case.threshold, case.offset)
-    pixels = np.stack([drawn(low, case) for low in case.lows])
-    theirs = upscaled(case)
+    pixels = np.stack([draw_mask(low, case) for low in case.lows])
+    theirs = upscale(case)
     slack = 1e-6 * float(np.abs(case.lows).max(initial=1))
     for column, cut in enumerate((-case.offset, 0.0, case.offset)):
         least, most = (
@@ -81,7 +81,7 @@ def check(case: Case) -> None:
     np.testing.assert_array_equal(counts[:, 1], pixels.sum((1, 2)))
 
 
-def drawn(low: Floats, case: Case) -> npt.NDArray[np.bool_]:
+def draw_mask(low: Floats, case: Case) -> npt.NDArray[np.bool_]:
     packed = draw(low, case.geometry, case.threshold)
     assert packed.shape == (case.image[0], -(-case.image[1] // 8))
     pixels = unpack(packed, case.image[1])
@@ -136,7 +136,7 @@ def test_sizes_of_the_published_models() -> None:
 def test_stability_score_is_upstreams() -> None:
     case = Case(logits("blobs", 40, 16), 64, (48, 64), (240, 320))
     counts, _ = measure(case.lows, case.geometry, 0.0, 1.0)
-    theirs = calculate_stability_score(upscaled(case), 0.0, 1.0).numpy()
+    theirs = calculate_stability_score(upscale(case), 0.0, 1.0).numpy()
     with np.errstate(invalid="ignore"):
         ours = np.divide(counts[:, 2], counts[:, 0], dtype=np.float32)
     assert np.isnan(theirs).any()  # 0 / 0 where even the lower cut leaves nothing

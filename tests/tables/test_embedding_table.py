@@ -66,8 +66,8 @@ def test_rows_come_back_whatever_the_row_groups(
     vectors = write_embeddings(tmp_path / "e.parquet", images)
     parts = list(embedding_table.read(tmp_path / "e.parquet"))
     assert [len(part.ids) for part in parts[:-1]] == [group_rows] * (len(parts) - 1)
-    found = np.concatenate([part.embeddings for part in parts])
-    np.testing.assert_array_equal(found, np.concatenate([v.reshape(-1, 5) for v in vectors]))
+    result = np.concatenate([part.embeddings for part in parts])
+    np.testing.assert_array_equal(result, np.concatenate([v.reshape(-1, 5) for v in vectors]))
     ids = np.concatenate([part.ids for part in parts])
     assert ids.tolist() == [int(i) for masks in images for i in masks.ids for _ in VIEWS]
     names = np.concatenate([part.images for part in parts])

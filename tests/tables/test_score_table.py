@@ -64,17 +64,17 @@ def test_scores_come_back_by_image(
     monkeypatch.setattr(score_table, "GROUP_ROWS", group_rows)
     images = rooms(2, 0, 3, 1)
     similarity = write_scores(tmp_path / "s.parquet", images)
-    found = score_table.read(tmp_path / "s.parquet")
-    assert found.classes == tuple(CLASSES)
-    assert list(found.images) == ["room_0", "room_2", "room_3"]
+    result = score_table.read(tmp_path / "s.parquet")
+    assert result.classes == tuple(CLASSES)
+    assert list(result.images) == ["room_0", "room_2", "room_3"]
     for masks in images:
         if len(masks.ids):
-            assert found.images[masks.image].ids.tolist() == masks.ids.tolist()
+            assert result.images[masks.image].ids.tolist() == masks.ids.tolist()
             np.testing.assert_array_equal(
-                found.images[masks.image].similarity, similarity[masks.image]
+                result.images[masks.image].similarity, similarity[masks.image]
             )
             np.testing.assert_array_equal(
-                found.images[masks.image].score, similarity[masks.image] / 2
+                result.images[masks.image].score, similarity[masks.image] / 2
             )
 
 
@@ -150,10 +150,10 @@ def test_damaged_pages_are_noticed(tmp_path: Path) -> None:
     for position in range(first, first + 60):
         path.write_bytes(good[:position] + bytes([good[position] ^ 0xFF]) + good[position + 1 :])
         try:
-            found = score_table.read(path).images["room_0"]
+            result = score_table.read(path).images["room_0"]
         except UserError:
             continue
-        np.testing.assert_array_equal(found.similarity, expected.similarity)
+        np.testing.assert_array_equal(result.similarity, expected.similarity)
 
 
 def test_reading_imports_neither_pandas_nor_torch(tmp_path: Path) -> None:
@@ -169,9 +169,9 @@ IDS = st.lists(st.integers(0, 2**64 - 1), unique=True)
 def test_ids_are_located_in_any_order(ids: list[int], random: Random) -> None:
     among = ids.copy()
     random.shuffle(among)
-    found = score_table.locate(np.array(ids, np.uint64), np.array(among, np.uint64))
-    assert found is not None
-    assert [among[place] for place in found] == ids
+    result = score_table.locate(np.array(ids, np.uint64), np.array(among, np.uint64))
+    assert result is not None
+    assert [among[place] for place in result] == ids
 
 
 @pytest.mark.parametrize(
