@@ -58,7 +58,8 @@ class PointDecoder:
         self._no_mask = sam.prompt_encoder.no_mask_embed.weight  # (1, C)
         self._grid = grid = int(sam.prompt_encoder.image_embedding_size[0])
         # An image token becomes 2 x 2 pixels, and each of these 2 x 2 again. `_order` lists where
-        # the pixels of a mask, row by row, are among them: faster than a permutation of six axes.
+        # the pixels of a mask, row by row, are among them. With a permutation of six axes instead,
+        # which takes 8 times as long, the tiny SAM takes 3 % more time for an image.
         steps = torch.arange(16 * grid**2, device=sam.device).view(grid, grid, 2, 2, 2, 2)
         self._order = steps.permute(0, 2, 4, 1, 3, 5).flatten()
 

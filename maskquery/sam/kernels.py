@@ -159,7 +159,7 @@ def _scan_mask(
         start, stop = rows_in[i], rows_in[i + 1]
         if start == stop:
             continue
-        left, right = _mixed_part(bands, i)
+        left, right = _find_mixed_part(bands, i)
         x0, x1 = columns_in[left], columns_in[right]
         y0, y1 = rows_out[start], rows_out[stop]
         _fill(bands[i, 0], y0, y1, 0, columns_out[x0], counts, row_marks, column_marks, pixels)
@@ -198,7 +198,7 @@ def _blend_along(source: Floats, starts: Ints, weights: Floats, out: Floats) -> 
 
 
 @compiled
-def _mixed_part(bands: Bytes, i: int) -> tuple[int, int]:
+def _find_mixed_part(bands: Bytes, i: int) -> tuple[int, int]:
     """The columns of logits between which strip i is neither its first nor its last band alone."""
     last = len(bands) - 1
     first, second, third = bands[i], bands[min(i + 1, last)], bands[min(i + 2, last)]
