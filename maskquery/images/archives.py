@@ -114,7 +114,7 @@ def _read(descriptor: int, offset: int, size: int, member: Member) -> bytes:
         parts.append(part)
         missing -= len(part)
     if missing:
-        raise _damage_error(member, "the archive ends in its midst")
+        raise _damage_error(member, "the archive ends before it does")
     return b"".join(parts)
 
 
@@ -146,7 +146,7 @@ def members(path: Path) -> Iterator[Member]:
     try:
         yield from _zip(path) if path.suffix.lower() == ".zip" else _tar(path)
     except UnicodeDecodeError:
-        raise UserError(f"{path} holds a name that is not valid UTF-8", "pack it anew") from None
+        raise UserError(f"{path} holds a name that is not valid UTF-8", "pack it again") from None
     except (OSError, EOFError, ValueError, tarfile.TarError, zipfile.BadZipFile,
             NotImplementedError, struct.error, OverflowError, RecursionError) as error:  # fmt: skip
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -216,13 +216,13 @@ def _expect_end(file: BinaryIO, offset: int) -> None:
         raise tarfile.ReadError("it is damaged, or cut off")
     while rest := file.read(_PART):
         if rest.strip(b"\0"):
-            raise tarfile.ReadError("behind its end stands something else, another archive, say")
+            raise tarfile.ReadError("behind its end is something else, such as another archive")
 
 
 def _expect_file(path: Path, name: str, is_file: bool) -> None:
     if not is_file:
         raise UserError(
-            f"{path} holds {name!r}, which is a link, or no file",
+            f"{path} holds {name!r}, which is a link, or not a regular file",
             "pack the files themselves, with "
             "`maskquery pack` or tar's --dereference and --hard-dereference",
         )

@@ -64,9 +64,11 @@ class Object:
             storage.invalidate_cache()
             now = _entry_of(storage.info(path))  # after the download: it may change meanwhile
         except FileNotFoundError:
-            raise UserError(f"{self} has gone", RELIST) from None
+            raise UserError(f"{self} was removed", RELIST) from None
         except PermissionError:
-            raise UserError(f"{self} must not be read", f"give access, or {RELIST}") from None
+            raise UserError(
+                f"{self} cannot be read: access is denied", f"give access, or {RELIST}"
+            ) from None
         except Exception as error:  # each storage raises errors of its own
             raise _unreachable(self.url, error) from None
         if (now.etag, now.size, len(data)) != (self.etag, self.size, self.size):
@@ -121,7 +123,7 @@ def read(path: Path) -> Listing:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"])) or "its contents"
         raise UserError(
-            f"{path} is no listing of images: {place}: {first['msg']}; make one with "
+            f"{path} is not a listing of images: {place}: {first['msg']}; make one with "
             f"`maskquery list`"
         ) from None
 
@@ -145,7 +147,7 @@ def list_bucket(url: str) -> Listing:
     protocol, separator, path = url.partition("://")
     if not separator or protocol not in PACKAGES or not path:
         known = " or ".join(f"{name}://" for name in PACKAGES)
-        raise UserError(f"{url} is no folder of a bucket: it must begin with {known}")
+        raise UserError(f"{url} is not a folder of a bucket: it must begin with {known}")
     storage = _storage(protocol)
     try:
         storage.invalidate_cache()
@@ -196,5 +198,5 @@ def expect_current(path: Path) -> None:
     current = list_bucket(listing.url).objects
     for key, entry in listing.objects.items():
         if current.get(key) != entry:
-            what = "changed" if key in current else "gone"
-            raise UserError(f"{listing.url}/{key} has {what} since {path} was made", RELIST)
+            what = "has changed" if key in current else "was removed"
+            raise UserError(f"{listing.url}/{key} {what} since {path} was made", RELIST)

@@ -104,7 +104,7 @@ class WatchedSource:
             if stamps.get(image) != self._stamps.get(image):
                 path = self.paths.get(image) or paths[image]
                 raise UserError(
-                    f"{path} came, went or changed while the stage ran",
+                    f"{path} was added, removed or changed while the stage ran",
                     "run `dvc repro` again; what is done is kept",
                 )
         sources.expect_current(self._source)

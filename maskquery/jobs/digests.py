@@ -48,7 +48,7 @@ class HashedImage:
         data = image_files.read_bytes(self.file)
         if sha256(data).hexdigest() != self.sha256:
             raise UserError(
-                f"{self.file} has another content under the same etag", f"remove {cache.root()}"
+                f"{self.file} has changed, but its etag has not", f"remove {cache.root()}"
             )
         return data
 

@@ -265,7 +265,7 @@ class Reader:
 def _parse(data: bytes) -> dict[str, Any]:
     metadata = json.loads(data)
     if not isinstance(metadata, dict):
-        raise ValueError("zarr.json is not what it should be")
+        raise ValueError("zarr.json is not a JSON object")
     return metadata
 
 

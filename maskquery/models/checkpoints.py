@@ -183,7 +183,7 @@ def _open_published(checkpoint: Checkpoint) -> BinaryIO:
                 continue
             if file := _open_if_intact(path, checkpoint):
                 return file
-            others.append(f"; the bytes of {path} are others")
+            others.append(f"; {path} has another sha256")
         except OSError as error:
             others.append(f"; {path} cannot be read ({error.strerror})")
     target = folder() / checkpoint.file

@@ -162,17 +162,17 @@ def read(path: Path) -> Scores:
     class_names, codes = parquet.codes(table["class"])
     order = [classes.index(name) if name in classes else -1 for name in class_names]
     if np.any(np.array(order, int)[codes].reshape(shape) != np.arange(len(classes))):
-        raise reader.unusable(f"the rows of a mask do not go through the classes {classes}")
+        raise reader.unusable(f"the rows of a mask are not those of the classes {classes}")
     image_names, codes = parquet.codes(table["image"])
     images, ids = codes.reshape(shape), parquet.numbers(table["mask_id"]).reshape(shape)
     if np.any(images != images[:, :1]) or np.any(ids != ids[:, :1]):
-        raise reader.unusable("the rows of a mask do not stand together")
+        raise reader.unusable("the rows of a mask are not contiguous")
     similarity, score = (parquet.numbers(table[n]).reshape(shape) for n in ("similarity", "score"))
     result: dict[str, ImageScores] = {}
     for start, end in _runs(images[:, 0]):
         name = image_names[images[start, 0]]
         if name in result:
-            raise reader.unusable(f"the rows of image {name!r} do not stand together")
+            raise reader.unusable(f"the rows of image {name!r} are not contiguous")
         result[name] = ImageScores(ids[start:end, 0], similarity[start:end], score[start:end])
     return Scores(classes, result)
 

@@ -129,7 +129,9 @@ PACKED: dict[str, Case] = {
         put(patched(DEFLATED, 24, 10, 4)), "failed", "its checksum is wrong"
     ),
     "file in a .zip that is said to stand behind its end": Case(
-        put(patched(zipped({"case.png": PNG}), 20, 10**6, 4)), "failed", "ends in its midst"
+        put(patched(zipped({"case.png": PNG}), 20, 10**6, 4)),
+        "failed",
+        "the archive ends before it does",
     ),
     "file in a .zip at a wrong place": Case(
         put(patched(zipped({"case.png": PNG}), 42, 7, 4)), "failed", "cannot be read"
@@ -148,7 +150,7 @@ PACKED: dict[str, Case] = {
     "two .tar in one file": Case(
         put(tarred({"case.png": PNG}) + tarred({"more.png": PNG}), "case.tar"),
         "refused",
-        "behind its end stands something else",
+        "behind its end is something else",
     ),
     "two .zip in one file": Case(
         put(zipped({"case.png": PNG}) + zipped({"more.png": PNG})),
@@ -187,16 +189,18 @@ PACKED: dict[str, Case] = {
         "not valid UTF-8",
     ),
     "link in a .zip": Case(
-        put(with_link("case.png", "/etc/hostname")), "refused", "a link, or no file"
+        put(with_link("case.png", "/etc/hostname")), "refused", "a link, or not a regular file"
     ),
     "link in a .tar": Case(
-        put(special(tarfile.SYMTYPE, "/etc/hostname"), "case.tar"), "refused", "a link, or no file"
+        put(special(tarfile.SYMTYPE, "/etc/hostname"), "case.tar"),
+        "refused",
+        "a link, or not a regular file",
     ),
     "hard link in a .tar": Case(
         put(special(tarfile.LNKTYPE, "good.png"), "case.tar"), "refused", "--hard-dereference"
     ),
     "pipe in a .tar": Case(
-        put(special(tarfile.FIFOTYPE), "case.tar"), "refused", "a link, or no file"
+        put(special(tarfile.FIFOTYPE), "case.tar"), "refused", "a link, or not a regular file"
     ),
     "one image twice in an archive": Case(
         put(tarred({"case.png": PNG, "./case.png": PNG}), "case.tar"),

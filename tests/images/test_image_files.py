@@ -248,7 +248,9 @@ def test_images_are_watched(tmp_path: Path, change: str) -> None:
         name = "a"
     else:
         save(tmp_path / f"{name}.png", "L")
-    with pytest.raises(UserError, match=rf"{name}\.png came, went or changed while the stage ran"):
+    with pytest.raises(
+        UserError, match=rf"{name}\.png was added, removed or changed while the stage ran"
+    ):
         watched.expect_unchanged()
 
 
@@ -276,7 +278,7 @@ def test_archives_are_watched(tmp_path: Path, change: str) -> None:
     else:
         shutil.copyfile(path, tmp_path / "copy")
         (tmp_path / "copy").replace(path)
-    with pytest.raises(UserError, match=r"all\.zip/b\.png came, went or changed while"):
+    with pytest.raises(UserError, match=r"all\.zip/b\.png was added, removed or changed while"):
         watched.expect_unchanged()
 
 

@@ -262,7 +262,7 @@ FOREIGN = {
     "no metadata": ("room/ids/zarr.json", None, "room/ids/zarr.json is missing"),
     "no chunk": ("room/masks/c/0/0/0", None, "room/masks/c/0/0/0 is missing"),
     "not JSON": ("room/ids/zarr.json", b"{", "ids: "),
-    "no JSON object": ("room/ids/zarr.json", b"[]", "not what it should be"),
+    "no JSON object": ("room/ids/zarr.json", b"[]", "not a JSON object"),
     "empty object": ("room/ids/zarr.json", b"{}", "ids: 'shape'"),
     "not zstd": ("room/masks/c/0/0/0", b"0123456789", "masks: "),
     "other attributes": (

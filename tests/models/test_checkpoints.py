@@ -408,7 +408,7 @@ def test_offline_says_what_to_put_where(
     with pytest.raises(UserError, match="no connection") as raised:
         checkpoints.fetch("sam", "vit_b")
     target = models / "model.pth"
-    assert f"put it at {target}; the bytes of {target} are others" in str(raised.value)
+    assert f"put it at {target}; {target} has another sha256" in str(raised.value)
 
 
 def test_folder_that_cannot_be_written(models: Path) -> None:

@@ -222,6 +222,8 @@ def test_an_image_that_goes_while_the_stage_runs(repository: Repository, tmp_pat
     (repository.folder / "data/images/room_2.png").unlink()
     _, err = process.communicate()
     assert process.returncode == 1
-    assert "room_2.png came, went or changed while the stage ran: run `dvc repro` again" in err
+    assert (
+        "room_2.png was added, removed or changed while the stage ran: run `dvc repro` again" in err
+    )
     repository.dvc("repro")
     assert repository.files() == from_nothing(repository, tmp_path)

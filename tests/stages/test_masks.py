@@ -244,7 +244,9 @@ def test_the_last_thing_is_to_look_at_the_images_again(
         return result
 
     monkeypatch.setattr(module, name, late)
-    with pytest.raises(UserError, match=r"a\.png came, went or changed while the stage ran"):
+    with pytest.raises(
+        UserError, match=r"a\.png was added, removed or changed while the stage ran"
+    ):
         run(tmp_path, settings())
     assert (tmp_path / "masks.zarr").exists() == bool(place)
 

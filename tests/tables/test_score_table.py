@@ -100,13 +100,13 @@ def test_scores_in_another_order_are_refused(tmp_path: Path) -> None:
     write_scores(path, rooms(2, 2))
     table = pq.read_table(path)
     pq.write_table(table.take([1, 0, *range(2, 12)]), path)
-    with pytest.raises(UserError, match="do not go through the classes"):
+    with pytest.raises(UserError, match="are not those of the classes"):
         score_table.read(path)
     pq.write_table(table.take([0, 4, 2, 3, 1, 5, *range(6, 12)]), path)
-    with pytest.raises(UserError, match="rows of a mask do not stand together"):
+    with pytest.raises(UserError, match="rows of a mask are not contiguous"):
         score_table.read(path)
     pq.write_table(table.take([*range(3), *range(6, 12), *range(3, 6)]), path)
-    with pytest.raises(UserError, match="rows of image 'room_0' do not stand together"):
+    with pytest.raises(UserError, match="rows of image 'room_0' are not contiguous"):
         score_table.read(path)
     pq.write_table(table.slice(0, 11), path)
     with pytest.raises(UserError, match="11 rows for 3 classes"):
