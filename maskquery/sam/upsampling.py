@@ -127,7 +127,7 @@ def measure(lows: Floats, geometry: Geometry, threshold: float, offset: float) -
 def draw(low: Floats, geometry: Geometry, threshold: float) -> Packed:
     """Draw one mask at the image's size.
 
-    The plain version, one mask of `measure`'s example:
+    The plain version:
 
     >>> import torch
     >>> from torch.nn.functional import interpolate

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from maskquery.core.errors import UserError
-from maskquery.jobs import cache, cluster
+from maskquery.jobs import cache, cluster, ray_actors
 from maskquery.jobs.cells import Cells
 from maskquery.jobs.stats import RunStats
 from tests.robustness.bulk import Bulk
@@ -130,8 +130,8 @@ def test_what_an_actor_takes_and_how_many_there_are(
     monkeypatch.setenv("MASKQUERY_DEVICE", device)
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
     ray = nodes(*resources)
-    assert cluster._resources(ray) == each
-    assert cluster._capacity(ray) == actors
+    assert ray_actors.resources(ray) == each
+    assert ray_actors.capacity(ray) == actors
 
 
 def test_workers_get_the_threads_and_the_code_of_this_process(
@@ -140,7 +140,7 @@ def test_workers_get_the_threads_and_the_code_of_this_process(
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     monkeypatch.setenv("MASKQUERY_DEVICE", "cuda:1")
     monkeypatch.delenv("PYTHONPATH", raising=False)
-    variables = cluster._environment()
+    variables = ray_actors.environment()
     assert variables["OMP_NUM_THREADS"] == "3"
     assert variables["PYTHONPATH"] == str(ROOT)
     assert variables["MASKQUERY_DEVICE"] == "cuda"
