@@ -1,6 +1,6 @@
 """The examples in docstrings are run, and each fused kernel is compared with a plain version there.
 
-`python -m doctest` would not find them: it looks at functions only, and numba's are objects.
+`doctest.DocTestFinder` looks at plain functions and classes; numba's kernels are neither.
 """
 
 import doctest
