@@ -1,11 +1,7 @@
-"""The examples in docstrings are run, and each fused kernel is compared with a plain version there.
-
-`doctest.DocTestFinder` looks at plain functions and classes; numba's kernels are neither.
-"""
+"""Examples in docstrings are run; each fused kernel is compared there with a plain version."""
 
 import doctest
 import importlib
-import inspect
 from pathlib import Path
 
 import pytest
@@ -32,26 +28,8 @@ FUSED = {
 
 def examples(name: str) -> list[doctest.DocTest]:
     """The docstrings of a module that have examples."""
-    module = importlib.import_module(name)
-    things = {key: thing for key, thing in vars(module).items() if is_of(thing, name)}
-    methods = {
-        f"{key}.{method}": thing
-        for key, owner in things.items()
-        if inspect.isclass(owner)
-        for method, thing in vars(owner).items()
-    }
-    parser = doctest.DocTestParser()
-    texts = {"": module} | things | methods
-    tests = [
-        parser.get_doctest(inspect.getdoc(thing), dict(vars(module)), key or name, name, None)
-        for key, thing in texts.items()
-        if isinstance(getattr(thing, "__doc__", None), str)
-    ]
+    tests = doctest.DocTestFinder().find(importlib.import_module(name))
     return [test for test in tests if test.examples]
-
-
-def is_of(thing: object, module: str) -> bool:
-    return getattr(thing, "__module__", None) == module
 
 
 @pytest.mark.parametrize("name", WITH_EXAMPLES)
@@ -71,7 +49,7 @@ def test_examples_of(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("name", FUSED)
 def test_kernels_have_a_plain_version(name: str) -> None:
     with_examples = {
-        test.name
+        test.name.removeprefix(f"{name}.")
         for test in examples(name)
         if any("assert" in example.source for example in test.examples)
     }
