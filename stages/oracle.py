@@ -25,6 +25,7 @@ from maskquery.clip import job
 from maskquery.core import console, files, params
 from maskquery.evaluation import curves, ground_truth, oracles, perfect_masks, splits
 from maskquery.evaluation.census import Census
+from maskquery.evaluation.counts import DIGITS
 from maskquery.evaluation.curves import ImageCurve
 from maskquery.evaluation.ground_truth import GroundTruth
 from maskquery.evaluation.scored_masks import scored_masks
@@ -41,7 +42,6 @@ from maskquery.tables import score_table
 MASKS = Path("data/masks.zarr")
 SCORES = Path("data/scores.parquet")
 ORACLE = Path("metrics/oracle.json")
-DIGITS = 6
 
 
 class Params(params.Section):

@@ -10,6 +10,9 @@ from maskquery.evaluation import curves
 from maskquery.evaluation.counts import ratio
 from maskquery.evaluation.curves import Curve, ImageCurve
 
+DECIMALS = 4
+"""Of a class's threshold between its own best and the common one."""
+
 Cost = Annotated[float, pydantic.Field(ge=0)]
 """What a class's image false positive rate costs in mean image IoU, see `worth`; 0 looks at IoU
 alone.
@@ -76,4 +79,4 @@ def _best(worth: Curve) -> float | None:
 def _drawn(own: float | None, common: float | None, share: float) -> float | None:
     if own is None or common is None:
         return common
-    return own + share * (common - own)
+    return round(own + share * (common - own), DECIMALS)

@@ -2,19 +2,19 @@
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from maskquery.evaluation import curves
+from maskquery.evaluation.counts import DIGITS, Floats
 from maskquery.evaluation.curves import Curve, ImageCurve, PooledCurve
 
 ROWS = 128
 """Thresholds evenly spaced over the scores there are; the maxima come on top."""
 
-_DIGITS = 4  # of evenly spaced thresholds
-_BEYOND = 0.01
-_VALUE_DIGITS = 6
+_STEPS = 100  # in 1: where evenly spaced thresholds begin and end is a multiple of 1 / _STEPS
 
 ALL = "all classes"
 
@@ -73,7 +73,10 @@ def _pair(curve: PooledCurve, threshold: float) -> tuple[float, float]:
 
 
 def thresholds(of: Sequence[Curve]) -> list[float]:
-    """At most `ROWS` and one for each curve, ascending: evenly spaced, and where each is highest.
+    """At most `ROWS` and one for each curve, ascending: nearly even, and where each is highest.
+
+    Each of the even ones is moved, by at most a quarter of the step, into the widest gap between
+    scores nearby: there a last digit of a score, which depends on the processor, changes no value.
 
     For IoU over pixels that is where F1 is highest, too: F1 = 2 IoU / (1 + IoU).
     """
@@ -81,10 +84,21 @@ def thresholds(of: Sequence[Curve]) -> list[float]:
     if not len(scores):
         return []
     # From a threshold that every mask passes to one that none does.
-    low, high = float(scores.min()) - _BEYOND, float(scores.max()) + _BEYOND
-    even = np.linspace(max(-1.0, low), min(1.0, high), ROWS)
+    low = math.ceil(float(scores.min()) * _STEPS - 1) / _STEPS
+    high = math.floor(float(scores.max()) * _STEPS + 1) / _STEPS
+    even, step = np.linspace(max(-1.0, low), min(1.0, high), ROWS, retstep=True)
+    ordered = np.unique(scores.astype(np.float64))
     best = [curve.best()[0] for curve in of]
-    return sorted({*even.round(_DIGITS).tolist(), *best})
+    return sorted({*(_in_widest_gap(t, step / 4, ordered) for t in even.tolist()), *best})
+
+
+def _in_widest_gap(threshold: float, reach: float, scores: Floats) -> float:
+    """A threshold at most `reach` away, in the widest gap between the ascending `scores` there."""
+    low, high = threshold - reach, threshold + reach
+    near = scores[np.searchsorted(scores, low) : np.searchsorted(scores, high)]
+    ends = np.concatenate([[low], near, [high]])
+    place = int(np.diff(ends).argmax())
+    return curves.between(float(ends[place]), float(ends[place + 1]))
 
 
 def _csv(header: Sequence[str], rows: Sequence[Sequence[float]]) -> str:
@@ -92,5 +106,5 @@ def _csv(header: Sequence[str], rows: Sequence[Sequence[float]]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
     for threshold, *values in rows:
-        writer.writerow([threshold, *(round(float(value), _VALUE_DIGITS) for value in values)])
+        writer.writerow([threshold, *(round(float(value), DIGITS) for value in values)])
     return text.getvalue()

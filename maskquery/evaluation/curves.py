@@ -8,6 +8,7 @@ is predicted.
 Letters of shapes: N masks, K steps of one image, M steps over all images, W8 = ceil(W / 8) bytes.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -60,18 +61,17 @@ class Curve:
     def best(self) -> tuple[float, float]:
         """The threshold with the highest figure, and the figure; NaN counts as lowest.
 
-        The threshold stands midway between the two scores that bound the step, which moves it as
-        far as possible from the masks on either side; below all scores between the lowest and 0,
-        where scores may begin, or -1. Of equal figures the highest threshold wins.
+        The threshold stands `between` the two scores that bound the step; below all scores between
+        the lowest and 0, where scores may begin, or -1. Of equal figures the highest threshold
+        wins.
         """
         values = np.nan_to_num(self.values, nan=-np.inf)
         if not len(values) or values.max() <= self.without:
-            return (float(self.scores[0]) if len(self.scores) else 1.0), self.without
+            return (above(float(self.scores[0])) if len(self.scores) else 1.0), self.without
         step = int(values.argmax())
-        # Adding float32 scores as float64 keeps the middle between them.
         lowest = 0.0 if self.scores[-1] > 0 else -1.0
         floor = float(self.scores[step + 1]) if step + 1 < len(values) else lowest
-        return (float(self.scores[step]) + floor) / 2, float(values[step])
+        return between(floor, float(self.scores[step])), float(values[step])
 
     def on(self, scores: Scores) -> Floats:
         """The figure with all masks of at least each score, (M,), of descending scores."""
@@ -153,6 +153,27 @@ def pooled(curves: Sequence[ImageCurve]) -> PooledCurve:
         tp += np.append(0, curve.tp)[done]
         predicted += np.append(0, curve.predicted)[done]
     return PooledCurve(scores, tp, predicted, sum(curve.true for curve in curves))
+
+
+def between(low: float, high: float) -> float:
+    """A threshold that parts two neighbouring scores: above `low` or equal to it, below `high`.
+
+    Of the numbers in the middle half between them it is one with the fewest decimals, the one next
+    to the middle. So it stands away from the masks on either side, and another processor, whose
+    scores differ in the last digit, comes to the same number.
+    """
+    middle, margin = (low + high) / 2, (high - low) / 4
+    for decimals in range(1, 17):
+        threshold = round(middle, decimals)
+        if abs(threshold - middle) <= margin:
+            # As float32, in which thresholds are compared, it may be the higher score.
+            return threshold if np.float32(threshold) < np.float32(high) else low
+    return low
+
+
+def above(score: float) -> float:
+    """The lowest threshold of four decimals that no score up to this one passes."""
+    return math.ceil(score * 10_000) / 10_000
 
 
 def distinct(curves: Sequence[ImageCurve | Curve]) -> Scores:

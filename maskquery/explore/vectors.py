@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from maskquery.core import files
 from maskquery.jobs import cache
-from maskquery.scoring import mask_embeddings
+from maskquery.scoring import mask_embeddings, similarity
 from maskquery.tables import embedding_table
 
 Floats = npt.NDArray[np.float32]
@@ -120,7 +120,6 @@ def _make(
     folder: Path,
     note: dict[str, Any],
 ) -> None:
-    shares = np.array(weights, np.float32) / np.float32(sum(weights))
     images, starts, dimensions = [], [0], embedding_table.dimensions(embeddings)
     with files.replacing_folder(folder) as temporary:
         with (
@@ -129,10 +128,9 @@ def _make(
             (temporary / "lengths").open("wb") as lengths,
         ):
             for stack in mask_embeddings.read(embeddings, views):
-                # As maskquery.scoring.similarity does, to the bit.
-                mean = np.einsum("nvd,v->nd", stack.embeddings, shares)
+                mean = similarity.mean_view(stack.embeddings, weights)
                 ids.write(stack.ids.tobytes())
-                means.write(mean.astype(np.float32).tobytes())
+                means.write(mean.tobytes())
                 lengths.write(np.linalg.norm(mean, axis=1).astype(np.float32).tobytes())
                 images.append(stack.image)
                 starts.append(starts[-1] + len(stack.ids))

@@ -1,5 +1,8 @@
 """Similarities of masks and classes, and scores from them, from embeddings: numpy alone.
 
+Computed in float64 and rounded to float32 at the end: sums of float32 depend on the processor's
+instructions (AVX2, AVX-512) in the last digit or two, and what was rounded from float64 does not.
+
 Letters of shapes: N masks, V views, C classes, P prompts, K negative prompts, D numbers.
 """
 
@@ -25,9 +28,20 @@ def prompt_similarity(
         weights: V of them, none negative, not all 0.
         prompts: (P, D) float32, each of length 1.
     """
-    shares = np.array(weights, np.float32) / np.float32(sum(weights))
-    mean = np.einsum("nvd,v->nd", views, shares)  # cosines are linear in it
-    return np.clip(mean @ prompts.T, -1, 1)
+    cosines = mean_view(views, weights).astype(np.float64) @ prompts.astype(np.float64).T
+    return np.clip(cosines, -1, 1).astype(np.float32)
+
+
+def mean_view(views: Embeddings, weights: Sequence[float]) -> Embeddings:
+    """The weighted mean of the V views of N masks: (N, D) float32, in which cosines are linear.
+
+    Args:
+        views: (N, V, D) float32, each of length 1.
+        weights: V of them, none negative, not all 0.
+    """
+    shares = np.array(weights, np.float64) / sum(weights)
+    mean = (views * shares[:, None]).sum(axis=1)
+    return mean.astype(np.float32)
 
 
 def mean_direction(embeddings: Embeddings) -> Embeddings:
@@ -35,8 +49,8 @@ def mean_direction(embeddings: Embeddings) -> Embeddings:
 
     Source: https://github.com/openai/CLIP/blob/main/notebooks/Prompt_Engineering_for_ImageNet.ipynb
     """
-    mean = embeddings.mean(axis=0)
-    direction: Embeddings = mean / np.linalg.norm(mean)
+    mean = embeddings.mean(axis=0, dtype=np.float64)
+    direction: Embeddings = (mean / np.linalg.norm(mean)).astype(np.float32)
     return direction
 
 
@@ -67,10 +81,10 @@ def softmax(similarity: Floats, others: Floats, temperature: float) -> Floats:
         others: (N, K) of the negative prompts; K may be 0.
         temperature: similarities are divided by it, above 0; CLIP was trained at 0.01.
     """
-    logits = np.concatenate([similarity, others], axis=1) / np.float32(temperature)
+    logits = np.concatenate([similarity, others], axis=1, dtype=np.float64) / temperature
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares: Floats = powers[:, : similarity.shape[1]] / powers.sum(axis=1, keepdims=True)
-    return shares
+    shares = powers[:, : similarity.shape[1]] / powers.sum(axis=1, keepdims=True)
+    return shares.astype(np.float32)
 
 
 def relevancy(similarity: Floats, others: Floats, temperature: float) -> Floats:
@@ -84,10 +98,10 @@ def relevancy(similarity: Floats, others: Floats, temperature: float) -> Floats:
         others: (N, K) of the negative prompts, K at least 1.
         temperature: similarities are divided by it, above 0.
     """
-    margin = (similarity - others.max(axis=1, keepdims=True)) / np.float32(temperature)
+    margin = (similarity.astype(np.float64) - others.max(axis=1, keepdims=True)) / temperature
     with np.errstate(over="ignore"):  # to a share of 0
-        shares: Floats = 1 / (1 + np.exp(-margin))
-    return shares
+        shares = 1 / (1 + np.exp(-margin))
+    return shares.astype(np.float32)
 
 
 def qualities(
@@ -99,6 +113,6 @@ def qualities(
 
     Source: LangSplat, Qin et al. 2024 (https://arxiv.org/abs/2312.16084), which ranks masks by it.
     """
-    trust = np.clip(predicted_iou, 0, 1) * np.clip(stability_score, 0, 1)
-    result: Floats = trust ** np.float32(exponent)
+    trust = np.clip(predicted_iou, 0, 1).astype(np.float64) * np.clip(stability_score, 0, 1)
+    result: Floats = (trust**exponent).astype(np.float32)
     return result

@@ -71,7 +71,7 @@ def test_no_threshold_beats_the_best(images: list[tuple[Bools, curves.Scores, Bo
         assert value >= max(mean.at(t) for t in np.linspace(-1, 1, 81)) - 1e-12
 
 
-def test_the_best_threshold_stands_midway_between_two_scores() -> None:
+def test_the_best_threshold_stands_between_two_scores() -> None:
     masks = np.zeros((3, 1, 8), bool)
     masks[0, 0, :2], masks[1, 0, 2:4], masks[2, 0, 4:] = True, True, True
     true = np.zeros((1, 8), bool)
@@ -81,7 +81,22 @@ def test_the_best_threshold_stands_midway_between_two_scores() -> None:
     assert (curve.tp.tolist(), curve.predicted.tolist(), curve.true) == ([2, 4, 4], [2, 4, 8], 4)
     mean = curves.mean_image_iou([curve])
     assert mean.values.tolist() == [0.5, 1.0, 0.5]
-    assert mean.best() == (0.375, 1.0)
+    assert mean.best() == (0.4, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "threshold"),
+    [(0.0, 1.0, 0.5), (0.123456, 0.123789, 0.1236), (-0.31, -0.29, -0.3), (0.7, 0.9, 0.8)],
+)
+def test_a_threshold_has_the_fewest_decimals(low: float, high: float, threshold: float) -> None:
+    assert curves.between(low, high) == threshold
+
+
+@given(*[st.floats(-1, 1, width=32)] * 2)
+def test_a_threshold_parts_any_two_scores(one: float, other: float) -> None:
+    low, high = sorted((one, other))
+    if low < high:
+        assert np.float32(low) <= np.float32(curves.between(low, high)) < np.float32(high)
 
 
 def test_where_every_mask_is_wrong_the_best_is_to_choose_none() -> None:
@@ -100,7 +115,7 @@ def test_without_masks_there_is_no_step() -> None:
     assert np.isnan(curves.mean_image_iou([]).without)
 
 
-@pytest.mark.parametrize(("scores", "threshold"), [((0.5, 0.25), 0.125), ((0.5, -0.5), -0.75)])
+@pytest.mark.parametrize(("scores", "threshold"), [((0.5, 0.25), 0.1), ((0.5, -0.5), -0.8)])
 def test_below_all_scores_a_threshold_stays_where_scores_may_be(
     scores: tuple[float, ...], threshold: float
 ) -> None:
