@@ -158,11 +158,11 @@ def pooled(curves: Sequence[ImageCurve]) -> PooledCurve:
 def between(low: float, high: float) -> float:
     """A threshold that parts two neighbouring scores: above `low` or equal to it, below `high`.
 
-    Of the numbers in the middle half between them it is one with the fewest decimals, the one next
+    Of the numbers in the middle fiftieth between them it is one with the fewest decimals, the next
     to the middle. So it stands away from the masks on either side, and another processor, whose
     scores differ in the last digit, comes to the same number.
     """
-    middle, margin = (low + high) / 2, (high - low) / 4
+    middle, margin = (low + high) / 2, (high - low) / 100
     for decimals in range(1, 17):
         threshold = round(middle, decimals)
         if abs(threshold - middle) <= margin:

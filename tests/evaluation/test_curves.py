@@ -81,12 +81,12 @@ def test_the_best_threshold_stands_between_two_scores() -> None:
     assert (curve.tp.tolist(), curve.predicted.tolist(), curve.true) == ([2, 4, 4], [2, 4, 8], 4)
     mean = curves.mean_image_iou([curve])
     assert mean.values.tolist() == [0.5, 1.0, 0.5]
-    assert mean.best() == (0.4, 1.0)
+    assert mean.best() == (0.375, 1.0)
 
 
 @pytest.mark.parametrize(
     ("low", "high", "threshold"),
-    [(0.0, 1.0, 0.5), (0.123456, 0.123789, 0.1236), (-0.31, -0.29, -0.3), (0.7, 0.9, 0.8)],
+    [(0.0, 1.0, 0.5), (0.12, 0.1235, 0.12175), (-0.31, -0.29, -0.3), (0.7, 0.8999, 0.8)],
 )
 def test_a_threshold_has_the_fewest_decimals(low: float, high: float, threshold: float) -> None:
     assert curves.between(low, high) == threshold
@@ -115,7 +115,7 @@ def test_without_masks_there_is_no_step() -> None:
     assert np.isnan(curves.mean_image_iou([]).without)
 
 
-@pytest.mark.parametrize(("scores", "threshold"), [((0.5, 0.25), 0.1), ((0.5, -0.5), -0.8)])
+@pytest.mark.parametrize(("scores", "threshold"), [((0.5, 0.25), 0.125), ((0.5, -0.5), -0.75)])
 def test_below_all_scores_a_threshold_stays_where_scores_may_be(
     scores: tuple[float, ...], threshold: float
 ) -> None:

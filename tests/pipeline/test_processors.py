@@ -1,4 +1,4 @@
-"""What is computed from stored embeddings has the same bytes on processors of other instructions."""
+"""What is computed from stored embeddings has the same bytes whatever the processor."""
 
 import pytest
 
