@@ -98,7 +98,7 @@ def _in_widest_gap(threshold: float, reach: float, scores: Floats) -> float:
     near = scores[np.searchsorted(scores, low) : np.searchsorted(scores, high)]
     ends = np.concatenate([[low], near, [high]])
     place = int(np.diff(ends).argmax())
-    return curves.between(float(ends[place]), float(ends[place + 1]))
+    return curves.between(float(ends[place]), float(ends[place + 1]), reach=0.25)
 
 
 def _csv(header: Sequence[str], rows: Sequence[Sequence[float]]) -> str:

@@ -155,14 +155,14 @@ def pooled(curves: Sequence[ImageCurve]) -> PooledCurve:
     return PooledCurve(scores, tp, predicted, sum(curve.true for curve in curves))
 
 
-def between(low: float, high: float) -> float:
+def between(low: float, high: float, reach: float = 0.01) -> float:
     """A threshold that parts two neighbouring scores: above `low` or equal to it, below `high`.
 
-    Of the numbers in the middle fiftieth between them it is one with the fewest decimals, the next
-    to the middle. So it stands away from the masks on either side, and another processor, whose
-    scores differ in the last digit, comes to the same number.
+    Of the numbers no further from their middle than `reach` of the gap it is one with the fewest
+    decimals, the next to the middle. So it stands away from the masks on either side, and another
+    processor, whose scores differ in the last digit, comes to the same number.
     """
-    middle, margin = (low + high) / 2, (high - low) / 100
+    middle, margin = (low + high) / 2, reach * (high - low)
     for decimals in range(1, 17):
         threshold = round(middle, decimals)
         if abs(threshold - middle) <= margin:
