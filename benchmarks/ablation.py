@@ -65,10 +65,10 @@ class Row:
 
 def steps(default: Keys) -> Iterator[tuple[str, Keys]]:
     """What is changed in turn from the report to the default, the keys as in params.yaml."""
-    own = {section: dict(default[section]) for section in ("clip", "scores", "selection")}
+    defaults = {section: dict(default[section]) for section in ("clip", "scores", "selection")}
 
     def some(section: str, *names: str) -> dict[str, Any]:
-        return {section: {name: own[section][name] for name in names}}
+        return {section: {name: defaults[section][name] for name in names}}
 
     yield "the whole box, padded to a square", PADDED
     yield "box grown by a tenth", GROWN
@@ -80,7 +80,7 @@ def steps(default: Keys) -> Iterator[tuple[str, Keys]]:
     yield "quality of the mask", some("scores", "quality")
     yield "synonyms and templates", some("scores", "prompts", "templates")
     views = {**some("clip", "views"), **some("scores", "view_weights")}
-    yield f"views: {', '.join(own['clip']['views'])}", views
+    yield f"views: {', '.join(defaults['clip']['views'])}", views
     yield "mirrored crops", some("clip", "mirrored")
     yield "parts preferred to wholes", some("selection", "part_share")
     yield "duplicates left out", some("selection", "duplicate_iou")
@@ -145,53 +145,58 @@ class Bench:
 
     def measure(self, name: str, document: Keys) -> Row:
         """The figures of one set of params."""
-        thresholds = self._calibrated(document)
+        thresholds = self._thresholds(document)
         if self._other:
             images, truth = map(str, self._other)
-            known = {"folder": truth}
-            document = changed(
-                document, {"images": images, "ground_truth": known, "calibration": []}
+            truth_section = {"folder": truth}
+            document = with_keys(
+                document, {"images": images, "ground_truth": truth_section, "calibration": []}
             )
         read = self._reader(document)
-        found = self._folder / "predictions.zarr"
+        store = self._folder / "predictions.zarr"
         settings = read(predictions)
-        predictions.run(self._masks(document), self._scores(document), thresholds, found, settings)
-        return self._figures(name, found, read(metrics))
+        predictions.run(self._masks(document), self._scores(document), thresholds, store, settings)
+        return self._figures(name, store, read(metrics))
 
-    def _figures(self, name: str, found: Path, settings: metrics.Params) -> Row:
+    def _figures(self, name: str, path: Path, settings: metrics.Params) -> Row:
         truth = settings.ground_truth
-        with mask_store.PredictionStore(found) as store:
+        with mask_store.PredictionStore(path) as store:
             images = splits.test_split(store.images(), settings.calibration)
             maps = ground_truth.pair(images, truth.folder, truth.pattern)
             counts: list[ConfusionCounts] = []
             for image in images:
-                own = store.read(image)
+                prediction = store.read(image)
                 if image not in self._true:
                     self._true[image] = ground_truth.true_planes(
-                        maps[image], truth, own.classes, image, own.height, own.width
+                        maps[image],
+                        truth,
+                        prediction.classes,
+                        image,
+                        prediction.height,
+                        prediction.width,
                     )
-                counts.append(agreement(own.masks, self._true[image], own.width))
+                counts.append(agreement(prediction.masks, self._true[image], prediction.width))
         figures = {
             each: class_figures(
                 ConfusionCounts(
                     *(np.array([vars(c)[key][i] for c in counts]) for key in vars(counts[0]))
                 )
             )
-            for i, each in enumerate(own.classes)
+            for i, each in enumerate(prediction.classes)
         }
-        iou = {each: float(own["mean_image_iou"]) for each, own in figures.items()}
+        iou = {each: float(row["mean_image_iou"]) for each, row in figures.items()}
         return Row(
             name=name,
             mean_iou=float(np.nanmean(list(iou.values()))),
             chair_iou=iou.get(CHAIR),
             false_positive_images=sum(
-                int(own["false_positive_images"]) for own in figures.values()
+                int(row["false_positive_images"]) for row in figures.values()
             ),
-            absent=sum(int(own["images_without_class"]) for own in figures.values()),
+            absent=sum(int(row["images_without_class"]) for row in figures.values()),
             classes={each: value for each, value in iou.items() if not np.isnan(value)},
         )
 
-    def _calibrated(self, document: Keys) -> Path:
+    def _thresholds(self, document: Keys) -> Path:
         path = self._path(document, "thresholds", scores, calibration, suffix=".json")
         if not path.exists():
             settings = self._reader(document)(calibration)
@@ -228,7 +233,7 @@ class Bench:
         return lambda stage: params.load(stage.Params, path)
 
 
-def changed(document: Keys, keys: Keys) -> dict[str, Any]:
+def with_keys(document: Keys, keys: Keys) -> dict[str, Any]:
     """A params.yaml's contents with keys put in its place."""
     result = copy.deepcopy(dict(document))
     presets.apply(result, copy.deepcopy(dict(keys)))
@@ -237,15 +242,15 @@ def changed(document: Keys, keys: Keys) -> dict[str, Any]:
 
 def sections(default: Keys) -> Iterator[tuple[str, list[tuple[str, dict[str, Any]]]]]:
     """The tables: their headings, and the names and params of their rows."""
-    report = changed(default, presets.read("report"))
+    report = with_keys(default, presets.read("report"))
     rows, document = [("report", report)], report
     for name, keys in steps(default):
-        document = changed(document, keys)
+        document = with_keys(document, keys)
         rows.append((f"+ {name}", document))
     yield "From the report to the default, one step after the other", rows
-    less = [(name, changed(default, keys)) for name, keys in without(report)]
+    less = [(name, with_keys(default, keys)) for name, keys in without(report)]
     yield "The default with one step taken back", [("default", dict(default)), *less]
-    yield "The default with something else", [(name, changed(default, k)) for name, k in others()]
+    yield "The default with something else", [(name, with_keys(default, k)) for name, k in others()]
 
 
 def table(rows: Sequence[Row], against: Row | None) -> str:
@@ -267,9 +272,9 @@ def table(rows: Sequence[Row], against: Row | None) -> str:
     return "\n".join(lines)
 
 
-def text_of(found: Mapping[str, Sequence[Row]], images: str, bar: str) -> str:
+def text_of(tables: Mapping[str, Sequence[Row]], images: str, bar: str) -> str:
     """docs/ablation.md."""
-    default = next(iter(list(found.values())[1]))
+    default = next(iter(list(tables.values())[1]))
     command = shlex.join(["python", "-m", "benchmarks.ablation", *sys.argv[1:]])
     parts = [
         "# What each step is worth",
@@ -282,7 +287,7 @@ def text_of(found: Mapping[str, Sequence[Row]], images: str, bar: str) -> str:
         "was chosen on the calibration split.",
         bar,
     ]
-    for heading, rows in found.items():
+    for heading, rows in tables.items():
         against = None if rows[0].name == "report" else default
         parts += [f"## {heading}", table(rows, against)]
     return "\n\n".join(parts) + "\n"
@@ -301,9 +306,9 @@ def bar_of(report: Row, default: Row) -> str:
     )
 
 
-def measured(bench: Bench, default: Keys, short: bool) -> dict[str, list[Row]]:
+def measure_rows(bench: Bench, default: Keys, short: bool) -> dict[str, list[Row]]:
     """The rows of each table; the report and the default alone if `short`."""
-    found: dict[str, list[Row]] = {}
+    tables: dict[str, list[Row]] = {}
     for heading, rows in sections(default):
         for name, document in rows:
             if short and name not in ("report", "default"):
@@ -311,8 +316,8 @@ def measured(bench: Bench, default: Keys, short: bool) -> dict[str, list[Row]]:
             row = bench.measure(name, document)
             chair = "" if row.chair_iou is None else f"chair {row.chair_iou:.4f}  "
             print(f"{name:40s} {row.mean_iou:.4f}  {chair}{row.false_positive_images}", flush=True)
-            found.setdefault(heading, []).append(row)
-    return found
+            tables.setdefault(heading, []).append(row)
+    return tables
 
 
 def main() -> None:
@@ -333,8 +338,8 @@ def main() -> None:
     default = yaml.safe_load(params.PARAMS_FILE.read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory() as folder:
         other = (chosen.images, chosen.truth) if chosen.images else None
-        found = measured(Bench(Path(folder), other), default, chosen.short)
-    report, default_row = (rows[0] for rows in list(found.values())[:2])
+        tables = measure_rows(Bench(Path(folder), other), default, chosen.short)
+    report, default_row = (rows[0] for rows in list(tables.values())[:2])
     bar = bar_of(report, default_row)
     print(bar)
     if chosen.short:
@@ -344,8 +349,8 @@ def main() -> None:
         chosen.out.mkdir(parents=True, exist_ok=True)
         text, results = chosen.out / "ablation.md", chosen.out / "ablation.json"
     images = str(chosen.images) if chosen.images else "the test split of `data/rooms`"
-    text.write_text(text_of(found, images, bar), encoding="utf-8")
-    tree = {heading: [asdict(row) for row in rows] for heading, rows in found.items()}
+    text.write_text(text_of(tables, images, bar), encoding="utf-8")
+    tree = {heading: [asdict(row) for row in rows] for heading, rows in tables.items()}
     files.write_json(results, tree)
 
 

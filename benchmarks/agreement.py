@@ -24,7 +24,7 @@ WANTED = "equal counts, all at 0.99, 99 % at 0.999"
 
 
 @dataclass
-class Found:
+class Agreement:
     """Masks of each image on both sides, and every mask's best IoU."""
 
     counts: list[tuple[int, int]] = field(default_factory=list)
@@ -35,7 +35,7 @@ class Found:
         for one, other in ((ours, theirs), (theirs, ours)):
             self.ious += [best_iou(mask, other) for mask in one]
 
-    def row(self, work: str, against: str, wanted: str) -> Row:
+    def row(self, work: str, against: str, target: str) -> Row:
         differing = sum(ours != theirs for ours, theirs in self.counts)
         ious = np.array(self.ious or [1.0])
         totals = [int(total) for total in np.sum(self.counts, axis=0)]
@@ -55,7 +55,7 @@ class Found:
             f"in count; mean IoU {np.mean(ious):.4f}, {np.mean(ious >= 0.99):.2%} at 0.99, "
             f"{np.mean(ious >= 0.999):.2%} at 0.999, {np.mean(ious == 1):.2%} identical"
         )
-        return Row(work, against, result, wanted, figures)
+        return Row(work, against, result, target, figures)
 
 
 def measure() -> Iterator[Row]:
@@ -63,28 +63,28 @@ def measure() -> Iterator[Row]:
     exact = MaskGenerator(sam, settings)
     fast = MaskGenerator(sam, settings.model_copy(update={"tier": "fast"}))
     compared = {
-        pair: Found() for pair in (("exact", UPSTREAM), ("fast", UPSTREAM), ("fast", "exact"))
+        pair: Agreement() for pair in (("exact", UPSTREAM), ("fast", UPSTREAM), ("fast", "exact"))
     }
     for path in scenes.rooms():
         image = image_files.read(path)
-        made = {"exact": exact.generate(image).masks, "fast": fast.generate(image).masks}
-        made[UPSTREAM] = upstream(sam, settings, image)
-        for (ours, theirs), found in compared.items():
-            found.add(made[ours], made[theirs])
-    for (ours, theirs), found in compared.items():
-        work = f"masks of {len(found.counts)} rooms, settings of params.yaml, tier {ours}"
+        generators = {"exact": exact.generate(image).masks, "fast": fast.generate(image).masks}
+        generators[UPSTREAM] = upstream(sam, settings, image)
+        for (ours, theirs), agreement in compared.items():
+            agreement.add(generators[ours], generators[theirs])
+    for (ours, theirs), agreement in compared.items():
+        work = f"masks of {len(agreement.counts)} rooms, settings of params.yaml, tier {ours}"
         against = theirs if theirs == UPSTREAM else f"tier {theirs}"
-        yield found.row(work, against, WANTED if ours == "exact" else "-")
-    found = Found()
+        yield agreement.row(work, against, WANTED if ours == "exact" else "-")
+    agreement = Agreement()
     # Few points and small batches, for upstream's memory; thresholds that let every mask pass; no
     # crop layers, for upstream fails on crops of less than a pixel at its model's size.
     every = {"points_per_side": 8, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0}
     loose = scenes.whole_image_settings().model_copy(update=every | {"points_per_batch": 8})
     for width, height in ODD_SIZES:
         image = scenes.room(width, height)
-        found.add(MaskGenerator(sam, loose).generate(image).masks, upstream(sam, loose, image))
+        agreement.add(MaskGenerator(sam, loose).generate(image).masks, upstream(sam, loose, image))
     sizes = ", ".join(f"{width}x{height}" for width, height in ODD_SIZES)
-    yield found.row(f"masks of a room at {sizes}, thresholds 0", UPSTREAM, WANTED)
+    yield agreement.row(f"masks of a room at {sizes}, thresholds 0", UPSTREAM, WANTED)
 
 
 def upstream(sam: Sam, settings: Settings, image: scenes.Pixels) -> Packed:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from unittest import mock
 
 from benchmarks.measuring import Row
-from benchmarks.sleeping import KIND, Sleeping, finished
+from benchmarks.sleeping import KIND, Sleeping, finish
 from maskquery.jobs import cluster, local
 from maskquery.jobs.stats import RunStats
 
@@ -32,7 +32,7 @@ def measure() -> Iterator[Row]:
     yield from overhead("a shared cache", shared=True)
     yield from overhead("cells sent to the driver", shared=False)
     for actors in ACTORS:
-        run = mapped(actors, PER_ACTOR * actors, SECONDS, shared=True)
+        run = map_images(actors, PER_ACTOR * actors, SECONDS, shared=True)
         efficiency = run.images * SECONDS / actors / run.seconds
         yield Row(
             f"{actors} actors, {SECONDS} s an image",
@@ -46,7 +46,7 @@ def measure() -> Iterator[Row]:
 def overhead(label: str, *, shared: bool) -> Iterator[Row]:
     """What an image takes that takes no time."""
     alone = in_process(FREE // 10) * 1000
-    run = mapped(2, FREE, 0.0, shared=shared)
+    run = map_images(2, FREE, 0.0, shared=shared)
     each, driver = run.seconds / run.images * 1000, run.driver * 1000
     yield Row(
         f"an image on a cluster, 2 actors, nothing to compute, {label}",
@@ -99,8 +99,8 @@ class Mapped(NamedTuple):
 class Timed(RunStats):
     """Notes what processor time this process has taken when it knows of each image."""
 
-    def __init__(self, asked: int) -> None:
-        super().__init__(asked)
+    def __init__(self, count: int) -> None:
+        super().__init__(count)
         self.times: list[float] = []
 
     def count(self, *, computed: bool) -> None:
@@ -109,7 +109,7 @@ class Timed(RunStats):
         self.times.append(time.process_time())
 
 
-def mapped(actors: int, count: int, sleep: float, *, shared: bool) -> Mapped:
+def map_images(actors: int, count: int, sleep: float, *, shared: bool) -> Mapped:
     """So many images on so many actors."""
     import ray
 
@@ -128,11 +128,11 @@ def mapped(actors: int, count: int, sleep: float, *, shared: bool) -> Mapped:
         start, stats = time.monotonic(), Timed(count)
         with mock.patch.object(cluster, "_write_probe", probe):
             for result in cluster.results(Sleeping(sleep, SIZE), names, {}, stats):
-                process, moment = finished(result.parts[KIND])
+                process, moment = finish(result.parts[KIND])
                 moments.setdefault(process, []).append(moment)
         ray.shutdown()
     assert len(moments) == actors, "not every actor had work: there were too few images"
-    begin = max(min(own) for own in moments.values())
-    later = [moment for own in moments.values() for moment in own if moment > begin]
+    begin = max(min(plan) for plan in moments.values())
+    later = [moment for plan in moments.values() for moment in plan if moment > begin]
     driver = (stats.times[-1] - stats.times[actors]) / (count - actors)
     return Mapped(round(begin - start, 2), len(later), max(later) - begin, driver)

@@ -24,7 +24,7 @@ def embed(
     preprocess = _transform(model.visual.input_resolution)
     rows = []
     for mask, box in zip(masks, boxes.tolist(), strict=True):
-        window = grown(box, image)
+        window = grow(box, image)
         crop, inside = image.crop(window), Image.fromarray(mask).crop(window)
         masked = Image.composite(crop, Image.new("RGB", crop.size, MEAN), inside)
         for view in (crop, masked):
@@ -35,7 +35,7 @@ def embed(
     return np.stack(rows).reshape(len(masks), 2, -1)
 
 
-def grown(box: list[int], image: Image.Image) -> tuple[int, int, int, int]:
+def grow(box: list[int], image: Image.Image) -> tuple[int, int, int, int]:
     margin = round(0.1 * max(box[2] - box[0], box[3] - box[1]))
     x0, y0 = max(box[0] - margin, 0), max(box[1] - margin, 0)
     return x0, y0, min(box[2] + margin, image.width), min(box[3] + margin, image.height)

@@ -34,7 +34,7 @@ SETTINGS = Settings(
 
 
 def measure() -> Iterator[Row]:
-    for device, wanted in (("cpu", "at least 5x"), ("cuda", "at least 20x")):
+    for device, target in (("cpu", "at least 5x"), ("cuda", "at least 20x")):
         available = device == "cpu" or torch.cuda.is_available()
         for name in ("tiny", "ViT-B/32"):
             for tier, width, height in (
@@ -43,7 +43,7 @@ def measure() -> Iterator[Row]:
                 ("fast", 640, 480),
             ):
                 work = f"embeddings, {name}, {device}, tier {tier}, {width}x{height}, {COUNT} masks"
-                row = Row(work, "one by one", NOT_MEASURED, wanted)
+                row = Row(work, "one by one", NOT_MEASURED, target)
                 if available:
                     settings = SETTINGS.model_copy(update={"tier": tier})
                     row = compare(name, device, settings, row, scenes.room(width, height))
@@ -71,7 +71,7 @@ def compare(name: str, device: str, settings: Settings, row: Row, image: scenes.
         REPEATS,
     )
     figures = times.figures() | {"lowest_cosine": float(np.sum(ours * theirs, axis=-1).min())}
-    return Row(row.work, row.against, f"{times.ratio:.1f}x", row.wanted, figures)
+    return Row(row.work, row.against, f"{times.ratio:.1f}x", row.target, figures)
 
 
 def against_rate(name: str, device: str, row: Row, image: scenes.Pixels) -> Row:

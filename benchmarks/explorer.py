@@ -55,9 +55,9 @@ SLIDE = """async ([steps]) => {
 
 def directions(rng: np.random.Generator, count: int) -> npt.NDArray[np.float32]:
     """(count, 1, D) float32 of length 1."""
-    made = rng.standard_normal((count, 1, DIMENSIONS), np.float32)
-    made /= np.linalg.norm(made, axis=2, keepdims=True)
-    return made
+    unit_vectors = rng.standard_normal((count, 1, DIMENSIONS), np.float32)
+    unit_vectors /= np.linalg.norm(unit_vectors, axis=2, keepdims=True)
+    return unit_vectors
 
 
 def table(path: Path) -> None:
@@ -66,7 +66,7 @@ def table(path: Path) -> None:
 
     def rows() -> Iterator[pa.Table]:
         for number in range(MASKS // PER_IMAGE):
-            own = MaskColumns(
+            columns = MaskColumns(
                 image=f"image_{number:06d}",
                 height=1,
                 width=1,
@@ -77,7 +77,7 @@ def table(path: Path) -> None:
                 stability_score=np.ones(PER_IMAGE, np.float32),
                 points=np.zeros((PER_IMAGE, 2), np.float32),
             )
-            yield embedding_table.rows_of(own, ["crop"], directions(rng, PER_IMAGE))
+            yield embedding_table.rows_of(columns, ["crop"], directions(rng, PER_IMAGE))
 
     embedding_table.write(path, rows(), DIMENSIONS, {})
 
@@ -89,15 +89,15 @@ def search() -> Iterator[Row]:
         table(path)
         making = seconds(lambda: vectors.load(path, ["crop"], [1.0]))
         loading = seconds(lambda: vectors.load(path, ["crop"], [1.0]))
-        found = vectors.load(path, ["crop"], [1.0])
+        index = vectors.load(path, ["crop"], [1.0])
         text = directions(np.random.default_rng(1), 1)[0, 0]
-        first = seconds(lambda: found.like_text(text, 48))
+        first = seconds(lambda: index.like_text(text, 48))
         before = time.process_time()
-        times = [seconds(lambda: found.like_text(text, 48)) for _ in range(REPEATS)]
+        times = [seconds(lambda: index.like_text(text, 48)) for _ in range(REPEATS)]
         spent = (time.process_time() - before) / REPEATS
-        likes = [seconds(lambda row=row: found.like_mask(row, 48)) for row in range(REPEATS)]  # type: ignore[misc]
-        best = int(np.argmax(np.concatenate([part @ text for part in parts(found.means)])))
-        if found.like_text(text, 1)[0][0] != best:
+        likes = [seconds(lambda row=row: index.like_mask(row, 48)) for row in range(REPEATS)]  # type: ignore[misc]
+        best = int(np.argmax(np.concatenate([part @ text for part in parts(index.means)])))
+        if index.like_text(text, 1)[0][0] != best:
             raise SystemExit("the search did not find the most similar mask")
         figures = {
             "made_seconds": round(making, 1),
@@ -127,7 +127,7 @@ def workspace(folder: Path) -> ImageMasks:
     rng = np.random.default_rng(0)
     stack = np.stack([packed.pack(blob(rng, HEIGHT, WIDTH)) for _ in range(ON_PAGE + 50)])
     stack = stack[packed.mask_areas(stack) > 0][:ON_PAGE]
-    made = packed.image_masks(
+    masks = packed.image_masks(
         "image",
         WIDTH,
         stack,
@@ -140,10 +140,10 @@ def workspace(folder: Path) -> ImageMasks:
     pixels = rng.integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(folder / "images/image.png")
     np.save(folder / "truth/image.npy", blob(rng, HEIGHT, WIDTH).astype(np.uint8))
-    mask_store.MaskStore.write(folder / "data/masks.zarr", [made])
-    vectors_ = rng.standard_normal((len(made.ids), 1, 128)).astype(np.float32)
-    vectors_ /= np.linalg.norm(vectors_, axis=2, keepdims=True)
-    rows = embedding_table.rows_of(made, ["crop"], vectors_)
+    mask_store.MaskStore.write(folder / "data/masks.zarr", [masks])
+    unit_vectors = rng.standard_normal((len(masks.ids), 1, 128)).astype(np.float32)
+    unit_vectors /= np.linalg.norm(unit_vectors, axis=2, keepdims=True)
+    rows = embedding_table.rows_of(masks, ["crop"], unit_vectors)
     clip = {"model": "tiny", "sha256": checkpoints.find("clip", "tiny").sha256, "views": ["crop"]}
     embedding_table.write(folder / "data/embeddings.parquet", [rows], 128, {"clip": clip})
     truth = {"folder": "truth", "pattern": "{image}.npy", "palette": {}, "labels": {"chair": [1]}}
@@ -157,7 +157,7 @@ def workspace(folder: Path) -> ImageMasks:
     }
     params["scores"]["view_weights"] = {"crop": 1.0}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
-    return made
+    return masks
 
 
 def slider() -> Iterator[Row]:
@@ -167,9 +167,9 @@ def slider() -> Iterator[Row]:
     if program is None:
         raise SystemExit("no chromium: install it to measure the explorer's page")
     with tempfile.TemporaryDirectory() as name:
-        made = workspace(Path(name))
+        masks = workspace(Path(name))
         environment = os.environ | {"PYTHONPATH": str(ROOT), "MASKQUERY_CACHE": f"{name}/cache"}
-        command = [sys.executable, "-m", "explore", "--port", "0"]
+        command = [sys.executable, "-m", "maskquery", "explore", "--port", "0"]
         with subprocess.Popen(
             command, cwd=name, env=environment, stderr=subprocess.PIPE, text=True
         ) as server:
@@ -181,14 +181,14 @@ def slider() -> Iterator[Row]:
                 start = time.perf_counter()
                 page.goto(url)
                 page.get_by_text("1 image", exact=True).wait_for(timeout=120_000)
-                opened = time.perf_counter() - start
+                seconds_to_open = time.perf_counter() - start
                 times = page.evaluate(SLIDE, [STEPS])
                 browser.close()
             server.terminate()
     script, frame = ([each[place] for each in times] for place in (0, 1))
     yield Row(
         f"overlay and IoU after a change of the threshold, {WIDTH} x {HEIGHT}, "
-        f"{len(made.ids)} masks, in chromium",
+        f"{len(masks.ids)} masks, in chromium",
         "-",
         f"{statistics.median(frame):.0f} ms until painted, at most {max(frame):.0f} ms",
         "100 ms",
@@ -196,7 +196,7 @@ def slider() -> Iterator[Row]:
             "changes": len(times),
             "script_ms": [round(each, 1) for each in script],
             "painted_ms": [round(each, 1) for each in frame],
-            "page_opened_seconds": round(opened, 2),
+            "page_opened_seconds": round(seconds_to_open, 2),
         },
     )
 

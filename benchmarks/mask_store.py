@@ -107,16 +107,16 @@ def write_sharded(folder: Path, images: list[ImageMasks]) -> None:
 
 def read_sharded(folder: Path) -> dict[str, Packed]:
     """All masks by image; the other fields are read too."""
-    found = {}
+    results = {}
     for path in sorted(folder.iterdir()):
         group = zarr.open_group(path, mode="r")
         arrays = {key: np.asarray(group[key]) for key in DTYPES}
         sizes: Any = group.attrs["images"]
         start = 0
         for image, (count, height, width8) in sizes.items():
-            found[image] = arrays["masks"][start : start + count, :height, :width8]
+            results[image] = arrays["masks"][start : start + count, :height, :width8]
             start += count
-    return found
+    return results
 
 
 def write_rle(folder: Path, images: list[ImageMasks]) -> None:
@@ -137,12 +137,12 @@ def write_rle(folder: Path, images: list[ImageMasks]) -> None:
 
 def read_rle(folder: Path) -> dict[str, Packed]:
     """All masks by image."""
-    found = {}
+    results = {}
     for path in sorted(folder.iterdir()):
         codes = json.loads(path.read_text())
         stack = np.ascontiguousarray(coco.decode(codes).transpose(2, 0, 1))
-        found[path.stem] = np.packbits(stack, axis=-1)
-    return found
+        results[path.stem] = np.packbits(stack, axis=-1)
+    return results
 
 
 Layout = tuple[Callable[[Path, list[ImageMasks]], None], Callable[[Path], dict[str, Packed]]]
@@ -163,11 +163,11 @@ def measure() -> Iterator[Row]:
             start = time.perf_counter()
             write(folder, images)
             middle = time.perf_counter()
-            found = read(folder)
+            results = read(folder)
             end = time.perf_counter()
             files = [path for path in folder.rglob("*") if path.is_file()]
             size = sum(path.stat().st_size for path in files)
-        if any(not np.array_equal(found[image.image], image.masks) for image in images):
+        if any(not np.array_equal(results[image.image], image.masks) for image in images):
             raise SystemExit(f"{name}: what was read is not what was written")
         ms = [round(1000 * each / len(images), 1) for each in (middle - start, end - middle)]
         yield Row(

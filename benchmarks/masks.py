@@ -32,16 +32,16 @@ def measure() -> Iterator[Row]:
     fast = MaskGenerator(sam, settings.model_copy(update={"tier": "fast"})).generate
     theirs = SamAutomaticMaskGenerator(sam, **settings.upstream())
     theirs.generate(scenes.room(64, 48))
-    for width, height, wanted in SIZES:
+    for width, height, target in SIZES:
         image = scenes.room(width, height)
-        find, found = partial(ours, image), ours(image)
+        find, masks = partial(ours, image), ours(image)
         times = in_turn(find, partial(theirs.generate, image), REPEATS)
         fewer = in_turn(partial(fast, image), find, REPEATS)
         bare = in_turn(find, partial(bare_passes, sam, image, settings), REPEATS)
-        figures = times.figures() | {"masks": len(found.masks)}
+        figures = times.figures() | {"masks": len(masks.masks)}
         figures["encoder_alone_seconds"] = round(seconds(partial(encode, sam, image)), 4)
         work = f"masks, tiny, {width}x{height}, {SIDE}x{SIDE} points"
-        yield Row(work, "upstream's generator", f"{times.ratio:.1f}x", wanted, figures)
+        yield Row(work, "upstream's generator", f"{times.ratio:.1f}x", target, figures)
         yield Row(work, "upstream's bare passes", f"{bare.ratio:.1f}x", "above 1x", bare.figures())
         work = work.replace("tiny", "tiny, tier fast")
         yield Row(work, "tier exact", f"{fewer.ratio:.1f}x", "above 1x", fewer.figures())

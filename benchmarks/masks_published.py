@@ -30,15 +30,15 @@ ROWS = (
 
 
 def measure() -> Iterator[Row]:
-    for device, name, tier, side, wanted in ROWS:
+    for device, name, tier, side, target in ROWS:
         against = "upstream's generator, float32"
         work = f"masks, {name} (random weights), {device}, tier {tier}, 640x480, 32x32 points"
         if device == "cuda" and not torch.cuda.is_available():
-            yield Row(work, against, NOT_MEASURED, wanted)
+            yield Row(work, against, NOT_MEASURED, target)
             continue
         torch.manual_seed(0)
         sam = sam_model_registry[name]().to(device).eval()
-        yield compare(sam, Row(work, against, "", wanted), tier, side)
+        yield compare(sam, Row(work, against, "", target), tier, side)
 
 
 def compare(sam: Sam, row: Row, tier: str, side: int) -> Row:
@@ -51,14 +51,14 @@ def compare(sam: Sam, row: Row, tier: str, side: int) -> Row:
     times = in_turn(lambda: ours(image), lambda: theirs.generate(image), REPEATS)
     figures = times.figures() | {"points": side**2, "encoders_alone": encoders.figures()}
     scaled = [
-        scaled_up(statistics.median(whole), statistics.median(alone), (32 / side) ** 2)
+        scale_up(statistics.median(whole), statistics.median(alone), (32 / side) ** 2)
         for whole, alone in ((times.ours, encoders.ours), (times.theirs, encoders.theirs))
     ]
-    figures["scaled_to_1024_points_seconds"] = [round(own, 2) for own in scaled]
-    return Row(row.work, row.against, f"{scaled[1] / scaled[0]:.1f}x", row.wanted, figures)
+    figures["scaled_to_1024_points_seconds"] = [round(value, 2) for value in scaled]
+    return Row(row.work, row.against, f"{scaled[1] / scaled[0]:.1f}x", row.target, figures)
 
 
-def scaled_up(whole: float, encoder: float, times: float) -> float:
+def scale_up(whole: float, encoder: float, times: float) -> float:
     """Seconds, if everything but the encoder were done `times` as often."""
     return encoder + times * (whole - encoder)
 

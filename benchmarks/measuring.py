@@ -38,7 +38,7 @@ class Row:
     work: str
     against: str
     result: str
-    wanted: str
+    target: str
     figures: dict[str, Any] = field(default_factory=dict)
 
 
@@ -87,7 +87,7 @@ def share_of_rate(
     rate = operations / figures["ours_seconds"]
     best = 2 * len(matrix) ** 3 / figures["theirs_seconds"]
     figures |= {"gflops": round(rate / 1e9, 1), "matrix_gflops": round(best / 1e9, 1)}
-    return Row(row.work, row.against, f"{rate / best:.0%}", row.wanted, figures)
+    return Row(row.work, row.against, f"{rate / best:.0%}", row.target, figures)
 
 
 def seconds(function: Callable[[], object]) -> float:
@@ -101,8 +101,8 @@ def seconds(function: Callable[[], object]) -> float:
 
 def table(rows: Iterable[Row]) -> str:
     """Markdown."""
-    lines = ["| work | against | result | wanted |", "|---|---|---|---|"]
-    lines += [f"| {row.work} | {row.against} | {row.result} | {row.wanted} |" for row in rows]
+    lines = ["| work | against | result | target |", "|---|---|---|---|"]
+    lines += [f"| {row.work} | {row.against} | {row.result} | {row.target} |" for row in rows]
     return "\n".join(lines)
 
 
@@ -121,7 +121,7 @@ def save(name: str, rows: Iterable[Row]) -> None:
 def machine() -> dict[str, Any]:
     """Processor, cores that may be used, threads of torch, memory, GPU, others' load."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    found: dict[str, Any] = {
+    results: dict[str, Any] = {
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
         "cores": cores,
@@ -130,8 +130,8 @@ def machine() -> dict[str, Any]:
         "load_before": LOAD_BEFORE,
     }
     if torch.cuda.is_available():
-        found["gpu"] = torch.cuda.get_device_name()
-    return found
+        results["gpu"] = torch.cuda.get_device_name()
+    return results
 
 
 def _processor() -> str:

@@ -65,11 +65,11 @@ def stage(width: int, height: int) -> float:
 
 def peak(command: list[str], folder: Path) -> float:
     """GiB of memory that a process had at most."""
-    own = {"PYTHONPATH": str(scenes.ROOT), "MASKQUERY_CACHE": str(folder / ".cache")}
+    variables = {"PYTHONPATH": str(scenes.ROOT), "MASKQUERY_CACHE": str(folder / ".cache")}
     done = subprocess.run(
         [sys.executable, "-c", WATCH, *command],
         cwd=folder,
-        env=os.environ | own,
+        env=os.environ | variables,
         stdout=subprocess.PIPE,
         check=False,
     )

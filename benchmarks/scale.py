@@ -65,13 +65,13 @@ class Side:
         self._loose = folder / "images"  # outside the repository where they are packed
         os.environ["MASKQUERY_CACHE"] = str(folder / "cells")
         self._repository = Repository.create(folder / kind / "repository", 1)
-        own = self._repository.folder
-        (own / "data/images/room_0.png").unlink()
-        (own / ".gitignore").write_text(".cache/\n.*.tmp\n/data/images\n")
+        folder = self._repository.folder
+        (folder / "data/images/room_0.png").unlink()
+        (folder / ".gitignore").write_text(".cache/\n.*.tmp\n/data/images\n")
         self._repository.git("rm", "-r", "--quiet", "--cached", "data/images")
         self._repository.set_param("sam.points_per_side", MASKS)
         self._repository.commit()
-        self._images = own / "data/images"
+        self._images = folder / "data/images"
         self._cells = str(folder / "cells")
         if kind == LOOSE:
             self._images.rmdir()
@@ -95,15 +95,15 @@ class Side:
 
     def expect(self, computed: int) -> None:
         """That the last run computed so many images, and no others."""
-        found = [self._repository.count(stage) for stage in STAGES]
-        if found != [computed] * len(STAGES):
-            raise SystemExit(f"{found} computed where {computed} were expected")
+        counts = [self._repository.count(stage) for stage in STAGES]
+        if counts != [computed] * len(STAGES):
+            raise SystemExit(f"{counts} computed where {computed} were expected")
 
     def repro(self, computed: int) -> Spent:
         self._repository.forget()
-        taken = spent(lambda: self.dvc("repro"))
+        usage = spent(lambda: self.dvc("repro"))
         self.expect(computed)
-        return taken
+        return usage
 
     def stage(self, name: str) -> Spent:
         """A stage by itself, with nothing to compute."""
@@ -150,9 +150,9 @@ def one_more(sides: dict[str, Side]) -> Iterator[Row]:
     for number in range(IMAGES, IMAGES + LONG_REPEATS):
         for kind, side in sides.items():
             side.put(picture(number))
-            taken = spent(side.pack)
-            packing += [taken] * (kind == PACKED)
-            times[kind].append(taken + side.repro(kind == LOOSE))
+            usage = spent(side.pack)
+            packing += [usage] * (kind == PACKED)
+            times[kind].append(usage + side.repro(kind == LOOSE))
     yield row("one image more: pack, dvc repro", times)
     yield row("  of it maskquery pack", {PACKED: packing})
     for stage in STAGES:
@@ -176,11 +176,11 @@ def in_turn(
 def row(work: str, times: dict[str, list[Spent]]) -> Row:
     parts = []
     figures: dict[str, Any] = {"images": IMAGES, "masks_per_image": MASKS}
-    for kind, taken in times.items():
-        wall = statistics.median(each.wall for each in taken)
-        cpu = statistics.median(each.cpu for each in taken)
+    for kind, usage in times.items():
+        wall = statistics.median(each.wall for each in usage)
+        cpu = statistics.median(each.cpu for each in usage)
         parts.append(f"{kind} {wall:.1f} s ({cpu:.1f} s of processors)")
         figures |= {f"{kind}_seconds": round(wall, 2), f"{kind}_cpu_seconds": round(cpu, 2)}
-        figures[f"all_{kind}"] = [round(each.wall, 2) for each in taken]
+        figures[f"all_{kind}"] = [round(each.wall, 2) for each in usage]
     against = LOOSE if len(times) > 1 else "-"
     return Row(f"{work}, {IMAGES} images", against, ", ".join(parts), "-", figures)

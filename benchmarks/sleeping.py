@@ -46,7 +46,7 @@ class Sleeping:
         return {KIND: note.encode().ljust(self.size, b"\0")}
 
 
-def finished(payload: bytes) -> tuple[int, float]:
+def finish(payload: bytes) -> tuple[int, float]:
     """In which process an image was computed, and when, by the clock of `time.monotonic`."""
     process, moment = json.loads(payload.rstrip(b"\0"))
     return process, moment

@@ -64,7 +64,7 @@ def scored_masks(
         )
         scores = table.of(image, group.ids, store.folder)
         eligible = rules.eligible(group, scores, np.ones(scores.shape, np.bool_), settings)
-        masks = rules.refined(group, slice(None), settings)
+        masks = rules.refine(group, slice(None), settings)
         yield ScoredMasks(masks, scores, eligible, true)
 
 

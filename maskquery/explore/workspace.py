@@ -155,7 +155,7 @@ class Workspace:
         """An image's masks, and as predictions are made of them: (N, H, W8) packed bits."""
         with self._lock:
             group = self._store.read(image)
-        return group, rules.refined(group, slice(None), self.settings.selection)
+        return group, rules.refine(group, slice(None), self.settings.selection)
 
     def regions(self, image: str) -> regions.Regions:
         """The image cut up by its masks and then by the `measured` classes, in this order.

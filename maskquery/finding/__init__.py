@@ -68,21 +68,21 @@ def find(
         UserError: an image cannot be read (`on_error: skip` goes on without it), `out` holds
             something else, or params.yaml in the current folder does not fit.
     """
-    given = [Given(key, value, "settings") for key, value in (settings or {}).items()]
+    values = [Given(key, value, "settings") for key, value in (settings or {}).items()]
     if threshold is not None:
-        given.append(Given("threshold", threshold, "threshold"))
-    return run(Path(source), prompts, given, Path(out) if out else None)
+        values.append(Given("threshold", threshold, "threshold"))
+    return run(Path(source), prompts, values, Path(out) if out else None)
 
 
 def run(
-    source: Path, prompts: str | Sequence[str], given: Sequence[Given], out: Path | None
+    source: Path, prompts: str | Sequence[str], values: Sequence[Given], out: Path | None
 ) -> dict[str, AnnotatedImage]:
     """As `find`, with values that name the place where they were given."""
-    question = ask(source, prompts, given)
+    question = ask(source, prompts, values)
     if out:
         folders.Output(out, COMMAND, source).expect_replaceable()
     expect_source(source)
-    with tempfile.TemporaryDirectory() as temporary, _own_remedies():
+    with tempfile.TemporaryDirectory() as temporary, _remedies_of_find():
         return _answer(question, out or Path(temporary) / "out")
 
 
@@ -101,17 +101,17 @@ class Question:
     negatives: Mapping[str, Sequence[str]]
 
 
-def ask(source: Path, prompts: str | Sequence[str], given: Sequence[Given]) -> Question:
+def ask(source: Path, prompts: str | Sequence[str], values: Sequence[Given]) -> Question:
     """The question, checked, before anything is computed; raises what `find` raises."""
     prompts = asking.prompts_of(prompts)
-    settings.expect_known(given)
+    settings.expect_known(values)
     base = settings.base_here()
-    document = settings.put_in(params.read(base.params), given) | {"images": str(source)}
-    settings.checked(document, given, base)
+    document = settings.put_in(params.read(base.params), values) | {"images": str(source)}
+    settings.validate(document, values, base)
     document["threshold"] = settings.threshold_of(document, base)
     negatives = {prompt: asking.against(document, prompt) for prompt in prompts}
     document = asking.asking(document, negatives)
-    return Question(document, settings.checked(document, given, base), negatives)
+    return Question(document, settings.validate(document, values, base), negatives)
 
 
 def expect_source(source: Path) -> None:
@@ -127,7 +127,7 @@ def expect_source(source: Path) -> None:
 
 
 @contextlib.contextmanager
-def _own_remedies() -> Iterator[None]:
+def _remedies_of_find() -> Iterator[None]:
     """Say how to go on with `find`, where the stages would say how to go on with the pipeline."""
     try:
         yield

@@ -23,9 +23,9 @@ def main(arguments: Sequence[str]) -> str:
     """Find, and say what was found."""
     chosen = parser().parse_args(arguments)
     expect_texts(chosen.prompts)
-    images = finding.run(chosen.source, chosen.prompts, given_by(chosen), chosen.out)
+    images = finding.run(chosen.source, chosen.prompts, values_on_command_line(chosen), chosen.out)
     parts = [
-        _counted(prompt, list(images.values()), chosen.out)
+        _count(prompt, list(images.values()), chosen.out)
         for prompt in dict.fromkeys(chosen.prompts)
     ]
     failed = json.loads((chosen.out / FAILURES).read_text(encoding="utf-8"))["failed"]
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> str:
     return f"find: {'; '.join(parts)}; look at {chosen.out / 'overlays'}"
 
 
-def _counted(prompt: str, images: Sequence[AnnotatedImage], out: Path) -> str:
+def _count(prompt: str, images: Sequence[AnnotatedImage], out: Path) -> str:
     counts = [len(image.masks(prompt)) for image in images]
     shown = sum(map(bool, counts))
     text = f"{sum(counts)} masks of {prompt!r} in {shown} of {len(counts)} images"
@@ -67,7 +67,7 @@ def expect_texts(prompts: Sequence[str]) -> None:
             )
 
 
-def given_by(chosen: argparse.Namespace) -> list[Given]:
+def values_on_command_line(chosen: argparse.Namespace) -> list[Given]:
     """The values that stand on the command line."""
     options = [
         Given("threshold", chosen.threshold, "--threshold"),

@@ -98,14 +98,14 @@ def base_here() -> Base:
     return PROJECT
 
 
-def expect_known(given: Sequence[Given]) -> None:
+def expect_known(values: Sequence[Given]) -> None:
     """Refuse keys that `find` does not read, and keys that are given twice.
 
     Raises:
         UsageError: naming the first of them.
     """
     readable = [key for key in params.keys(Params) if key not in REPLACED]
-    for each in given:
+    for each in values:
         if each.key.partition(".")[0] not in {*readable, *REPLACED}:
             raise UsageError(
                 f"{each.place}: {each.key} is not a key that find reads ({', '.join(readable)})"
@@ -113,20 +113,20 @@ def expect_known(given: Sequence[Given]) -> None:
         for key, why in REPLACED.items():
             if _is_within(each.key, key):
                 raise UsageError(f"{each.place}: {each.key} does nothing in find: {why}")
-    for number, each in enumerate(given):
-        for before in given[:number]:
+    for number, each in enumerate(values):
+        for before in values[:number]:
             if _is_within(each.key, before.key) or _is_within(before.key, each.key):
                 places = dict.fromkeys([before.place, each.place])
                 raise UsageError(f"{' and '.join(places)}: {each.key} is given twice")
 
 
-def put_in(document: dict[str, Any], given: Sequence[Given]) -> dict[str, Any]:
+def put_in(document: dict[str, Any], values: Sequence[Given]) -> dict[str, Any]:
     """The contents of a params.yaml, changed in place, with what was given.
 
     Raises:
         UsageError: there is no such key.
     """
-    for each in given:
+    for each in values:
         *sections, last = each.key.split(".")
         place: Any = document
         for name in sections:
@@ -137,7 +137,7 @@ def put_in(document: dict[str, Any], given: Sequence[Given]) -> dict[str, Any]:
     return document
 
 
-def checked(document: Mapping[str, Any], given: Sequence[Given], base: Base) -> Params:
+def validate(document: Mapping[str, Any], values: Sequence[Given], base: Base) -> Params:
     """The values to run with.
 
     Raises:
@@ -145,20 +145,20 @@ def checked(document: Mapping[str, Any], given: Sequence[Given], base: Base) -> 
         UserError: one of the base's does not.
     """
     try:
-        values = params.parse(Params, document)
+        checked = params.parse(Params, document)
     except params.ParamsError as error:
-        raise _blamed(str(error), [error.key], given, base) from None
+        raise _blame(str(error), [error.key], values, base) from None
     try:
-        class_embeddings.in_order(values.scores.view_weights, values.clip.views)
+        class_embeddings.in_order(checked.scores.view_weights, checked.clip.views)
     except UserError as error:
         keys = ["scores.view_weights", "clip.views"]
-        raise _blamed(str(error), keys, given, base) from None
-    return values
+        raise _blame(str(error), keys, values, base) from None
+    return checked
 
 
-def _blamed(text: str, keys: Sequence[str], given: Sequence[Given], base: Base) -> UserError:
+def _blame(text: str, keys: Sequence[str], values: Sequence[Given], base: Base) -> UserError:
     """What is wrong with a key, and where its value comes from."""
-    for each in given:
+    for each in values:
         if any(_is_within(key, each.key) or _is_within(each.key, key) for key in keys):
             return UsageError(f"{each.place}: {text}")
     return UserError(f"{base.params}: {text}")
@@ -184,7 +184,7 @@ def threshold_of(document: Mapping[str, Any], base: Base) -> Any:
     if not is_from_file:
         return rule
     remedy = "give a number (--threshold)"
-    if any(document.get(key) != value for key, value in calibrated_with(base).items()):
+    if any(document.get(key) != value for key, value in settings_of_calibration(base).items()):
         raise UserError(
             f"the threshold is {rule}, on other settings of sam, clip or scores than those given",
             remedy,
@@ -197,7 +197,7 @@ def threshold_of(document: Mapping[str, Any], base: Base) -> Any:
         raise UserError(f"{base.thresholds} has no threshold for all classes", remedy) from None
 
 
-def calibrated_with(base: Base) -> dict[str, Any]:
+def settings_of_calibration(base: Base) -> dict[str, Any]:
     """The sections sam, clip and scores of the run that thresholds.json is from.
 
     They stand in dvc.lock; params.yaml may have been edited since, and has to do where there is

@@ -14,28 +14,28 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from maskquery.formats.objects import AnnotatedImage, Found, Object
+from maskquery.formats.objects import AnnotatedImage, Dataset, Object
 from maskquery.masks.packed import Packed, unpack
 
 
-def write(folder: Path, found: Found) -> str:
+def write(folder: Path, dataset: Dataset) -> str:
     """Write annotations.json; nothing more to say."""
-    write_file(folder / "annotations.json", found)
+    write_file(folder / "annotations.json", dataset)
     return ""
 
 
-def write_file(path: Path, found: Found) -> None:
+def write_file(path: Path, dataset: Dataset) -> None:
     """Write one COCO file; all annotations are in memory at a time."""
-    categories = {name: number for number, name in enumerate(found.classes, start=1)}
+    categories = {name: number for number, name in enumerate(dataset.classes, start=1)}
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     numbers = itertools.count(1)
-    for image_id, image in enumerate(found.images, start=1):
+    for image_id, image in enumerate(dataset.images, start=1):
         size = {"height": image.height, "width": image.width}
         images.append({"id": image_id, "file_name": image.name, **size})
-        for own in image.objects:
+        for one in image.objects:
             place = {"id": next(numbers), "image_id": image_id}
-            annotations.append(place | annotation(own, categories[own.name], image))
+            annotations.append(place | annotation(one, categories[one.name], image))
     document = {
         "info": {"description": "Objects found by text"},
         "licenses": [],
@@ -48,23 +48,23 @@ def write_file(path: Path, found: Found) -> None:
     path.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
 
 
-def annotation(found: Object, category: int, image: AnnotatedImage) -> dict[str, Any]:
+def annotation(one: Object, category: int, image: AnnotatedImage) -> dict[str, Any]:
     """One object, without its own id and that of its image."""
-    x0, y0, x1, y1 = found.box
+    x0, y0, x1, y1 = one.box
     return {
         "category_id": category,
-        "segmentation": rle(found.mask, image.width),
-        "area": found.area,
+        "segmentation": rle(one.mask, image.width),
+        "area": one.area,
         "bbox": [x0, y0, x1 - x0, y1 - y0],
         "iscrowd": 0,
-        **dict(_of_a_mask(found)),
+        **dict(_of_a_mask(one)),
     }
 
 
-def _of_a_mask(found: Object) -> Iterator[tuple[str, float | str]]:
-    if found.score is not None:
-        yield "score", round(found.score, 6)
-        yield "mask_id", str(found.mask_id)
+def _of_a_mask(one: Object) -> Iterator[tuple[str, float | str]]:
+    if one.score is not None:
+        yield "score", round(one.score, 6)
+        yield "mask_id", str(one.mask_id)
 
 
 def rle(mask: Packed, width: int) -> dict[str, Any]:

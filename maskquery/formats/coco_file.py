@@ -86,10 +86,10 @@ def read(path: Path) -> File:
     images = {image.id for image in file.images}
     categories = {category.id for category in file.categories}
     for annotation in file.annotations:
-        for key, known in (("image_id", images), ("category_id", categories)):
-            if getattr(annotation, key) not in known:
-                found = getattr(annotation, key)
-                raise UserError(f"{path}: annotation {annotation.id}: there is no {key} {found}")
+        for key, numbers in (("image_id", images), ("category_id", categories)):
+            number = getattr(annotation, key)
+            if number not in numbers:
+                raise UserError(f"{path}: annotation {annotation.id}: there is no {key} {number}")
     return file
 
 
@@ -103,20 +103,20 @@ def pixels(annotation: Annotation, height: int, width: int) -> Bools:
     Raises:
         ValueError: it cannot lie in an image of this size, or has no segmentation.
     """
-    found = annotation.segmentation
-    if not found:
+    segmentation = annotation.segmentation
+    if not segmentation:
         raise ValueError("it is a box without a segmentation, from which no pixels follow")
-    if isinstance(found, Rle):
-        encoded = _checked(found, height, width)
+    if isinstance(segmentation, Rle):
+        encoded = _check_rle(segmentation, height, width)
     else:
-        for polygon in found:
+        for polygon in segmentation:
             _expect_inside(polygon, height, width)
-        encoded = coco_mask.merge(coco_mask.frPyObjects(found, height, width))
+        encoded = coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
     mask: Bools = coco_mask.decode(encoded).view(np.bool_)
     return mask
 
 
-def _checked(rle: Rle, height: int, width: int) -> dict[str, object]:
+def _check_rle(rle: Rle, height: int, width: int) -> dict[str, object]:
     if rle.size != (height, width):
         raise ValueError(f"its size is {rle.size} and the image's (height, width) {height, width}")
     counts = lengths(rle.counts) if isinstance(rle.counts, str) else rle.counts

@@ -7,7 +7,7 @@ from maskquery.formats.objects import AnnotatedImage
 from maskquery.images.image_files import read_bytes
 
 
-def copied(images: Iterable[AnnotatedImage], folder: Path) -> Iterator[AnnotatedImage]:
+def copy_images(images: Iterable[AnnotatedImage], folder: Path) -> Iterator[AnnotatedImage]:
     """Each image as it is, once its file stands in `folder` under its name.
 
     Not linked: what a tool changes in its own folder must not change the pipeline's images.

@@ -14,19 +14,19 @@ import numpy.typing as npt
 
 from maskquery.core.errors import UserError
 from maskquery.formats.colours import palette
-from maskquery.formats.objects import AnnotatedImage, Found, Object
+from maskquery.formats.objects import AnnotatedImage, Dataset, Object
 from maskquery.masks.packed import unpack
 
 _NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 cannot hold, not even escaped."""
 
 
-def write(folder: Path, found: Found) -> str:
+def write(folder: Path, dataset: Dataset) -> str:
     """Write annotations.xml; nothing more to say."""
     root = ElementTree.Element("annotations")
     ElementTree.SubElement(root, "version").text = "1.1"
-    root.append(_meta(found))
-    for number, image in enumerate(found.images):
+    root.append(_meta(dataset))
+    for number, image in enumerate(dataset.images):
         root.append(_image(number, image))
     tree = ElementTree.ElementTree(root)
     ElementTree.indent(tree)
@@ -34,14 +34,14 @@ def write(folder: Path, found: Found) -> str:
     return ""
 
 
-def _meta(found: Found) -> ElementTree.Element:
+def _meta(dataset: Dataset) -> ElementTree.Element:
     meta = ElementTree.Element("meta")
     task = ElementTree.SubElement(meta, "task")
-    for key, text in (("size", str(found.count)), ("mode", "annotation"), ("flipped", "False")):
+    for key, text in (("size", str(dataset.count)), ("mode", "annotation"), ("flipped", "False")):
         ElementTree.SubElement(task, key).text = text
     labels = ElementTree.SubElement(task, "labels")
-    colours = palette(len(found.classes) + 1)[1:]
-    for name, colour in zip(found.classes, colours, strict=True):
+    colours = palette(len(dataset.classes) + 1)[1:]
+    for name, colour in zip(dataset.classes, colours, strict=True):
         label = ElementTree.SubElement(labels, "label")
         ElementTree.SubElement(label, "name").text = _text(name)
         ElementTree.SubElement(label, "color").text = f"#{colour.tobytes().hex()}"
@@ -53,17 +53,17 @@ def _meta(found: Found) -> ElementTree.Element:
 def _image(number: int, image: AnnotatedImage) -> ElementTree.Element:
     size = {"width": str(image.width), "height": str(image.height)}
     element = ElementTree.Element("image", {"id": str(number), "name": _text(image.name), **size})
-    for found in image.objects:
-        ElementTree.SubElement(element, "mask", _mask(found, image.width))
+    for one in image.objects:
+        ElementTree.SubElement(element, "mask", _mask(one, image.width))
     return element
 
 
-def _mask(found: Object, width: int) -> dict[str, str]:
-    x0, y0, x1, y1 = found.box
+def _mask(one: Object, width: int) -> dict[str, str]:
+    x0, y0, x1, y1 = one.box
     box = {"left": x0, "top": y0, "width": x1 - x0, "height": y1 - y0}
-    lengths = runs(unpack(found.mask, width)[y0:y1, x0:x1].reshape(-1))
+    lengths = runs(unpack(one.mask, width)[y0:y1, x0:x1].reshape(-1))
     return {
-        "label": _text(found.name),
+        "label": _text(one.name),
         "source": "auto",
         "occluded": "0",
         "rle": ", ".join(map(str, lengths)),

@@ -16,13 +16,13 @@ from maskquery.core import console, params
 from maskquery.core.arguments import Parser
 from maskquery.core.errors import UsageError
 from maskquery.formats import coco, cvat, fiftyone, folders, label_png, label_studio, objects, yolo
-from maskquery.formats.objects import AnnotatedImage, Files, Found, What
+from maskquery.formats.objects import AnnotatedImage, Dataset, Files, What
 
 PREDICTIONS = Path("data/predictions.zarr")
 MASKS = Path("data/masks.zarr")
 EXPORTS = Path("data/export")
 
-FORMATS: dict[str, Callable[[Path, Found], str]] = {
+FORMATS: dict[str, Callable[[Path, Dataset], str]] = {
     "coco": coco.write,
     "yolo": yolo.write,
     "png": label_png.write,
@@ -58,7 +58,9 @@ class ExportStats:
             yield image
 
 
-def run(name: str, write: Callable[[Path, Found], str], files: Files, what: What, out: Path) -> str:
+def run(
+    name: str, write: Callable[[Path, Dataset], str], files: Files, what: What, out: Path
+) -> str:
     """Make `out` an export; the closing line.
 
     Args:
@@ -74,14 +76,14 @@ def run(name: str, write: Callable[[Path, Found], str], files: Files, what: What
     stats = ExportStats()
     output = folders.Output(out, f"maskquery export {name}", files.images)
     output.expect_replaceable()
-    found = objects.read(files, what)
-    images = console.progress(stats.of(found.images), found.count, name)
-    mark = {"format": name, "objects": what, "classes": list(found.classes)}
+    dataset = objects.read(files, what)
+    images = console.progress(stats.of(dataset.images), dataset.count, name)
+    mark = {"format": name, "objects": what, "classes": list(dataset.classes)}
     with output.replacing(mark) as folder:
-        remark = write(folder, replace(found, images=images))
-    line = f"{name}: {found.count} images, {stats.objects} objects in {out}"
+        remark = write(folder, replace(dataset, images=images))
+    line = f"{name}: {dataset.count} images, {stats.objects} objects in {out}"
     if not stats.objects:
-        line = f"{name}: {found.count} images and NOT ONE object in {out}: no mask was chosen"
+        line = f"{name}: {dataset.count} images and NOT ONE object in {out}: no mask was chosen"
     elif stats.empty:
         line += f"; {stats.empty} images have none"
     return line + (f"; {remark}" if remark else "")

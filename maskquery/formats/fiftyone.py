@@ -11,12 +11,12 @@ import dataclasses
 from pathlib import Path
 
 from maskquery.formats import coco
-from maskquery.formats.copies import copied
-from maskquery.formats.objects import Found
+from maskquery.formats.copies import copy_images
+from maskquery.formats.objects import Dataset
 
 
-def write(folder: Path, found: Found) -> str:
+def write(folder: Path, dataset: Dataset) -> str:
     """Write data/ and labels.json; nothing more to say."""
-    images = copied(found.images, folder / "data")
-    coco.write_file(folder / "labels.json", dataclasses.replace(found, images=images))
+    images = copy_images(dataset.images, folder / "data")
+    coco.write_file(folder / "labels.json", dataclasses.replace(dataset, images=images))
     return ""

@@ -85,11 +85,11 @@ class Output:
 
     def _is_foreign(self, name: str, mark: Mapping[str, Any]) -> bool:
         path = self.folder / name
-        known = {mark[_FILES].get(name), mark.get(_BEFORE, {}).get(name)} - {None}
-        if not known:
+        hashes = {mark[_FILES].get(name), mark.get(_BEFORE, {}).get(name)} - {None}
+        if not hashes:
             return True
-        return path.is_symlink() != ("link" in known) or (
-            not path.is_symlink() and files.file_hash(path) not in known
+        return path.is_symlink() != ("link" in hashes) or (
+            not path.is_symlink() and files.file_hash(path) not in hashes
         )
 
     @contextlib.contextmanager

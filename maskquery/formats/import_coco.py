@@ -110,11 +110,11 @@ def run(source: Path, out: Path, settings: Params, renamed: Mapping[str, str]) -
         for image, path in console.progress(paths.items(), len(paths), "import_coco"):
             entry = entries[image]
             _expect_size(entry, path, source)
-            own = annotations[entry.id]
-            planes = _planes(own, names, entry, source)
+            of_image = annotations[entry.id]
+            planes = _planes(of_image, names, entry, source)
             labels = sets.label_map(planes, entry.height, entry.width)
             _save(labels, folder / f"{image}.png")
-            used += len(own)
+            used += len(of_image)
             shared += int((labels > len(classes)).sum())
         _write_section(folder / "ground_truth.yaml", out, {name: sets.of(name) for name in classes})
     return (
@@ -132,16 +132,16 @@ def class_names(
     Raises:
         UserError: a class has no category, or a renamed one does not exist.
     """
-    known = {category.name for category in file.categories}
+    categories = {category.name for category in file.categories}
     for category, name in renamed.items():
-        if category not in known or name not in classes:
-            what = "category" if category not in known else "class"
+        if category not in categories or name not in classes:
+            what = "category" if category not in categories else "class"
             raise UsageError(f"--category {category}={name}: there is no such {what}")
     names = {category.id: renamed.get(category.name, category.name) for category in file.categories}
     for name in classes:
         if name not in names.values():
             raise UserError(
-                f"{source} has no category {name!r} (it has {', '.join(sorted(known))})",
+                f"{source} has no category {name!r} (it has {', '.join(sorted(categories))})",
                 f"name the one that is meant, --category NAME={name}, or remove the class",
             )
     return {number: name for number, name in names.items() if name in classes}
@@ -210,11 +210,11 @@ def main(arguments: Sequence[str]) -> str:
     parser.add_argument("--out", type=Path, default=Path("data/truth"), help="folder to make")
     parser.add_argument("--category", action="append", default=[], metavar="CATEGORY=CLASS")
     chosen = parser.parse_args(arguments)
-    renamed = dict(map(_renamed, chosen.category))
+    renamed = dict(map(_parse_renaming, chosen.category))
     return run(chosen.source, chosen.out, params.load(Params), renamed)
 
 
-def _renamed(text: str) -> tuple[str, str]:
+def _parse_renaming(text: str) -> tuple[str, str]:
     category, equals, name = text.partition("=")
     if not equals:
         raise UsageError(f"--category {text}: it must be CATEGORY=CLASS, such as couch=sofa")

@@ -15,25 +15,25 @@ from PIL import Image
 
 from maskquery.core import files
 from maskquery.core.errors import UserError
-from maskquery.formats.objects import AnnotatedImage, Found
+from maskquery.formats.objects import AnnotatedImage, Dataset
 from maskquery.masks.packed import unpack
 
 MOST = 255
 """Classes that a PNG of 8 bits tells apart, beside "none"."""
 
 
-def write(folder: Path, found: Found) -> str:
+def write(folder: Path, dataset: Dataset) -> str:
     """Write labels/IMAGE.png and classes.json; what is said of pixels of several classes."""
-    if len(found.classes) > MOST:
-        raise UserError(f"{len(found.classes)} classes do not fit into a PNG's {MOST} numbers")
+    if len(dataset.classes) > MOST:
+        raise UserError(f"{len(dataset.classes)} classes do not fit into a PNG's {MOST} numbers")
     shared = 0
-    for image in found.images:
-        labels, several = label_map(image, found.classes)
+    for image in dataset.images:
+        labels, several = label_map(image, dataset.classes)
         shared += several
         path = folder / "labels" / f"{image.image}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(labels).save(path, optimize=True)
-    names = {"0": "background"} | {str(n): name for n, name in enumerate(found.classes, start=1)}
+    names = {"0": "background"} | {str(n): name for n, name in enumerate(dataset.classes, start=1)}
     files.write_json(folder / "classes.json", names)
     return f"{shared} pixels of several classes went to the smallest region" if shared else ""
 
@@ -47,9 +47,9 @@ def label_map(image: AnnotatedImage, classes: tuple[str, ...]) -> tuple[npt.NDAr
     """
     labels = np.zeros((image.height, image.width), np.uint8)
     count = np.zeros(labels.shape, np.uint8)
-    order = [(-found.area, -classes.index(found.name), found) for found in image.objects]
-    for *_, found in sorted(order, key=lambda item: item[:2]):
-        pixels = unpack(found.mask, image.width)
-        labels[pixels] = classes.index(found.name) + 1
+    order = [(-one.area, -classes.index(one.name), one) for one in image.objects]
+    for *_, one in sorted(order, key=lambda item: item[:2]):
+        pixels = unpack(one.mask, image.width)
+        labels[pixels] = classes.index(one.name) + 1
         count += pixels
     return labels, int((count > 1).sum())

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from maskquery.formats.colours import palette
 from maskquery.formats.cvat import runs
-from maskquery.formats.objects import AnnotatedImage, Found, Object
+from maskquery.formats.objects import AnnotatedImage, Dataset, Object
 from maskquery.masks.packed import unpack
 
 IMAGE_URL = "/data/local-files/?d="
@@ -34,18 +34,18 @@ _VALUES = (f"{0:08b}", f"{255:08b}")
 _FROM, _TO = "label", "image"
 
 
-def write(folder: Path, found: Found, image_url: str) -> str:
+def write(folder: Path, dataset: Dataset, image_url: str) -> str:
     """Write tasks.json and config.xml; what is said of the images' addresses."""
     tasks = [
         {
             "data": {"image": image_url + quote(image.name)},
             "predictions": [{"model_version": "retrieval", "result": results(image)}],
         }
-        for image in found.images
+        for image in dataset.images
     ]
     text = json.dumps(tasks, ensure_ascii=False)
     (folder / "tasks.json").write_text(text, encoding="utf-8")
-    view = ElementTree.ElementTree(config(found.classes))
+    view = ElementTree.ElementTree(config(dataset.classes))
     ElementTree.indent(view)
     view.write(folder / "config.xml", encoding="utf-8")
     return f"images are at {image_url}PATH"
@@ -72,17 +72,17 @@ def results(image: AnnotatedImage) -> list[dict[str, Any]]:
             "from_name": _FROM,
             "to_name": _TO,
             **size,
-            "value": value(found, image.width),
-            **({} if found.score is None else {"score": round(found.score, 6)}),
+            "value": value(one, image.width),
+            **({} if one.score is None else {"score": round(one.score, 6)}),
         }
-        for number, found in enumerate(image.objects)
+        for number, one in enumerate(image.objects)
     ]
 
 
-def value(found: Object, width: int) -> dict[str, Any]:
+def value(one: Object, width: int) -> dict[str, Any]:
     """An object's pixels and label."""
-    pixels = unpack(found.mask, width).reshape(-1)
-    return {"format": "rle", "rle": list(brush(pixels)), "brushlabels": [found.name]}
+    pixels = unpack(one.mask, width).reshape(-1)
+    return {"format": "rle", "rle": list(brush(pixels)), "brushlabels": [one.name]}
 
 
 def brush(pixels: npt.NDArray[np.bool_]) -> bytes:

@@ -23,11 +23,11 @@ def run(url: str, out: Path) -> str:
     if out.suffix != buckets.SUFFIX:
         raise UsageError(f"--out {out}: it must end in {buckets.SUFFIX}")
     before = buckets.read(out).objects if out.exists() else {}
-    found = buckets.list_bucket(url)
-    found.files()  # says which name cannot be had, before anything is written
-    buckets.write(out, found)
+    bucket = buckets.list_bucket(url)
+    bucket.files()  # says which name cannot be had, before anything is written
+    buckets.write(out, bucket)
     count = len(image_files.find(out))
-    now = found.objects
+    now = bucket.objects
     came, went = len(now.keys() - before.keys()), len(before.keys() - now.keys())
     changed = sum(before[key] != now[key] for key in now.keys() & before.keys())
     return (

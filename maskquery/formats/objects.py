@@ -82,9 +82,9 @@ class AnnotatedImage:
         """
         if name not in self.classes:
             raise KeyError(f"{name!r} was not looked for, but {', '.join(map(repr, self.classes))}")
-        own = [found.mask for found in self.objects if found.name == name]
-        shape = (len(own), self.height, -(-self.width // 8))
-        return unpack(np.array(own, np.uint8).reshape(shape), self.width)
+        masks = [one.mask for one in self.objects if one.name == name]
+        shape = (len(masks), self.height, -(-self.width // 8))
+        return unpack(np.array(masks, np.uint8).reshape(shape), self.width)
 
     def union(self, name: str) -> Bools:
         """The pixels of any object of one class: (H, W) bool; raises as `masks`."""
@@ -93,7 +93,7 @@ class AnnotatedImage:
 
 
 @dataclass(frozen=True)
-class Found:
+class Dataset:
     """All images in the order of their ids, read one at a time, and the names of the classes."""
 
     classes: tuple[str, ...]
@@ -101,7 +101,7 @@ class Found:
     images: Iterator[AnnotatedImage]
 
 
-def read(files: Files, what: What) -> Found:
+def read(files: Files, what: What) -> Dataset:
     """The objects that the pipeline found.
 
     Args:
@@ -117,29 +117,29 @@ def read(files: Files, what: What) -> Found:
     classes = predictions.read(names[0]).classes
     chosen = _Chosen(files) if what == "masks" else None
 
-    def annotated() -> Iterator[AnnotatedImage]:
+    def read_images() -> Iterator[AnnotatedImage]:
         for image in names:
-            found = predictions.read(image)
-            if found.classes != classes:
+            prediction = predictions.read(image)
+            if prediction.classes != classes:
                 raise UserError(f"{files.predictions} holds several runs", "run `dvc repro`")
             if image not in paths:
                 raise UserError(f"{files.images} has no image {image!r}", "run `dvc repro`")
-            objects = tuple(chosen.of(found) if chosen else regions(found))
+            objects = tuple(chosen.of(prediction) if chosen else regions(prediction))
             name = image_files.name_of(paths[image], files.images)
-            size = found.height, found.width
+            size = prediction.height, prediction.width
             yield AnnotatedImage(image, paths[image], name, *size, objects, classes)
         predictions.close()
 
-    return Found(classes, len(names), annotated())
+    return Dataset(classes, len(names), read_images())
 
 
-def regions(found: ImagePredictions) -> Iterator[Object]:
+def regions(prediction: ImagePredictions) -> Iterator[Object]:
     """The classes' planes as objects; one without a pixel is none."""
-    (shown,) = np.nonzero(found.masks.any(axis=(1, 2)))
-    masks = found.masks[shown]
-    areas, boxes = mask_areas(masks).tolist(), mask_boxes(masks, found.width).tolist()
+    (shown,) = np.nonzero(prediction.masks.any(axis=(1, 2)))
+    masks = prediction.masks[shown]
+    areas, boxes = mask_areas(masks).tolist(), mask_boxes(masks, prediction.width).tolist()
     for number, mask, area, box in zip(shown, masks, areas, boxes, strict=True):
-        yield Object(found.classes[number], mask, tuple(box), area)
+        yield Object(prediction.classes[number], mask, tuple(box), area)
 
 
 class _Chosen:
@@ -149,23 +149,25 @@ class _Chosen:
         self._files = files
         self._store = mask_store.MaskStore(files.masks)
 
-    def of(self, found: ImagePredictions) -> Iterator[Object]:
+    def of(self, prediction: ImagePredictions) -> Iterator[Object]:
         """The chosen masks of one image, with those of their pixels that are the class's.
 
         One that gave all its pixels to others is left out.
         """
-        made = self._store.read(found.image)
-        rows = dict(zip(made.ids.tolist(), range(len(made.ids)), strict=True))
-        known = all(number in rows for number in found.ids.tolist())
-        if not known or (made.height, made.width) != (found.height, found.width):
-            raise self._stale(found.image)
-        numbers = np.repeat(np.arange(len(found.classes)), found.chosen)
-        for number, own, score in zip(numbers, found.ids, found.scores, strict=True):
-            mask = made.masks[rows[int(own)]] & found.masks[number]
+        group = self._store.read(prediction.image)
+        rows = dict(zip(group.ids.tolist(), range(len(group.ids)), strict=True))
+        has_all = all(number in rows for number in prediction.ids.tolist())
+        if not has_all or (group.height, group.width) != (prediction.height, prediction.width):
+            raise self._stale(prediction.image)
+        numbers = np.repeat(np.arange(len(prediction.classes)), prediction.chosen)
+        for number, mask_id, score in zip(numbers, prediction.ids, prediction.scores, strict=True):
+            mask = group.masks[rows[int(mask_id)]] & prediction.masks[number]
             if mask.any():
-                (box,) = mask_boxes(mask[None], found.width).tolist()
+                (box,) = mask_boxes(mask[None], prediction.width).tolist()
                 area = int(mask_areas(mask))
-                yield Object(found.classes[number], mask, tuple(box), area, int(own), float(score))
+                yield Object(
+                    prediction.classes[number], mask, tuple(box), area, int(mask_id), float(score)
+                )
 
     def _stale(self, image: str) -> UserError:
         files = self._files

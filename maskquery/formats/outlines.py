@@ -26,15 +26,15 @@ def outlines(mask: Bools) -> list[npt.NDArray[np.int32]]:
         return []
     points: list[Points] = [[(x, y) for x, y in c[:, 0].tolist()] for c in contours]
     parents = hierarchy[0, :, 3].tolist()
-    found = []
+    polygons = []
     for number, outer in enumerate(points):
         if parents[number] < 0:
             holes = [hole for hole, of in zip(points, parents, strict=True) if of == number]
-            found.append(_corners(_joined(mask, outer, holes)))
-    return found
+            polygons.append(_corners(_join(mask, outer, holes)))
+    return polygons
 
 
-def _joined(mask: Bools, outer: Points, holes: list[Points]) -> Points:
+def _join(mask: Bools, outer: Points, holes: list[Points]) -> Points:
     """One line around a part and, over bridges, around its holes.
 
     From the top of a hole's edge a bridge goes straight up inside the part, to where the part ends.

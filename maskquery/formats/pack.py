@@ -40,8 +40,8 @@ def run(source: Path, out: Path) -> str:
     expect_same_source(out, source)
     shards = shards_of(source)
     with output.adding({"source": from_there(source, out)}) as additions:
-        left = additions.hashes.keys() - shards.keys()
-        for name in left:
+        outdated = additions.hashes.keys() - shards.keys()
+        for name in outdated:
             additions.remove(name)
         written = sum(
             write(additions, name, members)
@@ -52,7 +52,7 @@ def run(source: Path, out: Path) -> str:
     count = sum(map(len, shards.values()))
     return (
         f"pack: {count} files in {len(shards)} archives in {out}, "
-        f"{written} of them written, {len(left)} removed"
+        f"{written} of them written, {len(outdated)} removed"
     )
 
 
@@ -98,11 +98,12 @@ def write(additions: folders.Additions, name: str, members: dict[str, File]) -> 
     return True
 
 
-def _holds(path: Path, own: dict[str, File]) -> bool:
+def _holds(path: Path, members: dict[str, File]) -> bool:
     try:
         there = {member.name: member for member in archives.members(path)}
-        return list(there) == sorted(own) and all(
-            there[name].read_bytes() == image_files.read_bytes(file) for name, file in own.items()
+        return list(there) == sorted(members) and all(
+            there[name].read_bytes() == image_files.read_bytes(file)
+            for name, file in members.items()
         )
     except UserError:
         return False

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from maskquery.core import yaml_text
-from maskquery.formats.copies import copied
-from maskquery.formats.objects import AnnotatedImage, Found
+from maskquery.formats.copies import copy_images
+from maskquery.formats.objects import AnnotatedImage, Dataset
 from maskquery.formats.outlines import outlines
 from maskquery.masks.packed import unpack
 
@@ -23,13 +23,13 @@ DIGITS = 6
 """Of a share: less than a tenth of a pixel in images of up to 100,000 pixels along a side."""
 
 
-def write(folder: Path, found: Found) -> str:
+def write(folder: Path, dataset: Dataset) -> str:
     """Write images/, labels/ and data.yaml; nothing more to say."""
-    for image in copied(found.images, folder / "images"):
+    for image in copy_images(dataset.images, folder / "images"):
         path = folder / labels_of(f"images/{image.name}")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(rows(image, found.classes)), encoding="ascii")
-    data = {"train": "images", "val": "images", "names": dict(enumerate(found.classes))}
+        path.write_text("".join(rows(image, dataset.classes)), encoding="ascii")
+    data = {"train": "images", "val": "images", "names": dict(enumerate(dataset.classes))}
     text = yaml_text.dump(data)
     (folder / "data.yaml").write_text(text, encoding="utf-8")
     return ""
@@ -48,10 +48,10 @@ def rows(image: AnnotatedImage, classes: tuple[str, ...]) -> list[str]:
     """A line for each connected part of each object; at least three points, as the format asks."""
     lines = []
     size = np.array([image.width, image.height])
-    for found in image.objects:
-        for points in outlines(unpack(found.mask, image.width)):
+    for one in image.objects:
+        for points in outlines(unpack(one.mask, image.width)):
             shares = (points + 0.5) / size
             shares = np.concatenate([shares, *[shares[-1:]] * (3 - len(shares))])
             numbers = " ".join(f"{share:.{DIGITS}f}" for share in shares.reshape(-1))
-            lines.append(f"{classes.index(found.name)} {numbers}\n")
+            lines.append(f"{classes.index(one.name)} {numbers}\n")
     return lines

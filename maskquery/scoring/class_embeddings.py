@@ -93,16 +93,16 @@ class ClassScorer:
                 "name one that is none: relevancy needs it",
             )
         if settings.prompts == "first":
-            classes = {name: own[:1] for name, own in classes.items()}
+            classes = {name: given[:1] for name, given in classes.items()}
         needed = others if settings.scoring != "cosine" else []
         vectors = prompt_embeddings(
             model, [*itertools.chain(*classes.values()), *needed], settings.templates
         )
-        ends = np.cumsum([len(own) for own in classes.values()])
-        *own, self._negatives = np.split(vectors, ends)
+        ends = np.cumsum([len(given) for given in classes.values()])
+        *class_vectors, self._negatives = np.split(vectors, ends)
         if settings.prompts == "average":
-            own = [similarity.mean_direction(each)[None] for each in own]
-        self._classes: list[Embeddings] = own
+            class_vectors = [similarity.mean_direction(each)[None] for each in class_vectors]
+        self._classes: list[Embeddings] = class_vectors
 
     def score(
         self, views: Embeddings, predicted_iou: Floats, stability_score: Floats
@@ -152,17 +152,17 @@ class OneVsRest:
                 model,
                 views,
                 settings.model_copy(update={"negative_prompts": tuple(negatives[name])}),
-                {name: own},
+                {name: prompts_},
             )
-            for name, own in classes.items()
+            for name, prompts_ in classes.items()
         ]
 
     def score(
         self, views: Embeddings, predicted_iou: Floats, stability_score: Floats
     ) -> tuple[Floats, Floats]:
         """As `ClassScorer.score`."""
-        found = [own.score(views, predicted_iou, stability_score) for own in self._each]
-        cosines, scores = zip(*found, strict=True)
+        results = [scorer.score(views, predicted_iou, stability_score) for scorer in self._each]
+        cosines, scores = zip(*results, strict=True)
         return np.concatenate(cosines, axis=1), np.concatenate(scores, axis=1)
 
 
@@ -186,5 +186,5 @@ def prompt_embeddings(model: str, prompts: Sequence[str], templates: Sequence[st
     vectors = texts.embeddings(model, filled)
     if len(templates) == 1:
         return vectors
-    own = vectors.reshape(len(prompts), len(templates), -1)
-    return np.stack([similarity.mean_direction(each) for each in own])
+    by_prompt = vectors.reshape(len(prompts), len(templates), -1)
+    return np.stack([similarity.mean_direction(each) for each in by_prompt])

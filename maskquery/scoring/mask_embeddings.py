@@ -62,13 +62,13 @@ def by_image(chunks: Iterable[EmbeddingRows]) -> Iterator[EmbeddingRows]:
         changes = np.flatnonzero(chunk.images[1:] != chunk.images[:-1]) + 1
         for start, end in zip([0, *changes], [*changes, len(chunk.images)], strict=True):
             if waiting and waiting[0].images[0] != chunk.images[start]:
-                yield _joined(waiting)
+                yield _join(waiting)
                 waiting = []
             waiting.append(EmbeddingRows(*(column[start:end] for column in vars(chunk).values())))
     if waiting:
-        yield _joined(waiting)
+        yield _join(waiting)
 
 
-def _joined(parts: Sequence[EmbeddingRows]) -> EmbeddingRows:
+def _join(parts: Sequence[EmbeddingRows]) -> EmbeddingRows:
     columns = zip(*(vars(part).values() for part in parts), strict=True)
     return EmbeddingRows(*(np.concatenate(column) for column in columns))

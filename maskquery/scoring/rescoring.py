@@ -43,10 +43,10 @@ def read_origin(scores: Path) -> Origin:
     metadata = provenance.read(scores)
     clip: dict[str, Any] = metadata["clip"]
     try:
-        own = {key: clip[key] for key in settings.Settings.model_fields}
+        crops = {key: clip[key] for key in settings.Settings.model_fields}
         return Origin(
             clip["model"],
-            settings.Settings.model_validate(own, strict=False),
+            settings.Settings.model_validate(crops, strict=False),
             class_embeddings.Settings.model_validate(metadata["scores"], strict=False),
             metadata["prompts"],
         )

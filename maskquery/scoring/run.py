@@ -41,7 +41,7 @@ def write_scores(
     made_with = provenance.read(embeddings)
     views = tuple(made_with["clip"]["views"])
     how = made_with["clip"]["model"], views, settings, classes
-    own = (
+    scorer = (
         class_embeddings.OneVsRest(*how, negatives)
         if negatives
         else class_embeddings.ClassScorer(*how)
@@ -50,8 +50,8 @@ def write_scores(
 
     def rows() -> Iterator[pa.Table]:
         for stack in mask_embeddings.read(embeddings, views):
-            found = own.score(stack.embeddings, stack.predicted_iou, stack.stability_score)
-            yield score_table.rows_of(stack.image, stack.ids, names, *found)
+            columns = scorer.score(stack.embeddings, stack.predicted_iou, stack.stability_score)
+            yield score_table.rows_of(stack.image, stack.ids, names, *columns)
 
     metadata = {**made_with, "scores": settings.model_dump(), "prompts": classes}
     count = score_table.write(scores, rows(), names, metadata)

@@ -59,15 +59,15 @@ def eligible(group: ImageMasks, score: Floats, candidates: Bools, settings: Sele
         settings: what leaves masks out.
     """
     pixels = group.height * group.width
-    kept = (group.areas >= settings.min_area * pixels) & (group.areas <= settings.max_area * pixels)
+    keep = (group.areas >= settings.min_area * pixels) & (group.areas <= settings.max_area * pixels)
     if not settings.at_border:
-        kept &= (group.boxes[:, :2] > 0).all(axis=1)
-        kept &= (group.boxes[:, 2:] < (group.width, group.height)).all(axis=1)
+        keep &= (group.boxes[:, :2] > 0).all(axis=1)
+        keep &= (group.boxes[:, 2:] < (group.width, group.height)).all(axis=1)
     if settings.duplicate_iou < 1 or settings.part_share < 1:
         most = _most_shared(group)
     if settings.duplicate_iou < 1:
-        kept &= _without_duplicates(group, settings.duplicate_iou, kept, most)
-    result: Bools = candidates & kept[:, None]
+        keep &= _without_duplicates(group, settings.duplicate_iou, keep, most)
+    result: Bools = candidates & keep[:, None]
     if settings.exclusive == "masks" and score.size:
         result &= np.arange(score.shape[1]) == score.argmax(axis=1)[:, None]
     if settings.part_share < 1:
@@ -77,17 +77,17 @@ def eligible(group: ImageMasks, score: Floats, candidates: Bools, settings: Sele
 
 def _without_duplicates(group: ImageMasks, limit: float, among: Bools, most: Counts) -> Bools:
     """Greedily, from the best on: those of `among` whose IoU with a better one is within limit."""
-    quality, kept = group.predicted_iou * group.stability_score, np.zeros_like(among)
+    quality, keep = group.predicted_iou * group.stability_score, np.zeros_like(among)
     areas = group.areas[:, None] + group.areas
     near = most > limit * (areas - most)
     order = np.argsort(-quality, kind="stable")
     for index in order[among[order]].tolist():
-        kept[index] = not any(
+        keep[index] = not any(
             shared > limit * (areas[index, other] - shared)
-            for other in np.flatnonzero(near[index] & kept).tolist()
-            for shared in [shared_pixels(group, index, other)]
+            for other in np.flatnonzero(near[index] & keep).tolist()
+            for shared in [count_shared_pixels(group, index, other)]
         )
-    return kept
+    return keep
 
 
 def _wholes(group: ImageMasks, score: Floats, among: Bools, limit: float, most: Counts) -> Bools:
@@ -102,7 +102,7 @@ def _wholes(group: ImageMasks, score: Floats, among: Bools, limit: float, most: 
         better = among[rows] & among[whole] & (score[rows] > score[whole])  # (K, C)
         for part, classes in zip(rows.tolist(), better, strict=True):
             if (classes & ~result[whole]).any():
-                inside = shared_pixels(group, part, whole) > limit * group.areas[part]
+                inside = count_shared_pixels(group, part, whole) > limit * group.areas[part]
                 result[whole] |= classes & inside
     return result
 
@@ -119,7 +119,7 @@ def _most_shared(group: ImageMasks) -> Counts:
     return np.minimum(most, most.T)
 
 
-def shared_pixels(group: ImageMasks, one: int, other: int) -> int:
+def count_shared_pixels(group: ImageMasks, one: int, other: int) -> int:
     """How many pixels two masks share, counted where their boxes meet."""
     x0, y0 = np.maximum(group.boxes[one, :2], group.boxes[other, :2]).tolist()
     x1, y1 = np.minimum(group.boxes[one, 2:], group.boxes[other, 2:]).tolist()
@@ -130,7 +130,7 @@ def shared_pixels(group: ImageMasks, one: int, other: int) -> int:
     return int(np.bitwise_count(both).sum(dtype=np.int64))
 
 
-def refined(group: ImageMasks, rows: npt.NDArray[np.intp] | slice, settings: Selection) -> Packed:
+def refine(group: ImageMasks, rows: npt.NDArray[np.intp] | slice, settings: Selection) -> Packed:
     """The masks at `rows` without small fragments and holes: (K, H, W8) packed bits.
 
     They are the group's own, and no copy, if nothing is to be removed and `rows` is a slice.
@@ -154,9 +154,9 @@ def _with_large_regions(mask: Bools, least: float) -> Bools:
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
     areas = stats[:, cv2.CC_STAT_AREA]
     areas[0] = 0  # what is no region
-    kept = areas >= min(least, areas.max())
-    kept[0] = False
-    result: Bools = kept[labels]
+    keep = areas >= min(least, areas.max())
+    keep[0] = False
+    result: Bools = keep[labels]
     return result
 
 

@@ -92,15 +92,15 @@ def predict(
         masks=planes,
         mask_count=len(ids),
         chosen=tuple(map(len, order)),
-        ids=np.concatenate([ids[own] for own in order]),
-        scores=np.concatenate([score[own, c] for c, own in enumerate(order)]),
+        ids=np.concatenate([ids[column] for column in order]),
+        scores=np.concatenate([score[column, c] for c, column in enumerate(order)]),
     )
 
 
 def draw(group: ImageMasks, chosen: Bools, settings: Selection) -> Packed:
     """The planes of the chosen masks, (N, C) bool: (C, H, W8) packed bits."""
     (rows,) = np.nonzero(chosen.any(axis=1))
-    masks, own = rules.refined(group, rows, settings), chosen[rows]
+    masks, chosen_rows = rules.refine(group, rows, settings), chosen[rows]
     if settings.exclusive == "pixels":
-        return rules.exclusive_planes(masks, group.areas[rows], own)
-    return np.stack([union(masks, column) for column in own.T])
+        return rules.exclusive_planes(masks, group.areas[rows], chosen_rows)
+    return np.stack([union(masks, column) for column in chosen_rows.T])

@@ -95,7 +95,9 @@ class Threshold:
     def __get_pydantic_core_schema__(cls, _source: Any, _handler: Any) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(
             cls.parse,
-            serialization=core_schema.plain_serializer_function_ser_schema(lambda own: own.rule),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda threshold: threshold.rule
+            ),
         )
 
     def __str__(self) -> str:

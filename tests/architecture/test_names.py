@@ -9,7 +9,21 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-ROOMS = ("clip", "core", "images", "jobs", "masks", "models", "sam", "tables")
+ROOMS = (
+    "clip",
+    "core",
+    "finding",
+    "formats",
+    "images",
+    "jobs",
+    "masks",
+    "models",
+    "presets",
+    "sam",
+    "scoring",
+    "selection",
+    "tables",
+)
 TO_DO = {"core/locks.py", "jobs/cleaning.py"}
 
 VARIABLES = {"drawn", "found", "held", "made", "opened", "own", "seen", "taken", "told", "wanted"}

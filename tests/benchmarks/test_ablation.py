@@ -16,7 +16,7 @@ SECTIONS = dict(ablation.sections(DEFAULT))
 
 def test_the_steps_end_at_the_default() -> None:
     rows = next(iter(SECTIONS.values()))
-    assert rows[0] == ("report", ablation.changed(DEFAULT, presets.read("report")))
+    assert rows[0] == ("report", ablation.with_keys(DEFAULT, presets.read("report")))
     assert rows[-1][1] == DEFAULT
 
 

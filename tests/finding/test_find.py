@@ -291,7 +291,7 @@ def test_values_are_read_as_in_params_yaml() -> None:
     assert command.setting("sam.box_nms_thresh=1e-2") == Given("sam.box_nms_thresh", 0.01, "--set")
     assert command.setting("clip.views=[crop, yes]").value == ["crop", "yes"]
     chosen = command.parser().parse_args(["a.png", "a chair", "--threshold", "1e-2"])
-    assert command.given_by(chosen) == [Given("threshold", 0.01, "--threshold")]
+    assert command.values_on_command_line(chosen) == [Given("threshold", 0.01, "--threshold")]
 
 
 def test_a_second_image_is_not_taken_for_a_prompt(tmp_path: Path) -> None:

@@ -102,9 +102,9 @@ def test_whoever_gave_a_value_is_blamed_for_it() -> None:
     given = [Given("sam.box_nms_thresh", 0.5, "--set"), Given("sam.model", "huge", "--sam")]
     changed = settings.put_in({**document, "sam": dict(document["sam"])}, given)
     with pytest.raises(UsageError, match=r"^--sam: sam.model is 'huge'; it must be "):
-        settings.checked(changed, given, settings.PACKAGE)
+        settings.validate(changed, given, settings.PACKAGE)
     with pytest.raises(UserError, match=r"^params.yaml: sam.model is 'huge'") as caught:
-        settings.checked(changed, [], settings.PROJECT)
+        settings.validate(changed, [], settings.PROJECT)
     assert not isinstance(caught.value, UsageError)
 
 

@@ -114,16 +114,16 @@ def test_shared_pixels_are_those_of_both() -> None:
     for one in range(len(stack)):
         for other in range(len(stack)):
             expected = int((stack[one] & stack[other]).sum())
-            assert rules.shared_pixels(group, one, other) == expected
+            assert rules.count_shared_pixels(group, one, other) == expected
 
 
 def test_small_fragments_go_and_small_holes_are_filled() -> None:
     stack = drawn("######.../#.####.../######..#/######...")  # a hole and a fragment of one pixel
     group = group_of(stack)
     rows = np.arange(1)
-    np.testing.assert_array_equal(rules.refined(group, rows, NEUTRAL), group.masks)
+    np.testing.assert_array_equal(rules.refine(group, rows, NEUTRAL), group.masks)
     settings = NEUTRAL.model_copy(update={"min_region": 0.1})
-    (found,) = unpack(rules.refined(group, rows, settings), WIDTH)
+    (found,) = unpack(rules.refine(group, rows, settings), WIDTH)
     np.testing.assert_array_equal(found, drawn("/".join(["######..."] * 4))[0])
     np.testing.assert_array_equal(unpack(group.masks, WIDTH), stack)  # as before
 
@@ -132,5 +132,5 @@ def test_small_fragments_go_and_small_holes_are_filled() -> None:
 def test_of_fragments_alone_the_largest_stays(share: float) -> None:
     stack = drawn("##.......\n".strip() + "/........./#......../.........")
     settings = NEUTRAL.model_copy(update={"min_region": share})
-    (found,) = unpack(rules.refined(group_of(stack), np.arange(1), settings), WIDTH)
+    (found,) = unpack(rules.refine(group_of(stack), np.arange(1), settings), WIDTH)
     assert found.sum() == (2 if share == 1.0 or share == 0.5 else 3)
