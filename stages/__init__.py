@@ -7,8 +7,10 @@ import sys
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 try:
-    import maskquery.core  # noqa: F401 - here, where it can be refused in one line
+    from maskquery.core import parents  # here, where it can be refused in one line
 except ImportError as error:
     if error.name != "fcntl":
         raise
     sys.exit(f"error: {error}")
+
+parents.watch_dvc()

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from maskquery.core import parents
 from maskquery.core.errors import RERUN, UsageError, UserError, printable
 
 if TYPE_CHECKING:
@@ -64,7 +65,11 @@ def log(line: str) -> None:
 
 
 def progress(items: Iterable[T], total: int, desc: str, unit: str = "image") -> Iterator[T]:
-    """Yield `items`, with a bar on stderr: how many are done, the rate and the remaining time."""
+    """Yield `items`, with a bar on stderr: how many are done, the rate and the remaining time.
+
+    Raises:
+        FatalError: the dvc that started this stage was killed.
+    """
     start = time.monotonic()
     bar: tqdm[Any] | None = None
     try:
@@ -72,6 +77,7 @@ def progress(items: Iterable[T], total: int, desc: str, unit: str = "image") -> 
             if bar is None and time.monotonic() - start > QUIET_SECONDS:
                 bar = _bar(total, desc, unit, done)
             yield item
+            parents.expect_dvc_soon()
             if bar is not None:
                 bar.update()
     finally:

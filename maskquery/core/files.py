@@ -4,6 +4,8 @@ The destination may be a link to DVC's cache (hard link or symlink), which a wri
 change unnoticed. So no destination is opened for writing: the new file or folder is built beside
 it, synchronised to the disk, and renamed over it. If the destination is a symlink, the link is
 replaced, and its target stays as it is.
+
+A stage whose dvc was killed replaces nothing, see `parents`.
 """
 
 import contextlib
@@ -17,6 +19,8 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+from maskquery.core import parents
 
 
 def file_hash(path: Path) -> str:
@@ -60,6 +64,7 @@ def replacing_file(path: Path) -> Iterator[Path]:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield temporary
         _sync(temporary)
+        parents.expect_dvc()
         temporary.replace(path)
         _sync(path.parent)
     finally:
@@ -91,6 +96,7 @@ def replacing_folder(folder: Path, check: Callable[[], None] = lambda: None) -> 
             _sync(path)
         _sync(temporary)
         check()
+        parents.expect_dvc()
         _move_over(temporary, folder)
         _sync(folder.parent)
     finally:

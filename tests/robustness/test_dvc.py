@@ -1,11 +1,13 @@
 """Under DVC: every image once, whichever way DVC runs the stages, and its cache is left alone."""
 
+import contextlib
 import json
 import os
 import shutil
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -158,6 +160,28 @@ def test_images_that_dvc_links_to_its_cache(repository: Repository) -> None:
     assert repository.repro() == NOTHING
 
 
+@contextlib.contextmanager
+def orphan(repository: Repository, gate: Path, number: signal.Signals) -> Iterator[psutil.Process]:
+    """A stage `masks` of a dvc that was killed; it goes on once `gate` is gone, and then ends."""
+    gate.touch()
+    with repository.start(dvc(repository), "repro", STANDIN_GATE=str(gate)) as started:
+        while not repository.computed():
+            time.sleep(0.01)
+        children = psutil.Process(started.pid).children(recursive=True)
+        stage = next(each for each in children if each.cmdline()[-1] == "masks")
+        os.kill(started.pid, number)
+        started.wait()
+        yield stage
+        gate.unlink(missing_ok=True)
+        stage.wait(60)
+
+
+def dvc(repository: Repository) -> str:
+    path = shutil.which("dvc", path=repository.environment()["PATH"])
+    assert path is not None
+    return path
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_dvc_is_killed_and_its_stage_lives_on(
     repository: Repository, number: signal.Signals, tmp_path: Path
@@ -166,16 +190,9 @@ def test_dvc_is_killed_and_its_stage_lives_on(
     repository.forget()
     repository.set_param("sam.points_per_side", 2)
     gate = tmp_path / "gate"
-    gate.touch()
-    dvc = shutil.which("dvc", path=repository.environment()["PATH"])
-    assert dvc is not None
-    with repository.start(dvc, "repro", STANDIN_GATE=str(gate)) as orphaned:
-        while not repository.computed():
-            time.sleep(0.01)
-        os.kill(orphaned.pid, number)
-        orphaned.wait()
+    with orphan(repository, gate, number):
         repository.set_param("sam.points_per_side", 1)
-        with repository.start(dvc, "repro") as following:
+        with repository.start(dvc(repository), "repro") as following:
             assert following.stderr is not None
             while "waiting for another process" not in (line := following.stderr.readline()):
                 assert line, "it ended without waiting"
@@ -185,7 +202,21 @@ def test_dvc_is_killed_and_its_stage_lives_on(
             assert following.returncode == 0
     assert repository.files() == from_nothing(repository, tmp_path)
     assert repository.dvc("status").strip() == "Data and pipelines are up to date."
-    assert repository.count("masks") == 2 * IMAGES
+
+
+def test_an_orphan_replaces_nothing_that_dvc_restored(
+    repository: Repository, tmp_path: Path
+) -> None:
+    """Outputs come from the run cache, without a stage that could wait for the orphan."""
+    before = repository.files()
+    repository.forget()
+    value = repository.params()["sam"]["points_per_side"]
+    repository.set_param("sam.points_per_side", value + 1)
+    with orphan(repository, tmp_path / "gate", signal.SIGKILL):
+        repository.set_param("sam.points_per_side", value)
+        assert repository.repro() == NOTHING
+    assert repository.files() == before
+    assert repository.dvc("status").strip() == "Data and pipelines are up to date."
 
 
 def test_an_image_that_fails_is_reported_and_the_others_are_done(repository: Repository) -> None:
