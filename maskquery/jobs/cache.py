@@ -16,19 +16,31 @@ from maskquery.core.params import PARAMS_FILE
 
 
 def root() -> Path:
-    """The cache's folder: $MASKQUERY_CACHE, else .cache in the repository, else the user's own.
+    """The cache's folder: $MASKQUERY_CACHE, else .cache in the project, else the user's own.
 
-    DVC_ROOT is the main repository even while `dvc exp run --temp` works in a copy of it: that is
-    what lets all experiments share one cache. A folder without params.yaml is no repository: what
-    `find` does there is kept in $XDG_CACHE_HOME/maskquery/cells, by default in ~/.cache.
+    Outside a project, what `find` does is kept in $XDG_CACHE_HOME/maskquery/cells, by default in
+    ~/.cache.
     """
     if chosen := os.environ.get("MASKQUERY_CACHE"):
         return Path(chosen).expanduser()
+    folder = project()
+    return folder / ".cache" if folder else user_cache() / "cells"
+
+
+def project() -> Path | None:
+    """The project: the current folder, if it has a params.yaml; else None.
+
+    While `dvc exp run --temp` works in a copy of the repository it is the project that was copied,
+    so that all experiments share one cache: DVC_ROOT is the folder of the original's `.dvc`, and
+    the project lies as deep in that as the current folder does in the copy.
+    """
+    here = Path.cwd()
     if repository := os.environ.get("DVC_ROOT"):
-        return Path(repository) / ".cache"
-    if PARAMS_FILE.is_file():
-        return Path.cwd() / ".cache"
-    return user_cache() / "cells"
+        for folder in (here, *here.parents):
+            if (folder / ".dvc").is_dir():
+                return Path(repository) / here.relative_to(folder)
+        return Path(repository)
+    return here if PARAMS_FILE.is_file() else None
 
 
 def key(*parts: Any) -> str:

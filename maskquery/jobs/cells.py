@@ -26,6 +26,9 @@ from maskquery.jobs import cache
 OUTPUTS = "outputs"
 """The folder of the lists; no kind of cells may have this name."""
 
+PROJECTS = "projects"
+"""The folder with a file for each project that has used the cache: its path; no kind either."""
+
 IN_USE = "in-use.lock"
 
 TEMPORARY = ".tmp"
@@ -146,7 +149,16 @@ def exclusive_output(output: Path) -> Iterator[None]:
     lock = cache.root() / "locks" / f"{place[:16]}.lock"
     waiting = f"waiting for another process that makes {output}, and holds {lock}"
     with locks.exclusive(lock, waiting), locks.shared(cache.root() / IN_USE):
+        _register_project()
         yield
+
+
+def _register_project() -> None:
+    """Note that this project uses the cache: what its dvc.lock names is needed, too."""
+    if project := cache.project():
+        path = cache.root() / PROJECTS / cache.key(str(project.absolute()))[:16]
+        if not path.exists():
+            files.write_file(path, f"{project.absolute()}\n".encode())
 
 
 def record(output: Path, kind: str, names: Iterable[str]) -> None:

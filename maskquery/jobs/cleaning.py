@@ -2,18 +2,18 @@
 cache-gc`.
 
 A cell is needed if an output was assembled from it that dvc.lock names: in the workspace, or at the
-tip of a branch, a tag or an experiment. Others may still be of use, to a run that was stopped or to
-parameters that come back, and are kept for some days after their last use.
+tip of a branch, a tag or an experiment, of this project or of another one that has used the same
+cache. Others may still be of use, to a run that was stopped or to parameters that come back, and
+are kept for some days after their last use.
 """
 
 import re
-import subprocess
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from maskquery.core import locks, yaml_text
+from maskquery.core import git, locks, yaml_text
 from maskquery.core.arguments import Parser, with_reason
 from maskquery.core.errors import UserError
 from maskquery.jobs import cache, cells
@@ -22,6 +22,9 @@ DAYS = 7.0
 """How long a cell is kept that nothing needs."""
 
 DAY = 86400.0  # seconds
+
+LISTED = ("masks", "embeddings")
+"""The kinds of cells that outputs are assembled from."""
 
 _REFS = ("refs/heads", "refs/remotes", "refs/tags", "refs/exps")
 _CELL = re.compile(r"[0-9a-f]{62}")
@@ -54,12 +57,12 @@ class Cell:
 
 def find(needed: frozenset[str] = frozenset()) -> list[Cell]:
     """All cells; nothing else in the cache's folder is looked at."""
-    found = []
+    all_cells = []
     for path in cache.root().glob("*/[0-9a-f][0-9a-f]/*"):
         if _CELL.fullmatch(path.name):
             status, name = path.stat(), f"{path.parts[-3]}/{path.parts[-2]}{path.name}"
-            found.append(Cell(name, path, status.st_size, status.st_mtime, name in needed))
-    return found
+            all_cells.append(Cell(name, path, status.st_size, status.st_mtime, name in needed))
+    return all_cells
 
 
 def leftovers() -> list[Path]:
@@ -73,8 +76,12 @@ def needed(repository: Path) -> tuple[frozenset[str], frozenset[str]]:
 
     Args:
         repository: the folder in which dvc.lock stands.
+
+    Raises:
+        UserError: git refuses to say, or another project that has used the cache is not there.
     """
-    outputs = {output for text in lock_files(repository) for output in outputs_of(text)}
+    texts = {text for folder in projects(repository) for text in lock_files(folder)}
+    outputs = {output for text in texts for output in outputs_of(text)}
     lists, names = set(), set()
     for output in outputs:
         path = cache.root() / cells.OUTPUTS / output
@@ -84,28 +91,39 @@ def needed(repository: Path) -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(names), frozenset(lists)
 
 
+def projects(repository: Path) -> set[Path]:
+    """The project here, and all others that have used the cache.
+
+    Raises:
+        UserError: one is not there, so that nobody knows what it needs.
+    """
+    folders = {repository.absolute()}
+    for note in (cache.root() / cells.PROJECTS).glob("*"):
+        folder = Path(note.read_text(encoding="utf-8").rstrip("\n"))
+        if not folder.is_dir():
+            raise UserError(
+                f"{cache.root()} is also used by {folder}, which is not there",
+                f"clean where it is, or remove {note} if it is gone for good",
+            )
+        folders.add(folder)
+    return folders
+
+
 def lock_files(repository: Path) -> Iterator[str]:
-    """The contents of dvc.lock in the workspace and at every tip, equal ones once."""
-    own = repository / "dvc.lock"
-    texts = {own.read_text(encoding="utf-8")} if own.is_file() else set()
-    prefix = _git(repository, "rev-parse", "--show-prefix")
-    if prefix is not None:
-        tips = _git(repository, "for-each-ref", "--format=%(objectname)", *_REFS) or ""
-        for tip in {"HEAD", *tips.split()}:
-            text = _git(repository, "show", f"{tip}:{prefix.strip()}dvc.lock")
+    """The contents of dvc.lock in the workspace and at every tip, equal ones once.
+
+    Raises:
+        UserError: git is missing, or refuses to look.
+    """
+    lock_file = repository / "dvc.lock"
+    texts = {lock_file.read_text(encoding="utf-8")} if lock_file.is_file() else set()
+    if git.holds(repository):
+        head = git.run("rev-parse", "--revs-only", "HEAD", folder=repository)
+        tips = git.run("for-each-ref", "--format=%(objectname)", *_REFS, folder=repository)
+        for tip in {*head.split(), *tips.split()}:
+            text = git.read(tip, Path("dvc.lock"), repository)
             texts |= set() if text is None else {text}
     yield from texts
-
-
-def _git(repository: Path, *arguments: str) -> str | None:
-    """What git prints; None where it refuses: no repository, no such file."""
-    try:
-        done = subprocess.run(
-            ["git", *arguments], cwd=repository, capture_output=True, text=True, check=False
-        )
-    except FileNotFoundError:
-        return None
-    return done.stdout if done.returncode == 0 else None
 
 
 def outputs_of(lock_file: str) -> Iterator[str]:
@@ -119,22 +137,22 @@ def outputs_of(lock_file: str) -> Iterator[str]:
         return
 
 
-def to_remove(found: Iterable[Cell], days: float, size: int | None) -> list[Cell]:
+def to_remove(all_cells: Iterable[Cell], days: float, size: int | None) -> list[Cell]:
     """Which cells to remove: those not needed nor used for `days`, then what exceeds `size` bytes.
 
     Of the latter those that are not needed go first, and among them those used longest ago.
     """
     oldest = time.time() - days * DAY
-    order = sorted(found, key=lambda cell: (cell.needed, cell.used))
-    removed = [cell for cell in order if not cell.needed and cell.used < oldest]
-    kept = [cell for cell in order if cell.needed or cell.used >= oldest]
-    total = sum(cell.size for cell in kept)
-    for cell in kept:
+    order = sorted(all_cells, key=lambda cell: (cell.needed, cell.used))
+    outdated = [cell for cell in order if not cell.needed and cell.used < oldest]
+    remaining = [cell for cell in order if cell.needed or cell.used >= oldest]
+    total = sum(cell.size for cell in remaining)
+    for cell in remaining:
         if size is None or total <= size:
             break
-        removed.append(cell)
+        outdated.append(cell)
         total -= cell.size
-    return removed
+    return outdated
 
 
 def clean(repository: Path, days: float, size: int | None, *, dry: bool) -> str:
@@ -143,44 +161,48 @@ def clean(repository: Path, days: float, size: int | None, *, dry: bool) -> str:
     Raises:
         UserError: a stage runs.
     """
-    with locks.alone(cache.root() / cells.IN_USE) as held:
-        if not held:
+    with locks.alone(cache.root() / cells.IN_USE) as is_alone:
+        if not is_alone:
             raise UserError("a stage that uses the cache is running: clean when it is done")
         names, lists = needed(repository)
-        found = find(names)
-        removed = to_remove(found, days, size)
+        all_cells = find(names)
+        outdated = to_remove(all_cells, days, size)
         oldest = time.time() - days * DAY
         listed = (cache.root() / cells.OUTPUTS).glob("*")
         old = [p for p in listed if p.name not in lists and p.stat().st_mtime < oldest]
         if not dry:
-            for path in [*(cell.path for cell in removed), *old, *leftovers()]:
+            for path in [*(cell.path for cell in outdated), *old, *leftovers()]:
                 path.unlink(missing_ok=True)
-    kept = sum(cell.size for cell in found) - sum(cell.size for cell in removed)
+    size_left = sum(cell.size for cell in all_cells) - sum(cell.size for cell in outdated)
     verb = "would be removed" if dry else "removed"
     return (
-        f"{verb}: {len(removed):,} cells, {_shown(sum(cell.size for cell in removed))}; "
-        f"kept: {len(found) - len(removed):,} cells, {_shown(kept)}"
+        f"{verb}: {len(outdated):,} cells, {_size_text(sum(cell.size for cell in outdated))}; "
+        f"kept: {len(all_cells) - len(outdated):,} cells, {_size_text(size_left)}"
     )
 
 
 def report(repository: Path) -> str:
     """A table of the cells by kind."""
-    found = find(needed(repository)[0])
-    lines = [f"{cache.root()}: {_counted(found)}"]
-    for kind in sorted({cell.kind for cell in found}):
-        own = [cell for cell in found if cell.kind == kind]
-        lines.append(
-            f"  {kind}: {_counted(own)}; needed by dvc.lock in the workspace, branches, tags and "
-            f"experiments: {_counted([cell for cell in own if cell.needed])}"
+    all_cells = find(needed(repository)[0])
+    lines = [f"{cache.root()}: {_count(all_cells)}"]
+    for kind in sorted({cell.kind for cell in all_cells}):
+        of_kind = [cell for cell in all_cells if cell.kind == kind]
+        needed_ones = [cell for cell in of_kind if cell.needed]
+        which = (
+            "needed by dvc.lock in the workspace, branches, tags and experiments: "
+            f"{_count(needed_ones)}"
         )
+        if kind not in LISTED:
+            which = "made again in a moment, and kept while they are used"
+        lines.append(f"  {kind}: {_count(of_kind)}; {which}")
     return "\n".join(lines)
 
 
-def _counted(found: Sequence[Cell]) -> str:
-    return f"{len(found):,} cells, {_shown(sum(cell.size for cell in found))}"
+def _count(some: Sequence[Cell]) -> str:
+    return f"{len(some):,} cells, {_size_text(sum(cell.size for cell in some))}"
 
 
-def _shown(size: float) -> str:
+def _size_text(size: float) -> str:
     units = ["kB", "MB", "GB", "TB"]
     if size < 1000:
         return f"{size:.0f} bytes"

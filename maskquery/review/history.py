@@ -1,8 +1,7 @@
 """Files and DVC's own reports of another revision of this project.
 
 The project is the folder of params.yaml, which is the current one: the root of a git repository, or
-a folder in it. A file that a revision does not have and a git that fails are told apart, and every
-call has a time limit.
+a folder in it. A file that a revision does not have and a git that fails are told apart.
 """
 
 import json
@@ -12,12 +11,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from maskquery.core import git
 from maskquery.core.errors import UserError
 
-GIT_SECONDS, DVC_SECONDS = 60, 900
-
-# A clone without its blobs would fetch each from a remote that may be out of reach.
-_GIT = {"GIT_NO_LAZY_FETCH": "1", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+DVC_SECONDS = 900
 
 
 def dvc(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -26,41 +23,19 @@ def dvc(*arguments: str) -> subprocess.CompletedProcess[str]:
     Raises:
         UserError: it does not end.
     """
-    return _run([sys.executable, "-m", "dvc", *arguments], DVC_SECONDS)
-
-
-def git(*arguments: str) -> str:
-    """What git prints.
-
-    Raises:
-        UserError: git is missing, does not end, or refuses, in its own words.
-    """
-    done = _run(["git", *arguments], GIT_SECONDS)
-    if done.returncode:
-        words = " ".join((done.stderr or done.stdout).split())
-        raise UserError(f"`git {' '.join(arguments)}` failed: {words[-300:] or 'it says nothing'}")
-    return done.stdout
-
-
-def _run(command: list[str], seconds: int) -> subprocess.CompletedProcess[str]:
-    name = command[0] if command[0] == "git" else "dvc"
     try:
         return subprocess.run(
-            command,
+            [sys.executable, "-m", "dvc", *arguments],
             capture_output=True,
             encoding="utf-8",
             errors="replace",
             stdin=subprocess.DEVNULL,
-            env=os.environ | _GIT,
-            timeout=seconds,
+            env=os.environ | git.ENVIRONMENT,
+            timeout=DVC_SECONDS,
             check=False,
         )
-    except FileNotFoundError:
-        raise UserError(f"{name} is not installed: install it") from None
     except subprocess.TimeoutExpired:
-        raise UserError(
-            f"`{name} {' '.join(command[1 if name == 'git' else 3 :])}` did not end in {seconds} s"
-        ) from None
+        raise UserError(f"`dvc {' '.join(arguments)}` did not end in {DVC_SECONDS} s") from None
 
 
 def resolve(revision: str) -> str:
@@ -70,7 +45,7 @@ def resolve(revision: str) -> str:
         UserError: there is none, or git refuses to look.
     """
     try:
-        return git("rev-parse", "--verify", "--end-of-options", revision + "^{commit}").strip()
+        return git.run("rev-parse", "--verify", "--end-of-options", revision + "^{commit}").strip()
     except UserError as error:
         if "Needed a single revision" not in str(error):
             raise
@@ -84,7 +59,7 @@ def merge_base(commit: str) -> str:
         UserError: the history that is here does not reach it.
     """
     try:
-        return git("merge-base", commit, "HEAD").strip()
+        return git.run("merge-base", commit, "HEAD").strip()
     except UserError:
         raise UserError(
             f"the history that is here holds no common ancestor of {commit[:10]} and HEAD: fetch "
@@ -102,13 +77,7 @@ def read(commit: str, path: Path) -> str | None:
     Raises:
         UserError: git cannot tell.
     """
-    entry = git("ls-tree", "-z", commit, "--", f"./{path.as_posix()}").strip("\0")
-    if not entry:
-        return None
-    _, kind, name = entry.partition("\t")[0].split()
-    if kind != "blob":
-        raise UserError(f"{path} is no file in {commit[:10]}")
-    return git("cat-file", "blob", name)
+    return git.read(commit, path)
 
 
 def difference(kind: str, commit: str) -> dict[str, dict[str, Any]]:

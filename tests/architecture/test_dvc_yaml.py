@@ -71,6 +71,7 @@ def test_the_package_of_the_stages_computes_nothing() -> None:
         "os",
         "sys",
         "maskquery.core",
+        "maskquery.core.parents",
     }
 
 

@@ -23,6 +23,21 @@ def test_the_root_is_chosen_by_the_environment(
     assert cache.root() == Path("/elsewhere")
 
 
+@pytest.mark.parametrize("inside", [".", "sub", "deep/er"])
+def test_the_root_is_in_the_project_wherever_dvc_runs_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, inside: str
+) -> None:
+    """DVC's root may be above the project, and `dvc exp run --temp` works in a copy of it."""
+    root, copy = tmp_path / "root", tmp_path / "root/.dvc/tmp/exps/abc"
+    monkeypatch.delenv("MASKQUERY_CACHE", raising=False)
+    monkeypatch.setenv("DVC_ROOT", str(root))
+    for repository in (root, copy):
+        (repository / ".dvc").mkdir(parents=True, exist_ok=True)
+        (repository / inside).mkdir(parents=True, exist_ok=True)
+        monkeypatch.chdir(repository / inside)
+        assert cache.root() == root / inside / ".cache"
+
+
 def test_a_key_tells_values_types_and_order_apart() -> None:
     keys = [
         cache.key("a", {"x": 1, "y": 2}),

@@ -177,6 +177,46 @@ def test_outside_git_the_workspace_counts(tmp_path: Path) -> None:
     assert kept() == {"new"}
 
 
+def test_nothing_is_removed_where_git_refuses_to_look(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(repository, "old")
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    with pytest.raises(UserError, match="dubious ownership"):
+        gc(repository)
+    monkeypatch.delenv("GIT_TEST_ASSUME_DIFFERENT_OWNER")
+    monkeypatch.setenv("PATH", str(repository))
+    with pytest.raises(UserError, match="git is not installed: install it"):
+        gc(repository)
+    assert kept() == {"old"}
+
+
+def test_what_another_project_needs_is_kept(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other\nclone"
+    other.mkdir()
+    (other / "params.yaml").touch()
+    monkeypatch.chdir(other)
+    with cells.exclusive_output(Path("table")):
+        lock(other, make(other, "a"))
+    make(repository, "old")
+    gc(repository)
+    assert kept() == {"a"}
+    other.rename(tmp_path / "away")
+    with pytest.raises(UserError, match=r"also used by .*other\\nclone, which is not there: clean"):
+        gc(repository)
+    (note,) = (cache.root() / cells.PROJECTS).iterdir()
+    note.unlink()
+    gc(repository, days=0)
+    assert kept() == set()
+
+
+def test_the_listing_does_not_call_what_has_no_list_unneeded(repository: Path) -> None:
+    Cells("texts").write(cache.key("a chair"), b"vector")
+    assert "texts: 1 cells, 38 bytes; made again in a moment" in cleaning.report(repository)
+
+
 def test_an_empty_cache(repository: Path) -> None:
     assert gc(repository) == "removed: 0 cells, 0 bytes; kept: 0 cells, 0 bytes"
     assert cleaning.report(repository).endswith(": 0 cells, 0 bytes")

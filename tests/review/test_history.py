@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from maskquery.core import git as core_git
 from maskquery.core.errors import UserError
 from maskquery.review import history
 
@@ -118,9 +119,9 @@ def test_a_git_that_does_not_end_and_one_that_is_missing(
     program.write_text("#!/bin/sh\nexec sleep 60\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setattr(history, "GIT_SECONDS", 0.2)
+    monkeypatch.setattr(core_git, "SECONDS", 0.2)
     with pytest.raises(UserError, match=r"`git merge-base .*` did not end in 0\.2 s"):
-        history.git("merge-base", "a", "b")
+        core_git.run("merge-base", "a", "b")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match="git is not installed"):
-        history.git("version")
+        core_git.run("version")
