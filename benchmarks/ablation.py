@@ -175,7 +175,10 @@ class Bench:
                         prediction.height,
                         prediction.width,
                     )
-                counts.append(agreement(prediction.masks, self._true[image], prediction.width))
+                true = self._true[image]
+                counts.append(
+                    agreement(true.known(prediction.masks), true.classes, true.pixels(prediction.width))
+                )
         figures = {
             each: class_figures(
                 ConfusionCounts(

@@ -146,7 +146,13 @@ def workspace(folder: Path) -> ImageMasks:
     rows = embedding_table.rows_of(masks, ["crop"], unit_vectors)
     clip = {"model": "tiny", "sha256": checkpoints.find("clip", "tiny").sha256, "views": ["crop"]}
     embedding_table.write(folder / "data/embeddings.parquet", [rows], 128, {"clip": clip})
-    truth = {"folder": "truth", "pattern": "{image}.npy", "palette": {}, "labels": {"chair": [1]}}
+    truth = {
+        "folder": "truth",
+        "pattern": "{image}.npy",
+        "palette": {},
+        "ignore": [],
+        "labels": {"chair": [1]},
+    }
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params |= {
         "threshold": 0.0,

@@ -10,7 +10,6 @@ from pathlib import Path
 from maskquery.core import console, files, params
 from maskquery.evaluation import calibration, splits
 from maskquery.evaluation.calibration import Cost, Shrinkage
-from maskquery.evaluation.census import Census
 from maskquery.evaluation.ground_truth import GroundTruth
 from maskquery.evaluation.scored_masks import image_curves
 from maskquery.masks import mask_store
@@ -52,7 +51,7 @@ def run(masks: Path, scores: Path, thresholds: Path, settings: Params) -> str:
         part = splits.calibration_split(store.images(), settings.calibration)
         images = mask_store.shard_order(part)
         truth, selection = settings.ground_truth, settings.selection
-        census = Census(truth.labels)
+        census = truth.census()
         found = list(image_curves(store, table, images, truth, selection, "calibration", census))
     worths = [
         calibration.worth([image[index] for image in found], settings.false_positive_cost)

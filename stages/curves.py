@@ -7,7 +7,6 @@ from pathlib import Path
 
 from maskquery.core import console, files, params
 from maskquery.evaluation import curve_tables, splits
-from maskquery.evaluation.census import Census
 from maskquery.evaluation.ground_truth import GroundTruth
 from maskquery.evaluation.scored_masks import image_curves
 from maskquery.masks import mask_store
@@ -41,7 +40,7 @@ def run(masks: Path, scores: Path, iou: Path, precision_recall: Path, settings: 
         reported = splits.test_split(store.images(), settings.calibration)
         images = mask_store.shard_order(reported)
         truth, selection = settings.ground_truth, settings.selection
-        census = Census(truth.labels)
+        census = truth.census()
         found = list(image_curves(store, table, images, truth, selection, "curves", census))
     files.write_file(iou, curve_tables.iou_table(found, table.classes).encode())
     files.write_file(

@@ -62,7 +62,7 @@ def run(predictions: Path, oracle: Path, outputs: Outputs, settings: Params) -> 
         classes = store.read(images[0]).classes
         if label_maps:
             ground_truth.expect_classes(classes, truth.labels)
-        census = Census(truth.labels)
+        census = truth.census()
         masks, chosen, results = 0, np.zeros(len(classes), np.int64), {}
         for prediction, own in compared(store, images, classes, label_maps, truth, census):
             if own:

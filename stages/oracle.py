@@ -10,8 +10,8 @@ the IoU that is reached
 - threshold: by SAM's masks and CLIP's labels, at the threshold that is best on these very images.
 
 None depends on the param `threshold`. An object is a connected region of one label, whether or not
-a class has the label, and no speck, see `evaluation.regions`. Torch is loaded only for images or
-prompts that are new.
+a class has the label, and neither void nor a speck, see `evaluation.regions`. Torch is loaded only
+for images or prompts that are new.
 """
 
 import contextlib
@@ -61,7 +61,7 @@ def run(masks: Path, scores: Path, output: Path, settings: Params) -> str:
     """
     table, truth = score_table.read(scores), settings.ground_truth
     found: dict[str, dict[str, float]] = {name: {} for name in table.classes}
-    stats, census = RunStats(0), Census(truth.labels)
+    stats, census = RunStats(0), truth.census()
     with mask_store.MaskStore(masks) as store, cells.exclusive_output(output):
         everything = mask_store.shard_order(store.images())
         reported = splits.test_split(everything, settings.calibration)
@@ -175,7 +175,7 @@ def object_curves(
                 image,
                 [
                     curves.image_curve(group.masks, column, plane)
-                    for column, plane in zip(score.T, true, strict=True)
+                    for column, plane in zip(score.T, true.classes, strict=True)
                 ],
             )
         stats.expect_success("fail", "")

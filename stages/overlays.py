@@ -12,11 +12,10 @@ from PIL import Image
 from maskquery.core import console, files, params
 from maskquery.core.errors import UserError
 from maskquery.evaluation import ground_truth, panels, splits
-from maskquery.evaluation.ground_truth import GroundTruth
-from maskquery.evaluation.panels import Mask
+from maskquery.evaluation.ground_truth import GroundTruth, TruePlanes
 from maskquery.images import image_files, sources
 from maskquery.masks import mask_store
-from maskquery.masks.packed import ImagePredictions, unpack
+from maskquery.masks.packed import ImagePredictions
 
 PREDICTIONS = Path("data/predictions.zarr")
 TABLE = Path("metrics/images.csv")
@@ -81,8 +80,8 @@ def run(predictions: Path, table: Path, output: Path, settings: Params) -> str:
 
 def candidates(
     store: mask_store.PredictionStore, table: Path, settings: Params
-) -> Iterator[tuple[ImagePredictions, Mask | None]]:
-    """Predictions in order, each with the (H, W) bool pixels of the class, if known."""
+) -> Iterator[tuple[ImagePredictions, TruePlanes | None]]:
+    """Predictions in order, each with the pixels of the class alone, if known."""
     name, truth = settings.overlays.class_, settings.ground_truth
     reported = splits.test_split(store.images(), settings.calibration)
     label_maps = ground_truth.pair(reported, truth.folder, truth.pattern)
@@ -101,9 +100,9 @@ def candidates(
             continue
         height, width = prediction.height, prediction.width
         path = label_maps[image]
-        (true,) = ground_truth.true_planes(path, truth, (name,), image, height, width)
-        if true.any() or worst:
-            yield prediction, unpack(true, width)
+        true = ground_truth.true_planes(path, truth, (name,), image, height, width)
+        if true.classes.any() or worst:
+            yield prediction, true
 
 
 def worst_first(table: Path, name: str, reported: Sequence[str]) -> list[str]:
@@ -122,7 +121,7 @@ def worst_first(table: Path, name: str, reported: Sequence[str]) -> list[str]:
 
 
 def draw(
-    prediction: ImagePredictions, true: Mask | None, path: sources.File, name: str
+    prediction: ImagePredictions, true: TruePlanes | None, path: sources.File, name: str
 ) -> Image.Image:
     """The panel of one image, whose own file is `path`."""
     image = image_files.read(path)
@@ -132,8 +131,7 @@ def draw(
         raise UserError(
             f"{path} is {width} x {height} pixels and its prediction {size}", "run `dvc repro`"
         )
-    index = prediction.classes.index(name)
-    predicted = unpack(prediction.masks[index], prediction.width)
+    predicted = prediction.masks[prediction.classes.index(name)]
     return panels.panel_of(image, predicted, true, name, prediction.image)
 
 

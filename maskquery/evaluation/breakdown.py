@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from maskquery.evaluation import regions
 from maskquery.evaluation.counts import ConfusionCounts, Floats, agreement, column, iou, mean, ratio
+from maskquery.evaluation.ground_truth import TruePlanes
 from maskquery.evaluation.regions import SIZES, Objects
 from maskquery.masks.packed import Packed
 
@@ -33,18 +34,23 @@ class ImageResult:
     objects: Objects
 
 
-def compare(predicted: Packed, true: Packed, width: int) -> ImageResult:
+def compare(predicted: Packed, truth: TruePlanes, width: int) -> ImageResult:
     """Compare one image's classes.
+
+    Void pixels are taken out of predictions first, so that all that follows, edges too, is of what
+    is left.
 
     Args:
         predicted: (C, H, W8) packed bits.
-        true: (C, H, W8) packed bits.
+        truth: of the same classes.
         width: W, pixels.
     """
+    predicted, true = truth.known(predicted), truth.classes
     edges = [regions.boundaries(planes, width) for planes in (predicted, true)]
+    pixels = truth.pixels(width)
     return ImageResult(
-        counts=agreement(predicted, true, width),
-        boundary=agreement(edges[0], edges[1], width),
+        counts=agreement(predicted, true, pixels),
+        boundary=agreement(edges[0], edges[1], pixels),
         objects=regions.objects(predicted, true, width),
     )
 
@@ -102,7 +108,7 @@ def by_clutter(counts: ConfusionCounts, levels: npt.NDArray[np.intp]) -> dict[st
         name: {
             "images": int((shown & (levels == place)).sum()),
             "mean_image_iou": mean(ious[shown & (levels == place)]),
-            "images_without_class": int((~shown & (levels == place)).sum()),
+            "images_without_class": int((~shown & (levels == place) & (counts.pixels > 0)).sum()),
             "false_positive_images": int(
                 (~shown & (levels == place) & (counts.predicted > 0)).sum()
             ),

@@ -33,7 +33,7 @@ class ConfusionCounts:
         tp: predicted and true.
         fp: predicted only.
         fn: true only.
-        pixels: of the whole image.
+        pixels: of the whole image, void left out.
     """
 
     tp: Counts
@@ -52,20 +52,20 @@ class ConfusionCounts:
         return self.tp + self.fp
 
 
-def agreement(predicted: Packed, true: Packed, width: int) -> ConfusionCounts:
+def agreement(predicted: Packed, true: Packed, pixels: int) -> ConfusionCounts:
     """Count the pixels of one image.
 
     Args:
-        predicted: (C, H, W8) packed bits.
-        true: (C, H, W8) packed bits.
-        width: W, pixels.
+        predicted: (C, H, W8) packed bits, none of a void pixel.
+        true: (C, H, W8) packed bits, so, too.
+        pixels: of the image, void left out.
     """
     tp = mask_areas(predicted & true)
     return ConfusionCounts(
         tp=tp,
         fp=mask_areas(predicted) - tp,
         fn=mask_areas(true) - tp,
-        pixels=np.full_like(tp, predicted.shape[1] * width),
+        pixels=np.full_like(tp, pixels),
     )
 
 
@@ -94,7 +94,8 @@ def class_figures(counts: ConfusionCounts) -> dict[str, float | int]:
     - mean_image_iou: mean IoU over the images that show the class in the ground truth.
     - pooled_iou, precision, recall, f1: of all pixels of all images together. f1, the harmonic mean
       of precision and recall, is 2 tp / (predicted + true).
-    - images_with_class, images_without_class: images that show the class and that do not.
+    - images_with_class, images_without_class: images that show the class and that do not; an image
+      that is all void is neither.
     - false_positive_images: images that do not show the class and have pixels predicted.
 
     A figure without a value is NaN.
@@ -108,7 +109,7 @@ def class_figures(counts: ConfusionCounts) -> dict[str, float | int]:
         "recall": float(ratio(tp, counts.true.sum())),
         "f1": float(ratio(2 * tp, counts.predicted.sum() + counts.true.sum())),
         "images_with_class": int(shows.sum()),
-        "images_without_class": int((~shows).sum()),
+        "images_without_class": int((~shows & (counts.pixels > 0)).sum()),
         "false_positive_images": int((~shows & (counts.predicted > 0)).sum()),
     }
 

@@ -1,8 +1,9 @@
 """Ground truth: pair label maps with images, and make them planes of classes."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Annotated
+from typing import Annotated, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ from maskquery.evaluation.census import Census
 from maskquery.evaluation.label_maps import Labels, Palette, read_labels
 from maskquery.images import names, sources
 from maskquery.images.sources import File
-from maskquery.masks.packed import Packed, pack
+from maskquery.masks.packed import Packed, mask_areas, pack
 
 __all__ = ["Labels", "Palette", "read_labels"]
 
@@ -34,16 +35,53 @@ class GroundTruth(Section):
         folder: the label maps; an empty folder means that there is no ground truth.
         pattern: the label map's file name, where "{image}" stands for the image's file stem.
         palette: colour of each label, 0 to 255 for red, green, blue; for maps in colour only.
+        ignore: the labels of void: pixels that nothing is known of, which count for nothing.
         labels: the labels of each class.
     """
 
     folder: Folder
     pattern: Annotated[str, pydantic.AfterValidator(_pattern)]
     palette: dict[int, tuple[Level, Level, Level]]
+    ignore: tuple[int, ...]
     labels: Annotated[
         dict[Text, Annotated[tuple[int, ...], pydantic.Field(min_length=1)]],
         pydantic.Field(min_length=1),
     ]
+
+    @pydantic.model_validator(mode="after")
+    def _expect_no_class_of_void(self) -> Self:
+        for name, labels in self.labels.items():
+            if both := set(labels) & set(self.ignore):
+                raise ValueError(
+                    f"label {min(both)} is in ignore and in labels.{name}: remove it from one"
+                )
+        return self
+
+    def census(self) -> Census:
+        """A count, from nothing, of the labels that neither a class nor `ignore` names."""
+        return Census(self.labels, self.ignore)
+
+
+@dataclass(frozen=True)
+class TruePlanes:
+    """What is known of one image's pixels.
+
+    Attributes:
+        classes: (C, H, W8) packed bits, the pixels of each class; none of them is void.
+        void: (H, W8) packed bits, pixels that nothing is known of; None where there are none.
+    """
+
+    classes: Packed
+    void: Packed | None
+
+    def known(self, masks: Packed) -> Packed:
+        """Masks, (..., H, W8) packed bits, without their void pixels."""
+        return masks if self.void is None else masks & ~self.void
+
+    def pixels(self, width: int) -> int:
+        """How many pixels of the image, W wide, are not void."""
+        void = 0 if self.void is None else int(mask_areas(self.void))
+        return int(self.classes.shape[-2]) * width - void
 
 
 def pair(image_ids: Iterable[str], folder: Path, pattern: str) -> dict[str, File]:
@@ -120,8 +158,8 @@ def true_planes(
     height: int,
     width: int,
     census: Census | None = None,
-) -> Packed:
-    """The classes of an image's label map: (C, H, W8) packed bits.
+) -> TruePlanes:
+    """The classes of an image's label map, and its void.
 
     Args:
         label_map: its file.
@@ -138,7 +176,10 @@ def true_planes(
     labels = labels_of(label_map, truth, image, height, width)
     if census:
         census.add(labels)
-    return class_planes(labels, classes, truth.labels)
+    void = pack(class_mask(labels, truth.ignore)) if truth.ignore else None
+    if void is not None and not void.any():
+        void = None
+    return TruePlanes(class_planes(labels, classes, truth.labels), void)
 
 
 def labels_of(label_map: File, truth: GroundTruth, image: str, height: int, width: int) -> Labels:

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from maskquery.evaluation.counts import agreement, iou
-from maskquery.masks.packed import pack
+from maskquery.evaluation.ground_truth import TruePlanes
+from maskquery.masks.packed import Packed, unpack
 
 Mask = npt.NDArray[np.bool_]
 Picture = npt.NDArray[np.uint8]
@@ -21,6 +22,7 @@ Colour = tuple[int, int, int]
 HIT: Colour = (0, 158, 115)
 MISS: Colour = (0, 114, 178)
 FALSE_ALARM: Colour = (213, 94, 0)
+VOID: Colour = (240, 228, 66)
 
 OPACITY = 0.6
 QUALITY = 88
@@ -28,6 +30,7 @@ QUALITY = 88
 CELL = 400
 """Pixels: no picture of a panel is wider or higher."""
 
+_HATCH, _STRIPE = 8, 3  # pixels, from stripe to stripe, and of a stripe
 _TITLE = 24  # pixels, the height of a line of text
 _FONT = 15
 _GAP = 8
@@ -44,27 +47,34 @@ class Layer:
 
 
 def panel_of(
-    image: Picture, predicted: Mask, true: Mask | None, name: str, title: str
+    image: Picture, predicted: Packed, truth: TruePlanes | None, name: str, title: str
 ) -> Image.Image:
     """The panel of one image and one class.
 
     Args:
         image: (H, W, 3) uint8.
-        predicted: (H, W) bool.
-        true: (H, W) bool, the ground truth; None if there is none.
+        predicted: (H, W8) packed bits.
+        truth: of this class alone; None if there is none.
         name: of the class.
         title: over the image itself.
     """
     # Everything is drawn at the panel's scale: a camera's 12 megapixels would take seconds.
-    picture, found = shrink(image), shrink_mask(predicted)
-    known = None if true is None else shrink_mask(true)
-    painted = layers(found, known)
-    over = "overlay"
-    pictures = [(title, picture)]
-    if true is not None and known is not None:
-        counts = agreement(pack(predicted[None]), pack(true[None]), true.shape[1])
+    width, picture = image.shape[1], shrink(image)
+    found = shrink_mask(unpack(predicted, width))
+    over, pictures = "overlay", [(title, picture)]
+    if truth is None:
+        painted = layers(found, None)
+    else:
+        true, void = shrink_mask(unpack(truth.classes[0], width)), None
+        if truth.void is not None:
+            void = shrink_mask(unpack(truth.void, width))
+        painted = layers(found, true, void)
+        counts = agreement(truth.known(predicted[None]), truth.classes, truth.pixels(width))
         over = f"overlay: IoU {iou(counts)[0]:.2f}"
-        pictures.append((f"ground truth: {name}", black_and_white(known)))
+        shown = black_and_white(true)
+        if void is not None:
+            shown[hatched(void)] = VOID
+        pictures.append((f"ground truth: {name}", shown))
     pictures.append((f"prediction: {name}", black_and_white(found)))
     pictures.append((over, paint(picture, painted)))
     return panel(pictures, painted)
@@ -88,15 +98,24 @@ def _scaled(shape: tuple[int, ...]) -> tuple[int, int]:
     return max(1, round(shape[1] * scale)), max(1, round(shape[0] * scale))
 
 
-def layers(predicted: Mask, true: Mask | None) -> list[Layer]:
-    """What to colour, given the prediction and, if known, the ground truth, both (H, W) bool."""
+def layers(predicted: Mask, true: Mask | None, void: Mask | None = None) -> list[Layer]:
+    """What to colour, given the prediction and, if known, the ground truth, all (H, W) bool."""
     if true is None:
         return [Layer("predicted", predicted, HIT)]
-    return [
-        Layer("hit", predicted & true, HIT),
-        Layer("miss", true & ~predicted, MISS),
-        Layer("false positive", predicted & ~true, FALSE_ALARM),
+    known = np.ones_like(true) if void is None else ~void
+    coloured = [
+        Layer("hit", predicted & true & known, HIT),
+        Layer("miss", true & ~predicted & known, MISS),
+        Layer("false positive", predicted & ~true & known, FALSE_ALARM),
     ]
+    return coloured if void is None else [*coloured, Layer("void", hatched(void), VOID)]
+
+
+def hatched(mask: Mask) -> Mask:
+    """Diagonal stripes of the (H, W) bool mask."""
+    height, width = mask.shape
+    striped: Mask = np.add.outer(np.arange(height), np.arange(width)) % _HATCH < _STRIPE
+    return mask & striped
 
 
 def paint(image: Picture, painted: Sequence[Layer]) -> Picture:

@@ -14,12 +14,17 @@ def objects_of(
 ) -> ImageMasks:
     """The ground truth's objects as if they were our masks: connected regions of one label.
 
-    Labels of no class have objects, too, which may be taken for one; specks are left out.
+    Labels of no class have objects, too, which may be taken for one; void and specks have none.
     """
     columns = store.columns(image)
     height, width = columns.height, columns.width
     values = ground_truth.labels_of(label_map, truth, image, height, width)
-    found = [pack(mask) for value in np.unique(values) for mask in regions.regions(values == value)]
+    found = [
+        pack(mask)
+        for value in np.unique(values)
+        if value not in truth.ignore
+        for mask in regions.regions(values == value)
+    ]
     stack = np.array(found, np.uint8).reshape(-1, height, -(-width // 8))
     sure = np.ones(len(found))
     return image_masks(

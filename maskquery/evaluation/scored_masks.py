@@ -22,7 +22,7 @@ class ScoredMasks:
     """One image.
 
     Attributes:
-        masks: (N, H, W8) packed bits, as `selection` refines them.
+        masks: (N, H, W8) packed bits, as `selection` refines them, without void pixels.
         scores: (N, C) float32, what a threshold is compared with.
         eligible: (N, C) bool, which may stand for which class.
         true: (C, H, W8) packed bits of the classes in the ground truth.
@@ -64,8 +64,8 @@ def scored_masks(
         )
         scores = table.of(image, group.ids, store.folder)
         eligible = rules.eligible(group, scores, np.ones(scores.shape, np.bool_), settings)
-        masks = rules.refine(group, slice(None), settings)
-        yield ScoredMasks(masks, scores, eligible, true)
+        masks = true.known(rules.refine(group, slice(None), settings))
+        yield ScoredMasks(masks, scores, eligible, true.classes)
 
 
 def image_curves(

@@ -165,15 +165,17 @@ class Workspace:
         group, masks = self.masks(image)
         if not self.measured:
             return regions.cut(masks, group.width)
-        true = self._true(image, self.measured, group.height, group.width)
+        true = self._true(image, self.measured, group.height, group.width).classes
         return regions.cut(np.concatenate([masks, true]), group.width)
 
     def true(self, image: str, name: str, height: int, width: int) -> Packed:
         """The pixels of a class in the ground truth, (H, W8) packed bits."""
-        plane: Packed = self._true(image, [name], height, width)[0]
+        plane: Packed = self._true(image, [name], height, width).classes[0]
         return plane
 
-    def _true(self, image: str, classes: Sequence[str], height: int, width: int) -> Packed:
+    def _true(
+        self, image: str, classes: Sequence[str], height: int, width: int
+    ) -> ground_truth.TruePlanes:
         truth = self.settings.ground_truth
         return ground_truth.true_planes(self._truth[image], truth, classes, image, height, width)
 
@@ -238,13 +240,14 @@ class Workspace:
             settings: how scores are made.
         """
         scored, (group, masks) = self.scored(image, settings), self.masks(image)
-        chosen = scored.eligible[:, column]
+        chosen = masks[scored.eligible[:, column]]
         names = list(settings.classes)
         name = names[column] if column < len(names) else None
         true = np.zeros(masks.shape[1:], np.uint8)
         if name in self.measured:
-            true = self.true(image, str(name), group.height, group.width)
-        return curves.image_curve(masks[chosen], scored.score[chosen, column], true)
+            known = self._true(image, [str(name)], group.height, group.width)
+            chosen, true = known.known(chosen), known.classes[0]
+        return curves.image_curve(chosen, scored.score[scored.eligible[:, column], column], true)
 
     def like_text(self, text: str, count: int) -> list[Hit]:
         """The masks of all images that are most similar to a text, from the most similar on."""

@@ -24,6 +24,7 @@ from maskquery.formats import coco, folders, objects
 from maskquery.formats.objects import AnnotatedImage, Files
 from maskquery.images import image_files, names, sources
 from maskquery.jobs.stats import ImagesFailedError
+from maskquery.masks.packed import pack
 from maskquery.sam.run import write_masks
 from maskquery.scoring.run import write_scores
 from maskquery.selection.run import write_predictions
@@ -197,6 +198,6 @@ def draw(images: Iterable[AnnotatedImage], prompts: Sequence[str], folder: Path)
     for image in images:
         pixels = image_files.read(image.path)
         for prompt in prompts:
-            panel = panels.panel_of(pixels, image.union(prompt), None, prompt, image.image)
+            panel = panels.panel_of(pixels, pack(image.union(prompt)), None, prompt, image.image)
             name = image.image if len(prompts) == 1 else f"{image.image}\0{prompt}"
             panel.save(folder / panels.file_name(name), quality=panels.QUALITY)

@@ -198,7 +198,13 @@ def _save(labels: Labels, path: Path) -> None:
 
 
 def _write_section(path: Path, folder: Path, labels: Mapping[str, list[int]]) -> None:
-    truth = {"folder": str(folder), "pattern": PATTERN, "palette": {}, "labels": dict(labels)}
+    truth = {
+        "folder": str(folder),
+        "pattern": PATTERN,
+        "palette": {},
+        "ignore": [],
+        "labels": dict(labels),
+    }
     text = yaml_text.dump({"ground_truth": truth})
     path.write_text(text, encoding="utf-8")
 

@@ -11,7 +11,6 @@ from maskquery.evaluation import ground_truth, panels
 from maskquery.evaluation.ground_truth import GroundTruth
 from maskquery.images import image_files, sources
 from maskquery.masks import mask_store
-from maskquery.masks.packed import unpack
 from maskquery.review import history
 from maskquery.review.changes import ImageChange
 
@@ -82,10 +81,8 @@ def _panel(
     truth = settings.ground_truth
     label_map = ground_truth.pair([change.image], truth.folder, truth.pattern)[change.image]
     height, width, name = prediction.height, prediction.width, change.class_name
-    (true,) = ground_truth.true_planes(label_map, truth, (name,), change.image, height, width)
-    predicted, true = (
-        unpack(p, width) for p in (prediction.masks[prediction.classes.index(name)], true)
-    )
+    true = ground_truth.true_planes(label_map, truth, (name,), change.image, height, width)
+    predicted = prediction.masks[prediction.classes.index(name)]
     return panels.panel_of(image_files.read(path), predicted, true, name, title)
 
 

@@ -4,6 +4,7 @@ import pytest
 from maskquery.evaluation import breakdown
 from maskquery.evaluation.breakdown import ImageResult
 from maskquery.evaluation.counts import column
+from maskquery.evaluation.ground_truth import TruePlanes
 from maskquery.masks.packed import pack
 
 SHAPE = (480, 640)
@@ -17,7 +18,7 @@ def image(*boxes: tuple[int, int], found: float = 1.0, predicted: bool = True) -
         true[0, 10 : 10 + height, x : x + width] = True
         prediction[0, 10 : 10 + height, x : x + round(width * found)] = predicted
         x += width + 2
-    return breakdown.compare(pack(prediction), pack(true), SHAPE[1])
+    return breakdown.compare(pack(prediction), TruePlanes(pack(true), None), SHAPE[1])
 
 
 def test_objects_and_images_are_told_apart_by_size() -> None:
@@ -49,7 +50,7 @@ def test_figures_by_clutter_count_images_and_false_alarms() -> None:
     alarm = np.zeros((1, *SHAPE), bool)
     alarm[0, :5, :5] = True
     none = np.zeros((1, *SHAPE), bool)
-    results.append(breakdown.compare(pack(alarm), pack(none), SHAPE[1]))
+    results.append(breakdown.compare(pack(alarm), TruePlanes(pack(none), None), SHAPE[1]))
     found = breakdown.by_clutter(column([r.counts for r in results], 0), np.array([0, 0, 2, 2]))
     assert found["low"] == {
         "images": 1,

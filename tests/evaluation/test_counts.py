@@ -19,7 +19,7 @@ def agreement_of(tp: list, fp: list, fn: list, pixels: int = 100) -> counts.Conf
 def test_a_literal_image_is_counted() -> None:
     predicted = np.array([[[1, 1, 0], [0, 1, 0]], [[0, 0, 0], [0, 0, 0]]], bool)
     true = np.array([[[0, 1, 1], [0, 1, 1]], [[0, 0, 1], [0, 0, 0]]], bool)
-    found = counts.agreement(pack(predicted), pack(true), 3)
+    found = counts.agreement(pack(predicted), pack(true), 6)
     assert found.tp.tolist() == [2, 0]
     assert found.fp.tolist() == [1, 0]
     assert found.fn.tolist() == [2, 1]
@@ -37,7 +37,7 @@ PAIRS = st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 18)).flat
 @given(PAIRS)
 def test_bits_give_what_booleans_give(pair: tuple[Bools, Bools]) -> None:
     predicted, true = pair
-    found = counts.agreement(pack(predicted), pack(true), predicted.shape[2])
+    found = counts.agreement(pack(predicted), pack(true), predicted[0].size)
     axes = (1, 2)
     np.testing.assert_array_equal(found.tp, (predicted & true).sum(axes))
     np.testing.assert_array_equal(found.fp, (predicted & ~true).sum(axes))
@@ -89,11 +89,11 @@ def test_figures_without_a_value_are_nan() -> None:
 @given(PAIRS)
 def test_the_baselines_are_what_such_predictions_would_get(pair: tuple[Bools, Bools]) -> None:
     predicted, true = pair
-    width = true.shape[2]
-    found = counts.agreement(pack(predicted), pack(true), width)
+    pixels = true[0].size
+    found = counts.agreement(pack(predicted), pack(true), pixels)
     for baseline, value in (("predict_all", True), ("predict_none", False)):
         planes = np.full_like(true, value)
-        expected = counts.agreement(pack(planes), pack(true), width)
+        expected = counts.agreement(pack(planes), pack(true), pixels)
         for name, array in vars(counts.BASELINES[baseline](found)).items():
             np.testing.assert_array_equal(array, getattr(expected, name))
 

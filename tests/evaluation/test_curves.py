@@ -36,7 +36,7 @@ def slow(
     found = []
     for masks, scores, true in images:
         predicted = masks[above(scores, threshold)].any(axis=0)
-        found.append(counts.agreement(pack(predicted)[None], pack(true)[None], SHAPE[1]))
+        found.append(counts.agreement(pack(predicted)[None], pack(true)[None], true.size))
     columns = ("tp", "fp", "fn", "pixels")
     joined = {n: np.concatenate([getattr(each, n) for each in found]) for n in columns}
     return counts.ConfusionCounts(**joined)

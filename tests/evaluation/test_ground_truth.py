@@ -171,6 +171,7 @@ ground_truth:
   folder: data/gt
   pattern: "{image}.npy"
   palette: {}
+  ignore: []
   labels:
     chair: [6]
 """
@@ -230,7 +231,7 @@ def test_a_picture_of_another_size_is_not_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Image.fromarray(np.zeros((3, 4), np.uint8)).save(tmp_path / "a.png")
-    section = {"folder": str(tmp_path), "pattern": "{image}.png", "palette": {}}
+    section = {"folder": str(tmp_path), "pattern": "{image}.png", "palette": {}, "ignore": ()}
     truth = ground_truth.GroundTruth.model_validate(section | {"labels": {"chair": (6,)}})
     assert ground_truth.labels_of(tmp_path / "a.png", truth, "a", 3, 4).shape == (3, 4)
     monkeypatch.setattr(Image.Image, "load", lambda _: pytest.fail("decoded"))

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from maskquery.evaluation import panels
+from maskquery.evaluation.ground_truth import TruePlanes
+from maskquery.masks.packed import pack
 
 PREDICTED = np.array([[1, 1, 0, 0]], bool)
 TRUE = np.array([[1, 0, 1, 0]], bool)
@@ -79,8 +81,10 @@ def test_panels_hold_four_pictures_with_ground_truth_and_three_without() -> None
     predicted[:50] = True
     true = np.zeros((100, 200), bool)
     true[:, :100] = True
-    four = np.asarray(panels.panel_of(image, predicted, true, "chair", "a"))
-    three = np.asarray(panels.panel_of(image, predicted, None, "chair", "a"))
+    four = np.asarray(
+        panels.panel_of(image, pack(predicted), TruePlanes(pack(true[None]), None), "chair", "a")
+    )
+    three = np.asarray(panels.panel_of(image, pack(predicted), None, "chair", "a"))
     assert four.shape == (2 * 232 + 32, 824, 3)
     assert three.shape == (232 + 32, 1232, 3)
     # The middles of the quarters of each picture: left, right, lower left, lower right.
@@ -103,7 +107,7 @@ def test_panels_hold_four_pictures_with_ground_truth_and_three_without() -> None
 def test_panels_are_drawn_alike_every_time() -> None:
     image = np.random.default_rng(0).integers(0, 255, (30, 40, 3), np.uint8)
     first, second = (
-        panels.panel_of(image, image[..., 0] > 99, None, "chair", "a") for _ in range(2)
+        panels.panel_of(image, pack(image[..., 0] > 99), None, "chair", "a") for _ in range(2)
     )
     assert first.tobytes() == second.tobytes()
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from maskquery.evaluation import breakdown, report
 from maskquery.evaluation.breakdown import ImageResult
+from maskquery.evaluation.ground_truth import TruePlanes
 from maskquery.masks.packed import pack
 
 CLASSES = ["chair", "sofa", "lamp"]
@@ -24,7 +25,7 @@ def images() -> list[ImageResult]:
     true[0, 1, 3], predicted[0, 2, 0, :5] = True, True
     true[1, 0, 0], predicted[1, 0, 0] = True, True
     pairs = zip(pack(predicted), pack(true), strict=True)
-    return [breakdown.compare(p, t, 10) for p, t in pairs]
+    return [breakdown.compare(p, TruePlanes(t, None), 10) for p, t in pairs]
 
 
 def test_the_report_of_literal_images() -> None:
@@ -76,7 +77,9 @@ def test_the_report_is_numbers_only(seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)
     share = rng.choice([0.0, 0.4], (2, count, 3, 1, 1))
     planes = rng.random((2, count, 3, 7, 9)) < share
-    results = [breakdown.compare(p, t, 9) for p, t in zip(*pack(planes), strict=True)]
+    results = [
+        breakdown.compare(p, TruePlanes(t, None), 9) for p, t in zip(*pack(planes), strict=True)
+    ]
     found = report.details(results, CLASSES, ORACLE)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert all(type(leaf) in (int, float) for leaf in leaves(found))

@@ -84,7 +84,7 @@ def params() -> dict[str, Any]:
         "ground_truth": {
             "folder": "data/truth",
             "pattern": "{image}.npy",
-            "palette": {},
+            "palette": {}, "ignore": [],
             "labels": {"chair": [1], "table": [2, 3]},
         },
         "calibration": ["b*"],

@@ -8,8 +8,9 @@ import yaml
 from PIL import Image
 
 from maskquery.evaluation import panels as panel_drawing
+from maskquery.evaluation.ground_truth import TruePlanes
 from maskquery.masks import mask_store
-from maskquery.masks.packed import ImagePredictions
+from maskquery.masks.packed import ImagePredictions, pack
 from maskquery.review import panels
 from maskquery.review.changes import ImageChange
 
@@ -40,13 +41,21 @@ def test_the_base_s_panel_is_left_out_where_the_image_had_another_size(
     pixels = np.zeros((20, 30, 3), np.uint8)
     Image.fromarray(pixels).save("images/a.png")
     np.save("truth/a.npy", np.ones((20, 30), int))
-    truth = {"folder": "truth", "pattern": "{image}.npy", "palette": {}, "labels": {"chair": [1]}}
+    truth = {
+        "folder": "truth",
+        "pattern": "{image}.npy",
+        "palette": {},
+        "ignore": [],
+        "labels": {"chair": [1]},
+    }
     Path("params.yaml").write_text(yaml.safe_dump({"images": "images", "ground_truth": truth}))
     predict(Path("before.zarr"), *size)
     predict(panels.PREDICTIONS, 20, 30)
     change = ImageChange("a", "chair", 0.5, 0.0)
     (path,) = panels.draw([change], Path("before.zarr"), Path("out"))
     nothing = np.zeros((20, 30), bool)
-    alone = panel_drawing.panel_of(pixels, nothing, ~nothing, "chair", "a")
+    alone = panel_drawing.panel_of(
+        pixels, pack(nothing), TruePlanes(pack(~nothing[None]), None), "chair", "a"
+    )
     with Image.open(path) as picture:
         assert picture.size == (alone.width, sheets * alone.height)

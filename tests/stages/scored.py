@@ -76,7 +76,11 @@ class Project:
     @property
     def truth(self) -> GroundTruth:
         return GroundTruth(
-            folder=str(self.truth_folder), pattern="{image}.npy", palette={}, labels=LABELS
+            folder=str(self.truth_folder),
+            pattern="{image}.npy",
+            palette={},
+            ignore=(),
+            labels=LABELS,
         )
 
     def section(self, **changes: Any) -> dict[str, Any]:

@@ -42,6 +42,7 @@ class Run:
                 "folder": str(self.truth),
                 "pattern": "{image}.npy",
                 "palette": {},
+                "ignore": (),
                 "labels": LABELS,
             },
             "calibration": ("cal-*",),
@@ -129,7 +130,13 @@ def test_predictions_take_each_class_s_own(run: Run) -> None:
 def test_without_ground_truth_or_calibration_part_there_is_none(run: Run) -> None:
     empty = run.folder / "empty"
     empty.mkdir()
-    known = {"folder": str(empty), "pattern": "{image}.npy", "palette": {}, "labels": LABELS}
+    known = {
+        "folder": str(empty),
+        "pattern": "{image}.npy",
+        "palette": {},
+        "ignore": (),
+        "labels": LABELS,
+    }
     for changes in ({"ground_truth": known}, {"calibration": ()}, {"calibration": ("room-*",)}):
         assert run(**changes) == {"common": None, "classes": {"chair": None, "sofa": None}}
         assert run.line.startswith("calibration: no image of the calibration split")

@@ -62,7 +62,7 @@ class Run:
         mask_store.PredictionStore.write(self.predictions, groups)
 
     def __call__(self, *, calibration: tuple[str, ...] = (), **changes: Any) -> dict[str, Any]:
-        section = {"folder": str(self.truth), "pattern": "{image}.npy", "palette": {}}
+        section = {"folder": str(self.truth), "pattern": "{image}.npy", "palette": {}, "ignore": ()}
         truth = GroundTruth.model_validate({**section, "labels": LABELS, **changes})
         settings = metrics.Params(ground_truth=truth, calibration=calibration)
         outputs = metrics.Outputs(self.output, self.details, self.table)

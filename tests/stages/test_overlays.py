@@ -52,7 +52,7 @@ class Run:
     def __call__(
         self, count: int = 2, name: str = "chair", order: str = "name", **truth: Any
     ) -> list[str]:
-        known = {"folder": str(self.truth), "pattern": "{image}.npy", "palette": {}}
+        known = {"folder": str(self.truth), "pattern": "{image}.npy", "palette": {}, "ignore": ()}
         settings = overlays.Params.model_validate(
             {
                 "images": str(self.images),
