@@ -1,7 +1,8 @@
 """metrics: predictions of the test split against the ground truth -> metrics/metrics.json.
 
 metrics.json holds the dozen figures to compare first, details.json all of them, and images.csv what
-they are made of: the pixels counted of each image and class.
+they are made of: the pixels counted of each image and class. confusion.csv has the pixels by true
+and predicted class.
 """
 
 import csv
@@ -16,7 +17,7 @@ import numpy as np
 from maskquery.core import console, files, params
 from maskquery.core.errors import UserError
 from maskquery.core.threads import in_order
-from maskquery.evaluation import breakdown, counts, ground_truth, report, splits
+from maskquery.evaluation import breakdown, counts, ground_truth, report, semantic, splits
 from maskquery.evaluation.breakdown import ImageResult
 from maskquery.evaluation.census import Census
 from maskquery.evaluation.ground_truth import GroundTruth
@@ -29,6 +30,7 @@ ORACLE = Path("metrics/oracle.json")
 METRICS = Path("metrics/metrics.json")
 DETAILS = Path("metrics/details.json")
 IMAGES = Path("metrics/images.csv")
+CONFUSION = Path("metrics/confusion.csv")
 
 
 class Params(params.Section):
@@ -44,12 +46,14 @@ class Outputs(NamedTuple):
     metrics: Path
     details: Path
     images: Path
+    confusion: Path
 
 
 def run(predictions: Path, oracle: Path, outputs: Outputs, settings: Params) -> str:
     """Write the outputs; the closing line.
 
-    Without ground truth only images and masks are counted, and the table of images has no row.
+    Without ground truth only images and masks are counted, and the tables have no row. That of
+    confusion has none either where two classes share a label.
 
     Raises:
         UserError: an input is missing or damaged, or does not fit the others.
@@ -64,22 +68,26 @@ def run(predictions: Path, oracle: Path, outputs: Outputs, settings: Params) -> 
             ground_truth.expect_classes(classes, truth.labels)
         census = truth.census()
         masks, chosen, results = 0, np.zeros(len(classes), np.int64), {}
+        matrix = np.zeros((len(classes) + 1,) * 2, np.int64)
         for prediction, own in compared(store, images, classes, label_maps, truth, census):
             if own:
-                results[prediction.image] = own
+                results[prediction.image], confusion = own
+                matrix += confusion
             masks += prediction.mask_count
             chosen += prediction.chosen
     counts = dict(zip(classes, chosen.tolist(), strict=True))
     tree = {"classes": {name: {"masks": count} for name, count in counts.items()}}
     short: dict[str, Any] = {"images": len(images), "masks": masks}
     if results:
-        tree = report.details(list(results.values()), classes, read_oracle(oracle, classes))
+        upper_bounds = read_oracle(oracle, classes)
+        tree = report.details(list(results.values()), classes, upper_bounds, matrix)
         for name, count in counts.items():
             tree["classes"][name] = {"masks": count, **tree["classes"][name]}
         short |= report.summary(tree, classes[0])
     files.write_json(outputs.metrics, short)
     files.write_json(outputs.details, tree)
     files.write_file(outputs.images, image_table(results, classes).encode())
+    files.write_file(outputs.confusion, semantic.confusion_table(matrix, classes).encode())
     return closing_line(short, tree, truth) + census.clause()
 
 
@@ -90,16 +98,18 @@ def compared(
     label_maps: Mapping[str, sources.File],
     truth: GroundTruth,
     census: Census,
-) -> Iterator[tuple[ImagePredictions, ImageResult | None]]:
+) -> Iterator[tuple[ImagePredictions, tuple[ImageResult, counts.Counts] | None]]:
     """The predictions, in the order of the images, with what is counted where it has a label map.
 
+    That is the result and the confusion matrix, which is 0 where two classes share a label.
     `census` counts the labels.
 
     Raises:
         UserError: predictions are of other classes, or an input is damaged or does not fit.
     """
+    measurable, size = semantic.is_measurable(truth), len(classes) + 1
 
-    def result(prediction: ImagePredictions) -> ImageResult | None:
+    def result(prediction: ImagePredictions) -> tuple[ImageResult, counts.Counts] | None:
         if prediction.classes != classes:
             raise UserError(f"{store.folder} holds predictions of several runs", "run `dvc repro`")
         if prediction.image not in label_maps:
@@ -107,7 +117,10 @@ def compared(
         image, height, width = prediction.image, prediction.height, prediction.width
         path = label_maps[image]
         true = ground_truth.true_planes(path, truth, classes, image, height, width, census)
-        return breakdown.compare(prediction.masks, true, width)
+        confusion = np.zeros((size, size), np.int64)
+        if measurable:
+            confusion = semantic.confusion(prediction.masks, true, width)
+        return breakdown.compare(prediction.masks, true, width), confusion
 
     found = in_order(result, map(store.read, images))
     for prediction, future in console.progress(found, len(images), "metrics"):
@@ -154,12 +167,14 @@ def closing_line(short: dict[str, Any], tree: dict[str, Any], truth: GroundTruth
     absent = [name for name in figures if name not in shown]
     parts = [f"{name} {figures[name]['mean_image_iou']:.4f}" for name in shown]
     line = f"metrics: mean IoU over the images that show the class: {', '.join(parts) or 'none'}"
-    return line + (f"; no image shows {', '.join(absent)}: left out" if absent else "")
+    if absent:
+        line += f"; no image shows {', '.join(absent)}: left out"
+    return line if semantic.is_measurable(truth) else f"{line}; classes share labels, so no miou"
 
 
 def main() -> str:
     """Run the stage on the pipeline's own files."""
-    outputs = Outputs(METRICS, DETAILS, IMAGES)
+    outputs = Outputs(METRICS, DETAILS, IMAGES, CONFUSION)
     return run(PREDICTIONS, ORACLE, outputs, params.load(Params))
 
 

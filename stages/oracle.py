@@ -9,6 +9,9 @@ the IoU that is reached
   (without one: on the test split);
 - threshold: by SAM's masks and CLIP's labels, at the threshold that is best on these very images.
 
+- auroc: and how well the score of an image's best mask tells whether the image shows the class: the
+  area under the ROC curve over the images, see `evaluation.presence`.
+
 None depends on the param `threshold`. An object is a connected region of one label, whether or not
 a class has the label, and neither void nor a speck, see `evaluation.regions`. Torch is loaded only
 for images or prompts that are new.
@@ -23,7 +26,7 @@ import numpy as np
 
 from maskquery.clip import job
 from maskquery.core import console, files, params
-from maskquery.evaluation import curves, ground_truth, oracles, perfect_masks, splits
+from maskquery.evaluation import curves, ground_truth, oracles, perfect_masks, presence, splits
 from maskquery.evaluation.census import Census
 from maskquery.evaluation.counts import DIGITS
 from maskquery.evaluation.curves import ImageCurve
@@ -92,21 +95,27 @@ def oracle_labels_and_threshold(
     settings: Params,
     census: Census,
 ) -> Figures:
-    """The metrics `labels` and `threshold` of each class."""
+    """The metrics `labels`, `threshold` and `auroc` of each class."""
     unions: list[list[float]] = [[] for _ in table.classes]
     found: list[list[ImageCurve]] = []
+    known: list[bool] = []  # all but those that are all void
     scored = scored_masks(store, table, reported, settings.ground_truth, settings.selection, census)
     for image in console.progress(scored, len(reported), "oracle"):
         found.append(image.curves())
+        known.append(image.pixels > 0)
         for index in np.flatnonzero(image.true.any(axis=(1, 2))):
             unions[index].append(oracles.best_union(image.masks, image.true[index]))
-    return {
-        name: {
-            "labels": float(np.mean(unions[index])) if unions[index] else float("nan"),
-            "threshold": curves.mean_image_iou([each[index] for each in found]).best()[1],
+    result = {}
+    for place, name in enumerate(table.classes):
+        own = [each[place] for each in found]
+        scores = np.array([curve.best_score for curve in own])
+        shown = np.array([curve.true > 0 for curve in own])
+        result[name] = {
+            "labels": float(np.mean(unions[place])) if unions[place] else float("nan"),
+            "threshold": curves.mean_image_iou(own).best()[1],
+            "auroc": presence.auroc(scores[known], shown[known]),
         }
-        for index, name in enumerate(table.classes)
-    }
+    return result
 
 
 def oracle_masks_iou(

@@ -38,6 +38,12 @@ class ImageCurve:
     predicted: Counts
     true: int
 
+    @property
+    def best_score(self) -> float:
+        """The highest threshold, all but, at which a pixel is predicted; -1 where there is none."""
+        scores = self.scores[self.predicted > 0]
+        return float(scores[0]) if len(scores) else -1.0
+
 
 @dataclass(frozen=True)
 class Curve:

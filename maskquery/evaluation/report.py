@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from maskquery.evaluation import bootstrap, breakdown
+from maskquery.evaluation import bootstrap, breakdown, presence, semantic
 from maskquery.evaluation.breakdown import ImageResult
-from maskquery.evaluation.counts import BASELINES, class_figures, column, iou, mean, tidy
+from maskquery.evaluation.counts import BASELINES, Counts, class_figures, column, iou, mean, tidy
 
 AVERAGED = ("mean_image_iou", "pooled_iou", "precision", "recall", "f1", "boundary_iou")
 """Figures of a class of which the mean over the classes is reported, too."""
@@ -16,14 +16,18 @@ Tree = dict[str, Any]
 
 
 def details(
-    results: Sequence[ImageResult], classes: Sequence[str], oracle: Mapping[str, Any]
+    results: Sequence[ImageResult],
+    classes: Sequence[str],
+    oracle: Mapping[str, Any],
+    confusion: Counts,
 ) -> Tree:
     """All figures over I images, at least one, as a tree of numbers.
 
-    - overall: the means over the classes that have the figure; false positive images are added up.
+    - overall: the means over the classes that have the figure; false positive images are added up;
+      `semantic.figures`, of all classes together.
     - classes.NAME: `evaluation.class_figures`; boundary_iou: the mean image IoU of the boundaries;
-      interval: of mean_image_iou, see `bootstrap`; oracle and iou_gap: see `attribution`; sizes and
-      clutter: see `breakdown`.
+      interval: of mean_image_iou, see `bootstrap`; presence: see there; oracle and iou_gap: see
+      `attribution`; sizes and clutter: see `breakdown`.
     - clutter_up_to: the most objects of an image of each level of clutter.
     - baselines.predict_all.NAME, baselines.predict_none.NAME: the mean_image_iou of that baseline.
 
@@ -32,7 +36,8 @@ def details(
     Args:
         results: of each image.
         classes: names of the C classes.
-        oracle: for each class `labels`, `masks` and `threshold`, as far as they are known.
+        oracle: for each class `labels`, `masks`, `threshold` and `auroc`, as far as they are known.
+        confusion: (C + 1, C + 1), see `semantic.confusion`; without a pixel where there is none.
     """
     columns = [column([result.counts for result in results], i) for i in range(len(classes))]
     levels, up_to = breakdown.clutter_of(results)
@@ -44,13 +49,21 @@ def details(
             **figures,
             "boundary_iou": mean(iou(edges)[counts.true > 0]),
             "interval": whole[index],
+            "presence": {
+                **presence.figures(counts),
+                "auroc": oracle.get(name, {}).get("auroc", float("nan")),
+            },
             **attribution(figures["mean_image_iou"], oracle.get(name, {})),
             "sizes": breakdown.by_size(results, index),
             "clutter": breakdown.by_clutter(counts, levels),
         }
     return tidy(
         {
-            "overall": _overall(list(own.values())) | {"interval": whole[-1]},
+            "overall": {
+                **_overall(list(own.values())),
+                **semantic.figures(confusion),
+                "interval": whole[-1],
+            },
             "clutter_up_to": dict(zip(breakdown.CLUTTER, up_to, strict=True)),
             "classes": own,
             "baselines": {
@@ -94,7 +107,7 @@ def _overall(classes: Sequence[Tree]) -> Tree:
     tree: Tree = {key: _mean([each[key] for each in classes]) for key in AVERAGED}
     for key in ("images_without_class", "false_positive_images"):
         tree[key] = sum(each[key] for each in classes)
-    for group in ("oracle", "iou_gap"):
+    for group in ("presence", "oracle", "iou_gap"):
         known = [each[group] for each in classes if group in each]
         names = list(dict.fromkeys(name for each in known for name in each))
         tree[group] = {n: _mean([each[n] for each in known if n in each]) for n in names}
@@ -110,10 +123,11 @@ def _mean(values: Sequence[float]) -> float:
 def summary(tree: Tree, first: str) -> Tree:
     """The dozen figures of `details` to look at first; `first` is the class to show by itself."""
     overall = tree["overall"]
-    short = {key: overall[key] for key in (*AVERAGED, "false_positive_images") if key in overall}
+    keys = ("miou", *AVERAGED, "false_positive_images")
+    short = {key: overall[key] for key in keys if key in overall}
     for group in ("oracle", "iou_gap"):
         if group in overall:
             short[group] = overall[group]
-    keys = ("mean_image_iou", "false_positive_images")
-    own = {key: tree["classes"][first][key] for key in keys if key in tree["classes"][first]}
+    of_class = ("mean_image_iou", "false_positive_images")
+    own = {key: tree["classes"][first][key] for key in of_class if key in tree["classes"][first]}
     return {**short, "classes": {first: own}}

@@ -26,12 +26,14 @@ class ScoredMasks:
         scores: (N, C) float32, what a threshold is compared with.
         eligible: (N, C) bool, which may stand for which class.
         true: (C, H, W8) packed bits of the classes in the ground truth.
+        pixels: of the image, void left out.
     """
 
     masks: Packed
     scores: Scores
     eligible: Bools
     true: Packed
+    pixels: int
 
     def curves(self) -> list[ImageCurve]:
         """One for each class. Exclusive pixels, which depend on all thresholds, are left alone."""
@@ -65,7 +67,7 @@ def scored_masks(
         scores = table.of(image, group.ids, store.folder)
         eligible = rules.eligible(group, scores, np.ones(scores.shape, np.bool_), settings)
         masks = true.known(rules.refine(group, slice(None), settings))
-        yield ScoredMasks(masks, scores, eligible, true.classes)
+        yield ScoredMasks(masks, scores, eligible, true.classes, true.pixels(group.width))
 
 
 def image_curves(

@@ -12,10 +12,11 @@ from maskquery.masks.packed import pack
 
 CLASSES = ["chair", "sofa", "lamp"]
 ORACLE = {
-    "chair": {"labels": 0.9, "masks": 0.8, "threshold": 0.7},
+    "chair": {"labels": 0.9, "masks": 0.8, "threshold": 0.7, "auroc": 0.6},
     "sofa": {"labels": 0.5, "threshold": 0.25},
     "lamp": {},
 }
+NO_PIXEL = np.zeros((4, 4), np.int64)
 
 
 def images() -> list[ImageResult]:
@@ -29,7 +30,7 @@ def images() -> list[ImageResult]:
 
 
 def test_the_report_of_literal_images() -> None:
-    found = report.details(images(), CLASSES, ORACLE)
+    found = report.details(images(), CLASSES, ORACLE, NO_PIXEL)
     chair, sofa, lamp = (found["classes"][name] for name in CLASSES)
     basic = ("mean_image_iou", "pooled_iou", "precision", "recall", "f1")
     assert [chair[key] for key in basic] == [0.666667, 0.5, 0.666667, 0.666667, 0.666667]
@@ -45,8 +46,26 @@ def test_the_report_of_literal_images() -> None:
     assert overall["interval"]["low"] <= 0.333333 <= overall["interval"]["high"]
 
 
+def test_presence_is_of_each_class_and_over_the_classes() -> None:
+    found = report.details(images(), CLASSES, ORACLE, NO_PIXEL)
+    chair, sofa, lamp = (found["classes"][name].get("presence") for name in CLASSES)
+    assert chair == {"precision": 1.0, "recall": 1.0, "f1": 1.0, "auroc": 0.6}
+    assert sofa == {"recall": 0.0, "f1": 0.0}
+    assert lamp == {"precision": 0.0, "f1": 0.0}
+    overall = {"precision": 0.5, "recall": 0.5, "f1": 0.333333, "auroc": 0.6}
+    assert found["overall"]["presence"] == overall
+
+
+def test_the_confusion_of_all_classes_is_overall() -> None:
+    matrix = np.diag([5, 3, 0, 0]) + np.eye(4, k=1, dtype=int)
+    found = report.details(images(), CLASSES, ORACLE, matrix)
+    assert found["overall"]["pixel_accuracy"] == round(8 / 11, 6)
+    assert report.summary(found, "chair")["miou"] == found["overall"]["miou"] == 0.2
+    assert "miou" not in report.details(images(), CLASSES, ORACLE, NO_PIXEL)["overall"]
+
+
 def test_iou_and_losses_add_up_to_one() -> None:
-    found = report.details(images(), CLASSES, ORACLE)
+    found = report.details(images(), CLASSES, ORACLE, NO_PIXEL)
     chair, sofa = found["classes"]["chair"], found["classes"]["sofa"]
     assert chair["oracle"] == {"labels": 0.9, "masks": 0.8}
     assert chair["iou_gap"] == pytest.approx(
@@ -60,7 +79,7 @@ def test_iou_and_losses_add_up_to_one() -> None:
 
 
 def test_the_summary_is_short() -> None:
-    found = report.summary(report.details(images(), CLASSES, ORACLE), "chair")
+    found = report.summary(report.details(images(), CLASSES, ORACLE, NO_PIXEL), "chair")
     assert found["mean_image_iou"] == 0.333333
     assert found["classes"] == {"chair": {"mean_image_iou": 0.666667, "false_positive_images": 0}}
     assert len(leaves(found)) == 14
@@ -80,7 +99,7 @@ def test_the_report_is_numbers_only(seed: int, count: int) -> None:
     results = [
         breakdown.compare(p, TruePlanes(t, None), 9) for p, t in zip(*pack(planes), strict=True)
     ]
-    found = report.details(results, CLASSES, ORACLE)
+    found = report.details(results, CLASSES, ORACLE, NO_PIXEL)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert all(type(leaf) in (int, float) for leaf in leaves(found))
     short = report.summary(found, "chair")

@@ -32,6 +32,7 @@ class Run:
         rng = np.random.default_rng(0)
         self.predictions, self.output = folder / "predictions.zarr", folder / "m" / "metrics.json"
         self.details, self.table = folder / "m" / "details.json", folder / "m" / "images.csv"
+        self.confusion = folder / "m" / "confusion.csv"
         self.oracle = folder / "oracle.json"
         self.oracle.write_text(json.dumps({"classes": ORACLE}))
         self.truth = folder / "gt"
@@ -65,7 +66,7 @@ class Run:
         section = {"folder": str(self.truth), "pattern": "{image}.npy", "palette": {}, "ignore": ()}
         truth = GroundTruth.model_validate({**section, "labels": LABELS, **changes})
         settings = metrics.Params(ground_truth=truth, calibration=calibration)
-        outputs = metrics.Outputs(self.output, self.details, self.table)
+        outputs = metrics.Outputs(self.output, self.details, self.table, self.confusion)
         self.line = metrics.run(self.predictions, self.oracle, outputs, settings)
         self.short: dict[str, Any] = json.loads(self.output.read_text())
         found: dict[str, Any] = json.loads(self.details.read_text())
@@ -172,7 +173,7 @@ def test_a_class_that_no_image_shows_is_left_out_and_said_to_be(run: Run) -> Non
 
 
 def test_ground_truth_that_shows_none_of_the_classes_is_not_taken_for_none(run: Run) -> None:
-    found = run(labels=dict.fromkeys(LABELS, (100,)))
+    found = run(labels={"chair": (100,), "sofa": (101,), "lamp": (102,)})
     assert "mean_image_iou" not in found["overall"]
     assert "baselines" not in found
     assert {figures["images_without_class"] for figures in found["classes"].values()} == {3}
@@ -181,7 +182,7 @@ def test_ground_truth_that_shows_none_of_the_classes_is_not_taken_for_none(run: 
 
 def test_the_files_are_the_same_every_time(run: Run) -> None:
     run()
-    files = (run.output, run.details, run.table)
+    files = (run.output, run.details, run.table, run.confusion)
     first = [path.read_bytes() for path in files]
     assert first[0].endswith(b"}\n")
     run()
@@ -294,9 +295,29 @@ def test_the_means_are_those_of_the_table(run: Run) -> None:
     assert found["classes"]["chair"]["mean_image_iou"] == pytest.approx(np.mean(ious), abs=1e-6)
 
 
+def test_the_confusion_counts_every_pixel_that_is_not_void(run: Run) -> None:
+    found = run(ignore=(0,))["overall"]
+    with run.confusion.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    pixels = sum(int(row["pixels"]) for row in rows)
+    assert pixels == sum((labels != 0).sum() for labels in run.labels.values())
+    right = sum(int(row["pixels"]) for row in rows if row["true"] == row["predicted"])
+    assert found["pixel_accuracy"] == pytest.approx(right / pixels, abs=1e-6)
+    assert run.short["miou"] == found["miou"] > 0
+    assert {row["true"] for row in rows} == {"chair", "sofa"}
+
+
+def test_classes_that_share_a_label_have_no_confusion(run: Run) -> None:
+    found = run(labels={**LABELS, "sofa": (3, 6)})
+    assert "miou" not in found["overall"]
+    assert run.confusion.read_text() == "true,predicted,pixels\n"
+    assert "; classes share labels, so no miou" in run.line
+
+
 def test_without_ground_truth_the_table_has_no_row(run: Run) -> None:
     run(folder=str(run.truth.parent / "nowhere"))
     assert run.table.read_text() == "image,class,iou,tp,fp,fn\n"
+    assert run.confusion.read_text() == "true,predicted,pixels\n"
 
 
 def test_packed_label_maps_give_the_same(run: Run, tmp_path: Path) -> None:

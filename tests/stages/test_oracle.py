@@ -10,8 +10,9 @@ from maskquery.core.errors import UserError
 from maskquery.evaluation import oracles as library
 from maskquery.jobs import cache
 from maskquery.masks.packed import pack
+from maskquery.tables import score_table
 from stages import oracle
-from tests.stages.scored import CALIBRATION, Project
+from tests.stages.scored import CALIBRATION, SIZES, Project
 from tests.support.builders import NEUTRAL
 
 
@@ -52,6 +53,18 @@ def test_oracle_labels_are_the_best_unions_and_the_best_threshold_is_among_them(
         ]
         assert max(grid) - 1e-6 <= found[name]["threshold"] <= found[name]["labels"]
     assert found["never"] == {}
+
+
+def test_auroc_is_of_the_best_masks_scores(project: Project) -> None:
+    np.save(project.truth_folder / "b.npy", np.zeros(SIZES["b"], int))
+    found = run(project)
+    table = score_table.read(project.scores)
+    best = [
+        table.of(image, project.groups[image].ids, project.masks)[:, 0].max()
+        for image in ("a", "b")
+    ]
+    assert found["chair"]["auroc"] == float(best[0] > best[1])
+    assert "auroc" not in found["never"]
 
 
 def test_oracle_masks_are_the_objects_of_the_ground_truth(project: Project) -> None:
