@@ -34,7 +34,7 @@ def intervals(columns: Sequence[ConfusionCounts]) -> list[Interval]:
     shown = np.stack([column.true > 0 for column in columns], axis=1).astype(np.float64)
     ious = np.nan_to_num(np.stack([iou(column) for column in columns], axis=1)) * shown  # (I, C)
     drawn = np.concatenate([ratio(draw @ ious, draw @ shown) for draw in draws(len(ious))])
-    return [_middle(values) for values in (*drawn.T, _row_means(drawn))]
+    return [middle(values) for values in (*drawn.T, row_means(drawn))]
 
 
 def draws(images: int) -> Iterator[npt.NDArray[np.float64]]:
@@ -47,13 +47,17 @@ def draws(images: int) -> Iterator[npt.NDArray[np.float64]]:
         done += rows
 
 
-def _row_means(values: Floats) -> Floats:
+def row_means(values: Floats) -> Floats:
     """The mean of each row's values that are not NaN."""
     known = ~np.isnan(values)
     return ratio(np.nan_to_num(values).sum(axis=1), known.sum(axis=1))
 
 
-def _middle(values: Floats) -> Interval:
+def middle(values: Floats) -> Interval:
+    """Between what `low` and `high` the middle 95 % of the draws lie; those without value left out.
+
+    Both are NaN where there is no value.
+    """
     known = values[~np.isnan(values)]
     if not known.size:
         return {"low": float("nan"), "high": float("nan")}

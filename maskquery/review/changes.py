@@ -5,23 +5,29 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pydantic
 
 from maskquery.core import params
 from maskquery.core.errors import UserError
 
+Tolerance = dict[str, pydantic.NonNegativeFloat]
+
 
 class Review(params.Section):
     """The section `review` of params.yaml.
 
     Attributes:
+        gate: `tolerance`: a metric may not get worse by more than its tolerance; `significant`: nor
+            may `mean_image_iou`, or that of a class that `tolerance` names, fall by more than
+            chance, see `review.significance`.
         tolerance: by how much a metric of metrics.json, by its dotted name, may get worse: fall, or
             rise where less is better.
     """
 
-    tolerance: dict[str, pydantic.NonNegativeFloat]
+    gate: Literal["tolerance", "significant"]
+    tolerance: Tolerance
 
 
 class Params(params.Section):
@@ -57,7 +63,11 @@ class ImageChange:
 MORE, LESS = 1, -1
 
 _LESS = {"false_positive_images", "failed", "iou_gap"}
-_NEITHER = {"images", "masks", "images_with_class", "images_without_class", "objects"}
+_MORE = {
+    *("mean_image_iou", "pooled_iou", "boundary_iou", "precision", "recall", "f1", "miou"),
+    *("miou_with_background", "frequency_weighted_iou", "pixel_accuracy", "mcc", "auroc"),
+    *("low", "high"),  # of an interval
+}
 
 
 def direction(name: str) -> int | None:
@@ -66,11 +76,19 @@ def direction(name: str) -> int | None:
     Args:
         name: dotted, "classes.chair.false_positive_images".
     """
-    parts = name.split(".")
-    if _LESS.intersection(parts):
+    if name.startswith("classes."):  # a class may have any name, dots included
+        name = _of_class(name.removeprefix("classes."))
+    *groups, last = name.split(".")
+    if last in _LESS or "iou_gap" in groups:
         return LESS
-    # `masks` alone is a count; below another name it is the oracle's IoU.
-    return None if parts[-1] in _NEITHER and (len(parts) == 1 or parts[0] == "classes") else MORE
+    # `masks` alone is a count; of the oracle it is an IoU.
+    return MORE if last in _MORE or groups == ["oracle"] else None
+
+
+def _of_class(name: str) -> str:
+    """What stands behind a class's name in the dotted name of a metric."""
+    *_, group, last = ["", *name.split(".")]
+    return f"{group}.{last}" if group in ("oracle", "iou_gap") else last
 
 
 def figures(text: str, name: str) -> dict[str, float]:
@@ -157,7 +175,7 @@ def image_changes(before: str, now: str) -> list[ImageChange]:
         before: metrics/images.csv of the base: image, class, iou.
         now: the same file of the change.
     """
-    old, new = _ious(before), _ious(now)
+    old, new = ious(before), ious(now)
     changes = [
         ImageChange(*key, old[key], new[key])
         for key in old.keys() & new.keys()
@@ -182,6 +200,7 @@ def _false_positives(text: str) -> set[tuple[str, str]]:
     return {(row["image"], row["class"]) for row in rows if not row["iou"]}
 
 
-def _ious(text: str) -> dict[tuple[str, str], float]:
+def ious(text: str) -> dict[tuple[str, str], float]:
+    """The IoU of each image and class that metrics/images.csv gives one."""
     rows = csv.DictReader(io.StringIO(text))
     return {(row["image"], row["class"]): float(row["iou"]) for row in rows if row["iou"]}

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from maskquery.core.errors import UserError
-from maskquery.review import changes, curves, gate, history, panels
+from maskquery.review import changes, curves, gate, history, panels, significance
 from maskquery.review.changes import ImageChange
 from maskquery.review.gate import Verdict
 
-IMAGES = Path("metrics/images.csv")
 CURVES = Path("metrics/curves.csv")
 TABLE_ROWS = 10  # of changed images
 PANELS = 6
@@ -28,8 +27,8 @@ def write(base: str, folder: Path) -> tuple[Path, list[str]]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     verdict = gate.judge(base)
-    before = history.read(base, IMAGES)
-    now = IMAGES.read_text(encoding="utf-8") if IMAGES.exists() else None
+    before = history.read(base, gate.IMAGES)
+    now = gate.IMAGES.read_text(encoding="utf-8") if gate.IMAGES.exists() else None
     known = before is not None and now is not None
     changed = changes.image_changes(before or "", now or "") if known else []
     false_positives = changes.false_positive_changes(before or "", now or "") if known else (0, 0)
@@ -47,6 +46,7 @@ def write(base: str, folder: Path) -> tuple[Path, list[str]]:
             "No param changed.",
         ),
         _section("Curves", _curves(base), "No curve of mean image IoU over the threshold changed."),
+        _significance_table(before, now),
         _section("Images that changed most", _image_table(changed), "No image's IoU changed."),
         _false_positive_line(false_positives),
         _panel_lines(base, changed, folder),
@@ -101,6 +101,27 @@ def _curves(base: str) -> str:
     if before is None or not CURVES.exists():
         return ""
     return curves.section(before, CURVES.read_text(encoding="utf-8"), escape)
+
+
+def _significance_table(before: str | None, now: str | None) -> str:
+    """By how much the mean image IoU moved, and whether that is more than chance."""
+    compared = significance.differences(before or "", now or "")
+    if not any(difference.change for difference in compared):
+        return ""
+    lines = [
+        "### Is it more than chance?",
+        "",
+        "Change of the mean image IoU, with the 95 % interval of a paired bootstrap over images.",
+        "",
+        "| metric | images | change | |",
+        "|---|---|---|---|",
+    ]
+    for difference in compared:
+        note = "too few images" if difference.interval is None else ""
+        if difference.is_significant:
+            note = "better" if difference.change > 0 else "worse"
+        lines.append(f"| {escape(difference.name)} | {difference.images} | {difference} | {note} |")
+    return "\n".join(lines)
 
 
 def _image_table(changed: Sequence[ImageChange]) -> str:

@@ -5,14 +5,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pydantic
 
 from maskquery.core import params, yaml_text
 from maskquery.core.errors import UserError
-from maskquery.review import changes, history
+from maskquery.review import changes, history, significance
 
 METRICS = Path("metrics/metrics.json")
+IMAGES = Path("metrics/images.csv")
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,8 @@ def judge(base: str) -> Verdict:
     """What forbids a merge onto the commit `base`.
 
     A metric may get worse by its tolerance in the change or in the base, whichever is tighter: a
-    change that loosens the tolerance does not pass by that. A metric that cannot be compared does
-    not pass.
+    change that loosens the tolerance does not pass by that. So, too, significance counts where
+    either asks for it. A metric that cannot be compared does not pass.
 
     Raises:
         UserError: params.yaml or a metrics file cannot be used, or git or DVC could not tell.
@@ -81,8 +83,9 @@ def judge(base: str) -> Verdict:
             else f"{', '.join(stale)}: edited without a rerun: run `dvc repro`, and commit "
             "dvc.lock and metrics/ with the edit"
         )
-    tolerance = dict(params.load(changes.Params).review.tolerance)
-    for name, allowed in _tolerance_of(base).items():
+    review, of_base = params.load(changes.Params).review, _section_of(base)
+    tolerance = dict(review.tolerance)
+    for name, allowed in _tolerance_of(of_base).items():
         tolerance[name] = min(allowed, tolerance.get(name, allowed))
     if not METRICS.exists():
         raise UserError(f"{METRICS} is missing", "run `dvc repro`")
@@ -101,17 +104,46 @@ def judge(base: str) -> Verdict:
             f"({', '.join(old[:3])}{', ...' if len(old) > 3 else ''}; see CHANGELOG.md)"
         )
     _compare(before, now, tolerance, verdict)
+    if "significant" in (review.gate, of_base.get("gate")) and changes.is_measured(before):
+        _expect_no_significant_fall(base, tolerance, verdict)
     return verdict
 
 
-def _tolerance_of(base: str) -> Mapping[str, float]:
-    """The base's own tolerance; none where its params.yaml has none that can be read."""
+def _section_of(base: str) -> Mapping[str, Any]:
+    """The base's own section `review`; empty where its params.yaml has none that can be read."""
     text = history.read(base, params.PARAMS_FILE)
     try:
         section = yaml_text.parse(text or "", str(params.PARAMS_FILE))["review"]
-        return changes.Review.model_validate(section).tolerance
-    except (UserError, TypeError, KeyError, pydantic.ValidationError):
+    except (UserError, TypeError, KeyError):
         return {}
+    return section if isinstance(section, dict) else {}
+
+
+def _tolerance_of(section: Mapping[str, Any]) -> Mapping[str, float]:
+    try:
+        return pydantic.TypeAdapter(changes.Tolerance).validate_python(section.get("tolerance"))
+    except pydantic.ValidationError:
+        return {}
+
+
+def _expect_no_significant_fall(
+    base: str, tolerance: Mapping[str, float], verdict: Verdict
+) -> None:
+    before = history.read(base, IMAGES)
+    now = IMAGES.read_text(encoding="utf-8") if IMAGES.exists() else None
+    compared = significance.differences(before or "", now or "")
+    if not compared or compared[0].interval is None:
+        verdict.failures.append(
+            f"review.gate is significant, and {IMAGES} of {base[:10]} and of today have fewer than "
+            f"{significance.LEAST_IMAGES} images in common"
+        )
+    for difference in compared:
+        named = difference.name == significance.MEAN or difference.name in tolerance
+        if named and difference.is_significant and difference.change < 0:
+            verdict.failures.append(
+                f"significantly worse: {difference.name}: {difference} over "
+                f"{difference.images} images"
+            )
 
 
 def _compare(
@@ -128,7 +160,7 @@ def _compare(
             f"review.tolerance names {', '.join(unknown)}, which {METRICS} does not have"
         )
     for name in tolerance:
-        if changes.direction(name) is None:
+        if name not in unknown and changes.direction(name) is None:
             verdict.failures.append(
                 f"review.tolerance names {name}, of which neither more nor less is better"
             )

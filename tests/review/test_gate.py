@@ -39,7 +39,7 @@ class Project:
 
     @staticmethod
     def _params(tolerance: object) -> str:
-        return f"review: {json.dumps({'tolerance': tolerance})}\n"
+        return f"review: {json.dumps({'gate': 'tolerance', 'tolerance': tolerance})}\n"
 
 
 @pytest.fixture
@@ -127,6 +127,47 @@ def test_a_base_with_the_names_of_an_earlier_version_is_compared(
     assert (verdict.failures == []) == passes
     assert "has metrics of an earlier version" in verdict.notes[0]
     assert "lost.masks, false_alarm_images, classes.chair.false_alarm_images" in verdict.notes[0]
+
+
+def images(change: float, count: int = 30) -> str:
+    """An images.csv with chairs alone, whose IoU moved."""
+    ious = [0.3 + 0.01 * (i % 7) + change * (1 + i % 3) / 2 for i in range(count)]
+    rows = [f"room-{i},chair,{iou:.6f},1,1,1" for i, iou in enumerate(ious)]
+    return "\n".join(["image,class,iou,tp,fp,fn", *rows]) + "\n"
+
+
+@pytest.mark.parametrize("asks", ["now", "before"])
+@pytest.mark.parametrize(("change", "passes"), [(-0.01, False), (0.0, True), (0.01, True)])
+def test_a_fall_beyond_chance_is_refused_where_either_side_asks_for_it(
+    project: Project, asks: str, change: float, passes: bool
+) -> None:
+    path = Path("params.yaml")
+    significant = path.read_text().replace('"gate": "tolerance"', '"gate": "significant"')
+    if asks == "now":
+        path.write_text(significant)
+    else:
+        project.base["params.yaml"] = significant
+    project.base["metrics/images.csv"] = images(0.0)
+    gate.IMAGES.write_text(images(change))
+    line = failures()
+    assert (line == "") == passes
+    if not passes:
+        assert line.startswith("significantly worse: mean_image_iou: -0.010 (-0.0")
+        assert line.endswith(") over 30 images")
+
+
+def test_a_fall_beyond_chance_passes_where_nobody_asks(project: Project) -> None:
+    project.base["metrics/images.csv"] = images(0.0)
+    gate.IMAGES.write_text(images(-0.01))
+    assert failures() == ""
+
+
+def test_too_few_images_for_an_interval_are_no_pass(project: Project) -> None:
+    path = Path("params.yaml")
+    path.write_text(path.read_text().replace('"gate": "tolerance"', '"gate": "significant"'))
+    project.base["metrics/images.csv"] = images(0.0, 4)
+    gate.IMAGES.write_text(images(0.0, 4))
+    assert "have fewer than 5 images in common" in failures()
 
 
 def test_metrics_that_cannot_be_read_are_named(project: Project) -> None:
