@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -91,3 +92,33 @@ def test_boundaries_are_near_an_edge(seed: int, share: float) -> None:
     found = unpack(regions.boundaries(pack(planes), width), width)
     np.testing.assert_array_equal(found[0], planes[0] & windows.any(axis=(2, 3)))
     assert not found[1].any()
+
+
+def reference_boundary(mask: Bools) -> Bools:
+    """The reference implementation: erosion by a 3 x 3 square, as often as the band is wide."""
+    height, width = mask.shape
+    rounds = max(1, round(0.02 * np.sqrt(height**2 + width**2)))
+    padded = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    inner = cv2.erode(padded, np.ones((3, 3), np.uint8), iterations=rounds)
+    edge: Bools = mask & ~inner[1:-1, 1:-1].astype(bool)
+    return edge
+
+
+def test_boundaries_are_those_of_the_reference_implementation() -> None:
+    rng = np.random.default_rng(11)
+    sizes = [(1, 1), (3000, 17), (17, 3000), (1, 40), (40, 1)]
+    sizes += [(int(h), int(w)) for h, w in rng.integers(1, 400, (95, 2))]
+    for height, width in sizes:
+        coarse = rng.random((height // 25 + 1, width // 25 + 1)) < 0.6
+        blocks = np.kron(coarse, np.ones((25, 25), bool))[:height, :width]
+        mask = blocks & (rng.random((height, width)) < rng.choice([0.995, 1.0]))
+        found = unpack(regions.boundaries(pack(mask[None]), width), width)[0]
+        np.testing.assert_array_equal(found, reference_boundary(mask), f"{height} x {width}")
+
+
+def test_what_is_thinner_than_two_bands_is_all_boundary() -> None:
+    band = 10  # of 300 x 400 pixels
+    for height, same in ((2 * band, True), (2 * band + 1, False)):
+        mask = np.zeros((1, 300, 400), bool)
+        mask[0, 50 : 50 + height, 50:350] = True
+        assert np.array_equal(regions.boundaries(pack(mask), 400), pack(mask)) == same
