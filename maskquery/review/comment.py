@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from maskquery.core.errors import UserError
-from maskquery.review import changes, curves, gate, history, panels, significance
+from maskquery.review import changes, curves, gate, history, panels, predictions, significance
 from maskquery.review.changes import ImageChange
 from maskquery.review.gate import Verdict
+from maskquery.review.predictions import PredictionChange
 
 CURVES = Path("metrics/curves.csv")
 TABLE_ROWS = 10  # of changed images
@@ -47,9 +48,15 @@ def write(base: str, folder: Path) -> tuple[Path, list[str]]:
         ),
         _section("Curves", _curves(base), "No curve of mean image IoU over the threshold changed."),
         _significance_table(before, now),
-        _section("Images that changed most", _image_table(changed), "No image's IoU changed."),
-        _false_positive_line(false_positives),
-        _panel_lines(base, changed, folder),
+        *(
+            [
+                _section("Images that changed most", _image_table(changed), "No IoU changed."),
+                _false_positive_line(false_positives),
+                _panel_lines(base, changed, folder),
+            ]
+            if _is_measured(before) and _is_measured(now)
+            else _prediction_parts(base, folder)
+        ),
     ]
     path = folder / "comment.md"
     path.write_text("\n\n".join(part for part in parts if part) + "\n")
@@ -150,6 +157,56 @@ def escape(text: str) -> str:
     return re.sub(rf"{outer}|[^\w /.,-]", lambda found: f"&#{ord(found[0])};", plain)
 
 
+def _is_measured(images: str | None) -> bool:
+    """Whether an images.csv has a row, for which there must be ground truth."""
+    return images is not None and len(images.splitlines()) > 1
+
+
+def _prediction_parts(base: str, folder: Path) -> list[str]:
+    """What changed in the predictions, where there is no ground truth to measure them by."""
+    title = "Predictions that changed most"
+    if not panels.PREDICTIONS.exists():
+        missing = f"Not compared: {panels.PREDICTIONS} is not here (`dvc pull` or `dvc repro`)."
+        return [_section(title, "", missing)]
+    before = panels.fetch_predictions(base, folder)
+    if before is None:
+        missing = "Not compared: DVC's cache does not hold the base's predictions (`dvc pull`)."
+        return [_section(title, "", missing)]
+    changed = predictions.changes(before, panels.PREDICTIONS)
+    parts = [_section(title, _prediction_table(changed), "No prediction changed.")]
+    # A class that is gone has no panel of today.
+    names = predictions.classes_of(panels.PREDICTIONS)
+    selected = [c for c in changed if c.moved and c.class_name in names][:PANELS]
+    if selected:
+        parts.append(_panel_line(panels.draw(selected, before, folder)))
+    return parts
+
+
+def _prediction_table(changed: Sequence[PredictionChange]) -> str:
+    if not changed:
+        return ""
+    lines = ["| class | images changed | masks | pixels |", "|---|---|---|---|"]
+    for name, images, masks, pixels in predictions.by_class(changed):
+        lines.append(
+            f"| {escape(name)} | {images} | {masks[0]} -> {masks[1]} | {pixels[0]} -> {pixels[1]} |"
+        )
+    lines += [
+        "",
+        "| image | class | masks | pixels | changed, of the image |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {escape(c.image)} | {escape(c.class_name)} | {c.masks[0]} -> {c.masks[1]} "
+        f"| {c.pixels[0]} -> {c.pixels[1]} | {c.share:.1%} |"
+        for c in changed[:TABLE_ROWS]
+    ]
+    return "\n".join(lines)
+
+
+def _panel_line(drawn: Sequence[Path]) -> str:
+    return f"Panels, before above and now below: {', '.join(f'`{path.name}`' for path in drawn)}"
+
+
 def _panel_lines(base: str, changed: Sequence[ImageChange], folder: Path) -> str:
     selected = changed[:PANELS]
     if not selected:
@@ -159,9 +216,7 @@ def _panel_lines(base: str, changed: Sequence[ImageChange], folder: Path) -> str
     before = panels.fetch_predictions(base, folder)
     if before is None:
         return "No panels: DVC's cache does not hold the base's predictions (`dvc pull`)."
-    drawn = panels.draw(selected, before, folder)
-    names = ", ".join(f"`{path.name}`" for path in drawn)
-    return f"Panels, before above and now below: {names}"
+    return _panel_line(panels.draw(selected, before, folder))
 
 
 def main(base: str, folder: Path) -> str:

@@ -13,8 +13,11 @@ from maskquery.images import image_files, sources
 from maskquery.masks import mask_store
 from maskquery.review import history
 from maskquery.review.changes import ImageChange
+from maskquery.review.predictions import PredictionChange
 
 PREDICTIONS = Path("data/predictions.zarr")
+
+Change = ImageChange | PredictionChange
 
 
 class Params(params.Section):
@@ -36,10 +39,10 @@ def fetch_predictions(base: str, folder: Path) -> Path | None:
     return target if readable else None
 
 
-def draw(selected: Sequence[ImageChange], before: Path, folder: Path) -> list[Path]:
+def draw(selected: Sequence[Change], before: Path, folder: Path) -> list[Path]:
     """One picture for each change: the base's panel above, today's below.
 
-    Where the image had another size, its base is gone, and today's stands alone.
+    Where the base lacks image or class, or the image had another size, today's stands alone.
 
     Args:
         selected: what to show.
@@ -58,8 +61,9 @@ def draw(selected: Sequence[ImageChange], before: Path, folder: Path) -> list[Pa
                 raise UserError(
                     f"{settings.images} has no image {change.image!r}", "run `dvc repro`"
                 )
-            sizes = [_size(store, change.image) for store in (old, new)]
-            stores = {"before": old, "now": new} if sizes[0] == sizes[1] else {"now": new}
+            stores = {"now": new}
+            if _is_comparable(old, new, change):
+                stores = {"before": old, "now": new}
             sheets = [
                 _panel(store, change, settings, found[change.image], f"{when}: {change.image}")
                 for when, store in stores.items()
@@ -72,23 +76,34 @@ def draw(selected: Sequence[ImageChange], before: Path, folder: Path) -> list[Pa
 
 def _panel(
     store: mask_store.PredictionStore,
-    change: ImageChange,
+    change: Change,
     settings: Params,
     path: sources.File,
     title: str,
 ) -> Image.Image:
     prediction = store.read(change.image)
     truth = settings.ground_truth
-    label_map = ground_truth.pair([change.image], truth.folder, truth.pattern)[change.image]
+    label_maps = ground_truth.pair([change.image], truth.folder, truth.pattern)
     height, width, name = prediction.height, prediction.width, change.class_name
-    true = ground_truth.true_planes(label_map, truth, (name,), change.image, height, width)
+    true = None
+    if label_maps:
+        label_map = label_maps[change.image]
+        true = ground_truth.true_planes(label_map, truth, (name,), change.image, height, width)
     predicted = prediction.masks[prediction.classes.index(name)]
     return panels.panel_of(image_files.read(path), predicted, true, name, title)
 
 
-def _size(store: mask_store.PredictionStore, image: str) -> tuple[int, int]:
-    prediction = store.read(image)
-    return prediction.height, prediction.width
+def _is_comparable(
+    old: mask_store.PredictionStore,
+    new: mask_store.PredictionStore,
+    change: Change,
+) -> bool:
+    """Whether the base has the image, of the same size, and the class."""
+    if change.image not in set(old.images()):
+        return False
+    before, now = old.read(change.image), new.read(change.image)
+    same_size = (before.height, before.width) == (now.height, now.width)
+    return same_size and change.class_name in before.classes
 
 
 def _stacked(sheets: Sequence[Image.Image]) -> Image.Image:
