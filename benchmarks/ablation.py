@@ -177,7 +177,9 @@ class Bench:
                     )
                 true = self._true[image]
                 counts.append(
-                    agreement(true.known(prediction.masks), true.classes, true.pixels(prediction.width))
+                    agreement(
+                        true.known(prediction.masks), true.classes, true.pixels(prediction.width)
+                    )
                 )
         figures = {
             each: class_figures(
