@@ -52,12 +52,18 @@ class Measured(NamedTuple):
         return {name: own["mean_image_iou"] for name, own in figures if "mean_image_iou" in own}
 
 
-def measure(folder: Path, selected: dict[str, Any], threshold: float | str = THRESHOLD) -> Measured:
+def measure(
+    folder: Path,
+    selected: dict[str, Any],
+    threshold: float | str = THRESHOLD,
+    ignore: tuple[int, ...] = (),
+) -> Measured:
     """Run the stages from the scores on, without the oracle, in a workspace."""
     document = site.params()
     document |= {"threshold": threshold, "selection": NEUTRAL | selected}
     document["scores"] = document["scores"] | {"quality": 1.0, "scoring": "softmax"}
     document["ground_truth"]["labels"] |= {name: [9] for name in CLASSES if name.startswith("<")}
+    document["ground_truth"]["ignore"] = list(ignore)
     path, data, out = folder / "params.yaml", folder / "data", folder / "metrics"
     path.write_text(yaml.safe_dump(document, sort_keys=False))
     found = data / "scores.parquet"
@@ -66,7 +72,8 @@ def measure(folder: Path, selected: dict[str, Any], threshold: float | str = THR
     predictions.run(data / "masks.zarr", found, out / "thresholds.json", planes, settings)
     oracle = out / "oracle.json"
     files.write_json(oracle, {"classes": {name: {} for name in CLASSES}})
-    outputs = metrics.Outputs(out / "metrics.json", out / "details.json", out / "images.csv")
+    names = ("metrics.json", "details.json", "images.csv", "confusion.csv")
+    outputs = metrics.Outputs(*(out / name for name in names))
     metrics.run(planes, oracle, outputs, params.load(metrics.Params, path))
     with outputs.images.open(newline="") as rows:
         return Measured(folder, json.loads(outputs.details.read_text()), list(csv.DictReader(rows)))
@@ -100,6 +107,16 @@ def test_mean_iou_is_that_of_the_metrics(opened: Path, name: str) -> None:
     assert set(measured.means) == {"chair", "table"}
     if name != "neutral":
         assert measured.means != measure(opened, {}).means, "nothing was selected"
+
+
+def test_void_counts_for_nothing_here_as_there(opened: Path) -> None:
+    measured = measure(opened, {}, ignore=(0,))
+    with Workspace(Files(), params.load(Params)) as found:
+        for column, name in enumerate(("chair", "table")):
+            seen = [found.curve(image, column, found.start) for image in sorted(found.test_split())]
+            mean = curves.mean_image_iou(seen).at(THRESHOLD)
+            assert round(mean, counts.DIGITS) == measured.means[name]
+    assert measured.means != measure(opened, {}).means
 
 
 def test_a_text_leaves_the_classes_as_they_are(opened: Path) -> None:
