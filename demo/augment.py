@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from maskquery.clip.crops import MEAN, STD
+from maskquery.clip.crops import OPENAI
 
 SHARE = 0.5  # of the crops that have their colours changed
 
@@ -12,7 +12,8 @@ SHARE = 0.5  # of the crops that have their colours changed
 def normalised(crops: Tensor) -> Tensor:
     """(B, S, S, 3) uint8 as CLIP's input (B, 3, S, S) float32."""
     pixels = crops.permute(0, 3, 1, 2).float() / 255
-    return (pixels - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in OPENAI[:2])
+    return (pixels - mean) / std
 
 
 def augmented(pixels: Tensor, generator: torch.Generator) -> Tensor:

@@ -1,21 +1,43 @@
 """Crops of masks as CLIP takes them, without torch."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from maskquery.clip.resizing import Taps, planes, resize, taps
+from maskquery.clip.resizing import Kernel, Taps, planes, resize, taps
 from maskquery.clip.settings import Settings, Shape, View
 from maskquery.masks.packed import Packed, unpack
 
 Pixels = npt.NDArray[np.uint8]
 
-# OpenAI's normalisation (clip.clip._transform), of RGB values from 0 to 1.
-MEAN = (0.48145466, 0.4578275, 0.40821073)
-STD = (0.26862954, 0.26130258, 0.27577711)
-MEAN_COLOUR = (123, 117, 104)  # 255 * MEAN: what CLIP sees as zero
+
+class Preprocessing(NamedTuple):
+    """What a CLIP is shown: how its own transform resizes and normalises an image.
+
+    Attributes:
+        mean: of red, green and blue, from 0 to 1; what the model sees as zero.
+        std: their standard deviations.
+        kernel: of resizing.
+        resize: "shortest" brings the shorter side to the model's input and loses the ends of the
+            longer one; "squash" brings both there.
+    """
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    kernel: Kernel = "bicubic"
+    resize: Literal["shortest", "squash"] = "shortest"
+
+    @property
+    def mean_colour(self) -> tuple[int, int, int]:
+        """`mean` in grey levels, 0 to 255."""
+        red, green, blue = (round(255 * value) for value in self.mean)
+        return red, green, blue
+
+
+# clip.clip._transform
+OPENAI = Preprocessing((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
 BLACK = (0, 0, 0)
 
 # Standard deviation of the Gaussian blur outside the mask, as a share of the crop's longer side.
@@ -42,9 +64,17 @@ class Cutter:
         image: (H, W, 3) uint8 RGB.
         settings: padding and shape.
         resolution: R, the model's input, pixels.
+        preprocessing: the model's own.
     """
 
-    def __init__(self, image: Pixels, settings: Settings, resolution: int) -> None:
+    def __init__(
+        self,
+        image: Pixels,
+        settings: Settings,
+        resolution: int,
+        preprocessing: Preprocessing = OPENAI,
+    ) -> None:
+        self._preprocessing = preprocessing
         self._image, self._settings, self._resolution = image, settings, resolution
         self._planes = planes(image)
 
@@ -60,10 +90,10 @@ class Cutter:
             (R, R, 3) uint8 RGB.
         """
         part, inside, taps_xy = self._frame(box, mask, self._padding(view))
-        image, visible, colour = self._planes, _EVERYTHING, MEAN_COLOUR
+        image, visible, colour = self._planes, _EVERYTHING, self._preprocessing.mean_colour
         if view in ("masked", "black"):
             visible = np.asarray(cv2.transpose(inside.view(np.uint8)), np.uint8)
-            colour = BLACK if view == "black" else MEAN_COLOUR
+            colour = BLACK if view == "black" else colour
         elif view == "blurred":
             x0, y0, x1, y1 = part
             image = planes(blur_outside(self._image[y0:y1, x0:x1], inside))
@@ -85,7 +115,8 @@ class Cutter:
         inside = unpack(mask[y0:y1, x0 // 8 : -(-x1 // 8)], x1 - x0 // 8 * 8)[:, x0 % 8 :]
         size = (x1 - x0, y1 - y0)
         ends = (x0 - window.x0, window.x1 - x0), (y0 - window.y0, window.y1 - y0)
-        taps_xy = [_taps(shape, size, i, ends[i], self._resolution) for i in (0, 1)]
+        how = shape, self._preprocessing
+        taps_xy = [_taps(*how, size, i, ends[i], self._resolution) for i in (0, 1)]
         return (x0, y0, x1, y1), inside, taps_xy
 
 
@@ -145,26 +176,35 @@ def grow(box: npt.NDArray[np.int32], padding: float, *, square: bool) -> Window:
 
 
 def _taps(
-    shape: Shape, size: tuple[int, int], axis: int, window: tuple[int, int], resolution: int
+    shape: Shape,
+    preprocessing: Preprocessing,
+    size: tuple[int, int],
+    axis: int,
+    window: tuple[int, int],
+    resolution: int,
 ) -> Taps:
     """The taps from a part of the image to the model's input, along one axis.
 
     Args:
         shape: how a box becomes a square.
+        preprocessing: the model's own.
         size: of the part, x and y.
         axis: 0 for x, 1 for y.
         window: how far the box reaches before and beyond the part's first pixel.
         resolution: the model's input, pixels.
     """
+    kernel = preprocessing.kernel
     if shape == "square":
         before, beyond = window
-        return taps(before + beyond, resolution, 0, resolution).shift(before)
+        return taps(before + beyond, resolution, 0, resolution, kernel).shift(before)
     length, longer, shorter = size[axis], max(size), min(size)
     if shape == "pad":
-        return taps(longer, resolution, 0, resolution).shift((longer - length) // 2)
+        return taps(longer, resolution, 0, resolution, kernel).shift((longer - length) // 2)
+    if shape == "model" and preprocessing.resize == "squash":
+        return taps(length, resolution, 0, resolution, kernel)
     # CLIP's own transform, with torchvision's rounding of `Resize` and of `CenterCrop`.
     resized = int(resolution * length / shorter)
-    return taps(length, resized, round((resized - resolution) / 2), resolution)
+    return taps(length, resized, round((resized - resolution) / 2), resolution, kernel)
 
 
 def blur_outside(pixels: Pixels, inside: npt.NDArray[np.bool_]) -> Pixels:

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +13,15 @@ from torch.nn.functional import normalize
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from maskquery.clip import pooling
-from maskquery.clip.crops import MEAN, STD, Cutter, Pixels
+from maskquery.clip.crops import OPENAI, Cutter, Pixels, Preprocessing
 from maskquery.clip.openai import CLIP, tokenize
+from maskquery.clip.openclip import OpenClip
 from maskquery.clip.settings import Settings
 from maskquery.core.errors import UserError
 from maskquery.masks.packed import Packed
 
 Embeddings = npt.NDArray[np.float32]
+Model: TypeAlias = CLIP | OpenClip
 Job = tuple[slice, int]  # which masks, and the index of the view
 
 CONTEXT = 77  # tokens, with one for the start and one for the end, in every CLIP of OpenAI's
@@ -29,17 +32,26 @@ CPU_BATCH_PIXELS = 8 * 224 * 224  # larger batches are no faster, and leave thre
 _FOLDED = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"), ("0", "1"))
 
 
-def resolution(model: CLIP) -> int:
+def resolution(model: Model) -> int:
     """R, the side of the model's input, pixels."""
+    if isinstance(model, OpenClip):
+        return model.resolution
     return int(model.visual.input_resolution)
 
 
-def dimensions(model: CLIP) -> int:
+def dimensions(model: Model) -> int:
     """D, the length of an embedding."""
+    if isinstance(model, OpenClip):
+        return model.dimensions
     return int(model.text_projection.shape[1])
 
 
-def batches(model: CLIP, count: int) -> list[slice]:
+def preprocessing(model: Model) -> Preprocessing:
+    """What the model is shown: the same for all of OpenAI's."""
+    return model.preprocessing if isinstance(model, OpenClip) else OPENAI
+
+
+def batches(model: Model, count: int) -> list[slice]:
     """Divide `count` crops into batches of nearly equal length that fit memory (or the CPU)."""
     most = CPU_BATCH_PIXELS if _on_cpu(model) else BATCH_PIXELS
     parts = -(-count // max(1, most // resolution(model) ** 2))
@@ -47,19 +59,22 @@ def batches(model: CLIP, count: int) -> list[slice]:
     return [slice(start, stop) for start, stop in itertools.pairwise([*edges, count])]
 
 
-def _on_cpu(model: CLIP) -> bool:
+def _on_cpu(model: Model) -> bool:
     return bool(model.logit_scale.device.type == "cpu")
 
 
-def prepare(model: CLIP) -> CLIP:
+def prepare(model: Model) -> Model:
     """Change `model` so that it encodes images faster; results are equal up to rounding.
 
     Batch norms are folded into the convolutions before them. The convolutions' weights get the
     channels-last layout, which is that of crops. The last step is replaced by that of `pooling`.
+    Models of OpenCLIP's are of many architectures, and stay as they are.
 
     Returns:
         `model` itself.
     """
+    if isinstance(model, OpenClip):
+        return model
     for module in model.visual.modules():
         for convolution, norm in _FOLDED:
             if isinstance(getattr(module, norm, None), nn.BatchNorm2d):
@@ -73,7 +88,7 @@ def prepare(model: CLIP) -> CLIP:
 
 
 def encode_masks(
-    model: CLIP, image: Pixels, boxes: npt.NDArray[np.int32], masks: Packed, settings: Settings
+    model: Model, image: Pixels, boxes: npt.NDArray[np.int32], masks: Packed, settings: Settings
 ) -> Embeddings:
     """Encode V views of N masks of an image.
 
@@ -107,7 +122,8 @@ def encode_masks(
     Returns:
         (N, V, D) float32, each of length 1.
     """
-    cut, views = Cutter(image, settings, resolution(model)), settings.views
+    cut = Cutter(image, settings, resolution(model), preprocessing(model))
+    views = settings.views
     embeddings = np.empty((len(boxes), len(views), dimensions(model)), np.float32)
     jobs = list(itertools.product(batches(model, len(boxes)), range(len(views))))
 
@@ -135,7 +151,7 @@ def encode_masks(
     return embeddings
 
 
-def _encode(model: CLIP, crops: Pixels, settings: Settings) -> Embeddings:
+def _encode(model: Model, crops: Pixels, settings: Settings) -> Embeddings:
     """As `encode_images`; if `mirrored`, the normalised mean with the crops' mirror images."""
     bf16 = settings.tier == "fast"
     vectors = encode_images(model, crops, bf16=bf16)
@@ -146,7 +162,7 @@ def _encode(model: CLIP, crops: Pixels, settings: Settings) -> Embeddings:
 
 
 @torch.inference_mode()
-def encode_images(model: CLIP, crops: Pixels, *, bf16: bool = False) -> Embeddings:
+def encode_images(model: Model, crops: Pixels, *, bf16: bool = False) -> Embeddings:
     """Encode a batch of crops. Which crops share a batch changes embeddings by rounding only.
 
     Args:
@@ -159,18 +175,21 @@ def encode_images(model: CLIP, crops: Pixels, *, bf16: bool = False) -> Embeddin
     """
     device = model.logit_scale.device
     pixels = torch.from_numpy(crops).to(device).float()  # (B, R, R, 3)
-    mean, std = (255 * torch.tensor(colour, device=device) for colour in (MEAN, STD))
+    colours = preprocessing(model)[:2]
+    mean, std = (255 * torch.tensor(colour, device=device) for colour in colours)
     with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
         return _unit(model.encode_image(pixels.sub_(mean).div_(std).permute(0, 3, 1, 2)))
 
 
 @torch.inference_mode()
-def encode_texts(model: CLIP, prompts: Sequence[str]) -> Embeddings:
+def encode_texts(model: Model, prompts: Sequence[str]) -> Embeddings:
     """Encode P prompts as they are, without a template: (P, D) float32, each of length 1.
 
     Raises:
         UserError: as `tokens`.
     """
+    if isinstance(model, OpenClip):
+        return _unit(model.encode_text(model.tokens(prompts).to(model.logit_scale.device)))
     return _unit(model.encode_text(tokens(prompts).to(model.logit_scale.device)))
 
 

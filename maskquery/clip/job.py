@@ -83,7 +83,8 @@ class ClipJob:
 
     Attributes:
         store: the masks; who opened the job closes it.
-        origin: the settings and the checkpoint's sha256.
+        origin: the settings, the checkpoint's sha256, and the commit of the Hub's repository that
+            it is of, if it is from there.
     """
 
     kind = KIND
@@ -92,10 +93,12 @@ class ClipJob:
     def __init__(self, description: Description, store: MaskStore) -> None:
         self.description, self.store = description, store
         self._settings, model = description.settings, description.model
-        weights = checkpoints.find("clip", model).sha256
-        self.origin = {**self._settings.model_dump(), "model": model, "sha256": weights}
+        weights = checkpoints.find("clip", model)
+        self.origin = {**self._settings.model_dump(), "model": model, "sha256": weights.sha256}
         settings = {name: value for name, value in self.origin.items() if name != "views"}
         self._key_settings = cache.without_neutral(settings, tier="exact", mirrored=False, clahe=0)
+        if weights.revision:
+            self.origin["revision"] = weights.revision
         self._encode = Lazy(self._load_model)
 
     def _load_model(self) -> Encode:

@@ -1,5 +1,6 @@
 """Load CLIP with its weights, from verified files only."""
 
+import pickle
 import warnings
 from typing import BinaryIO
 
@@ -7,9 +8,12 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
+from maskquery.clip import openclip
 from maskquery.clip.openai import CLIP, build_model
+from maskquery.clip.openclip import OpenClip
 from maskquery.clip.tiny import build_tiny_clip
 from maskquery.models import checkpoints
+from maskquery.models.openclip import is_name
 
 DAMAGED = (
     RuntimeError,
@@ -18,25 +22,33 @@ DAMAGED = (
     LookupError,
     ValueError,
     SafetensorError,
+    pickle.UnpicklingError,
+    EOFError,
 )
 
 
-def load(model: str, device: torch.device) -> CLIP:
+def load(model: str, device: torch.device) -> CLIP | OpenClip:
     """Load a CLIP, in evaluation mode, float32 on every device.
 
     OpenAI's files are TorchScript archives. To read one loads the code in it, so the sha256 is
     checked first; only the weights are used, in the model class of OpenAI's package.
 
     Args:
-        model: one of `checkpoints.names("clip")`.
+        model: one of `checkpoints.names("clip")`, or a name of OpenCLIP's.
         device: where the weights go.
 
     Raises:
         UserError: the checkpoint cannot be opened or downloaded, or is of another architecture.
     """
     with checkpoints.open_checkpoint("clip", model, DAMAGED) as file:
-        clip = _read_tiny(file) if model == "tiny" else build_model(_read_archive(file))
+        clip = _read(file, model)
     return clip.float().to(device).eval()
+
+
+def _read(file: BinaryIO, model: str) -> CLIP | OpenClip:
+    if is_name(model):
+        return openclip.read(model, file)
+    return _read_tiny(file) if model == "tiny" else build_model(_read_archive(file))
 
 
 def _read_tiny(file: BinaryIO) -> CLIP:

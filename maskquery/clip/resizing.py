@@ -1,4 +1,4 @@
-"""Pillow's bicubic resizing with antialiasing, of a box and of a mask's pixels in it.
+"""Pillow's bicubic and bilinear resizing with antialiasing, of a box and of a mask's pixels in it.
 
 CLIP is trained on images that Pillow resized. Every pixel here equals Pillow's: the passes are the
 same (along the rows, then along the columns, rounded to whole grey levels between), and so are the
@@ -14,6 +14,7 @@ several times faster on large boxes:
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import cv2
 import numba
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 Bytes = NDArray[np.uint8]
 Ints = NDArray[np.int32]
 Part = tuple[int, int, int, int]
+Kernel = Literal["bicubic", "bilinear"]
 
 compiled = numba.njit(nogil=True, cache=True)
 
@@ -47,26 +49,29 @@ class Taps:
 
 
 @lru_cache(maxsize=256)
-def taps(length: int, resized: int, start: int, outputs: int) -> Taps:
-    """Bicubic taps along one axis.
+def taps(length: int, resized: int, start: int, outputs: int, kernel: Kernel = "bicubic") -> Taps:
+    """Taps along one axis.
 
     Pillow's `precompute_coeffs` and `normalize_coeffs_8bpc` (src/libImaging/Resample.c), operation
-    by operation, with its bicubic filter (a = -1/2). Results are cached: both axes of a square have
-    the same taps.
+    by operation, with its bicubic filter (a = -1/2) or its bilinear one. Results are cached: both
+    axes of a square have the same taps.
 
     Args:
         length: number of inputs.
         resized: number of outputs that they would become.
         start: the first of these outputs that is computed.
         outputs: how many are.
+        kernel: the filter.
     """
+    support = 2 if kernel == "bicubic" else 1
     scale = length / resized
     stretch = max(scale, 1.0)
     centre = (start + np.arange(outputs) + 0.5) * scale
-    first = np.maximum((centre - 2 * stretch + 0.5).astype(np.int32), 0)
-    last = np.minimum((centre + 2 * stretch + 0.5).astype(np.int32), length)
+    first = np.maximum((centre - support * stretch + 0.5).astype(np.int32), 0)
+    last = np.minimum((centre + support * stretch + 0.5).astype(np.int32), length)
     inputs = first[:, None] + np.arange(int((last - first).max()))
-    weights = _bicubic(np.abs((inputs - centre[:, None] + 0.5) * (1 / stretch)))
+    distances = np.abs((inputs - centre[:, None] + 0.5) * (1 / stretch))
+    weights = _bicubic(distances) if kernel == "bicubic" else np.maximum(1 - distances, 0)
     weights[inputs >= last[:, None]] = 0
     weights /= weights.cumsum(axis=1)[:, -1:]
     rounded = np.trunc(weights * (1 << BITS) + np.copysign(0.5, weights))

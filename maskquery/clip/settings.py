@@ -9,7 +9,7 @@ from maskquery.images import clahe
 from maskquery.models import checkpoints
 
 View = Literal["plain", "crop", "masked", "black", "blurred"]
-Shape = Literal["square", "pad", "centre"]
+Shape = Literal["square", "pad", "centre", "model"]
 
 
 class Settings(Section):
@@ -24,7 +24,8 @@ class Settings(Section):
         crop_padding: how far the box is grown on each side, as a share of its longer side, 0 to 1.
         crop_shape: how the box becomes the square that CLIP takes. "square" grows it to a square
             taken from the image, "pad" fills it up with CLIP's mean colour, "centre" loses the ends
-            of the longer side, as CLIP's own transform does.
+            of the longer side, as CLIP's own transform does, and "model" does what the model's own
+            transform does: as "centre", or, for SigLIP and some others, squashed to a square.
         mirrored: true gives each view the mean of its crop's embedding and that of the crop's
             mirror image.
         clahe: clip limit of CLAHE on the image beforehand, see `images.clahe`; 0 is without.
@@ -49,7 +50,10 @@ class ClipParams(Settings):
     """The section `clip` of params.yaml: which CLIP, and what it is shown of a mask.
 
     Attributes:
-        model: `tiny` (the demo's), or a name of `clip.available_models()`, such as `ViT-B/32`.
+        model: `tiny` (the demo's), a name of `clip.available_models()`, such as `ViT-B/32`, or
+            `openclip:ARCH/TAG` for what `open_clip.list_pretrained()` lists, such as
+            `openclip:ViT-B-32-256/datacomp_s34b_b86k`, with `@COMMIT` of the Hub's repository
+            behind it to pin one.
     """
 
     model: Annotated[str, AfterValidator(checkpoints.model_validator("clip"))]

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from maskquery.core.errors import UserError
 from maskquery.jobs import cache
 from maskquery.jobs.cells import Cells
 from maskquery.models import checkpoints
+from maskquery.models.openclip import is_name
 
 Embeddings = npt.NDArray[np.float32]
 
@@ -43,8 +45,42 @@ def _encode(model: str, prompts: Sequence[str]) -> Embeddings:
     from maskquery.clip import encoder, loading
     from maskquery.models import device
 
-    encoder.tokens(prompts)  # a prompt that is too long is refused before the model is loaded
+    if not is_name(model):
+        encoder.tokens(prompts)  # a prompt that is too long is refused before the model is loaded
     return encoder.encode_texts(loading.load(model, device.pick()), prompts)
+
+
+def sigmoid(model: str) -> tuple[float, float]:
+    """Scale and bias of a SigLIP's similarity, see `openclip.OpenClip.sigmoid`.
+
+    Raises:
+        UserError: the model has none, or the checkpoint cannot be had.
+    """
+    cells, weights = Cells("texts"), checkpoints.find("clip", model).sha256
+    key = cache.key(VERSION, weights, ["sigmoid"])  # no prompt: those are strings
+    payload = cells.read_parts({"sigmoid": key}).get("sigmoid")
+    if payload is None:
+        payload = _bytes(np.array(_load_sigmoid(model), np.float32))
+        cells.write(key, payload)
+    scale, bias = np.load(io.BytesIO(payload), allow_pickle=False).tolist()
+    return scale, bias
+
+
+def _load_sigmoid(model: str) -> tuple[float, float]:
+    values = None
+    if is_name(model):
+        from maskquery.clip import loading
+        from maskquery.clip.openclip import OpenClip
+        from maskquery.models import device
+
+        loaded = loading.load(model, device.pick())
+        values = loaded.sigmoid() if isinstance(loaded, OpenClip) else None
+    if values is None:
+        raise UserError(
+            f"scores.scoring: clip.model {model} has no sigmoid of its own",
+            "use it with a SigLIP, or choose softmax",
+        )
+    return values
 
 
 def _bytes(embedding: Embeddings) -> bytes:

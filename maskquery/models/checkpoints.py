@@ -16,6 +16,7 @@ from typing import BinaryIO, Literal
 
 from maskquery.core.errors import UserError
 from maskquery.core.files import user_cache
+from maskquery.models import openclip
 from maskquery.models.download import download
 
 Kind = Literal["sam", "clip"]
@@ -34,6 +35,8 @@ class Checkpoint:
         sha256: of its bytes, in hex.
         url: where it is published; None if it is a part of this package.
         size: bytes; None if it is not known before the download.
+        path: where it is, if that is known already.
+        revision: the commit of the Hub's repository that it is of, if it is from there.
     """
 
     kind: Kind
@@ -42,6 +45,8 @@ class Checkpoint:
     sha256: str
     url: str | None
     size: int | None = None
+    path: Path | None = None
+    revision: str | None = None
 
 
 def _tiny(kind: Kind, sha256: str) -> Checkpoint:
@@ -101,11 +106,22 @@ def names(kind: Kind) -> tuple[str, ...]:
 
 
 def find(kind: Kind, model: str) -> Checkpoint:
-    """The entry of `CHECKPOINTS` for a model.
+    """The entry of `CHECKPOINTS` for a model, or what `openclip.locate` says of one of OpenCLIP's.
 
     Raises:
-        UserError: there is no such model.
+        UserError: there is no such model, or weights of OpenCLIP's cannot be downloaded.
     """
+    if kind == "clip" and openclip.is_name(model):
+        weights = openclip.locate(model, folder())
+        return Checkpoint(
+            kind,
+            model,
+            weights.path.name,
+            weights.sha256,
+            None,
+            path=weights.path,
+            revision=weights.revision,
+        )
     for checkpoint in CHECKPOINTS:
         if (checkpoint.kind, checkpoint.model) == (kind, model):
             return checkpoint
@@ -123,6 +139,9 @@ def model_validator(kind: Kind) -> Callable[[str], str]:
     """
 
     def validate(model: str) -> str:
+        if kind == "clip" and openclip.is_name(model):
+            openclip.parse(model)
+            return model
         if model not in names(kind):
             raise ValueError(f"must be one of {', '.join(names(kind))}")
         return model
@@ -162,7 +181,7 @@ def open_checkpoint(
             failed (the message says which file with which sha256 to put where); or `damaged`.
     """
     checkpoint = find(kind, model)
-    file = _open_shipped(checkpoint) if checkpoint.url is None else _open_published(checkpoint)
+    file = _open(checkpoint)
     with file:
         try:
             yield file
@@ -173,6 +192,14 @@ def open_checkpoint(
                 f"{file.name} does not hold the weights of {kind}.model {model} ({why})",
                 "put the published file there, or delete it",
             ) from error
+
+
+def _open(checkpoint: Checkpoint) -> BinaryIO:
+    if checkpoint.path:
+        if file := _open_if_intact(checkpoint.path, checkpoint):
+            return file
+        raise UserError(f"{checkpoint.path} was replaced meanwhile", "run the command again")
+    return _open_shipped(checkpoint) if checkpoint.url is None else _open_published(checkpoint)
 
 
 def _open_published(checkpoint: Checkpoint) -> BinaryIO:

@@ -40,7 +40,8 @@ class Settings(Section):
         prompts: of a class's prompts the "first" counts alone, or the "best", mask by mask, or
             their "average".
         scoring: "cosine" is the similarity itself; "softmax" and "relevancy" compare it with that
-            of the negative prompts, see `maskquery.scoring.similarity`.
+            of the negative prompts; "sigmoid" is a SigLIP's own similarity, with the scale and the
+            bias of its weights, and compares with nothing; see `maskquery.scoring.similarity`.
         negative_prompts: prompts for what is none of the classes; one that is a prompt of a class
             is left out.
         temperature: similarities are divided by it before a softmax, above 0.
@@ -50,7 +51,7 @@ class Settings(Section):
     view_weights: Annotated[dict[str, Weight], AfterValidator(_not_all_zero)]
     templates: Annotated[tuple[Template, ...], Field(min_length=1)]
     prompts: Literal["first", "best", "average"]
-    scoring: Literal["cosine", "softmax", "relevancy"]
+    scoring: Literal["cosine", "softmax", "relevancy", "sigmoid"]
     negative_prompts: tuple[Text, ...]
     temperature: Annotated[float, Field(gt=0)]
     quality: Annotated[float, Field(ge=0)]
@@ -94,7 +95,8 @@ class ClassScorer:
             )
         if settings.prompts == "first":
             classes = {name: given[:1] for name, given in classes.items()}
-        needed = others if settings.scoring != "cosine" else []
+        needed = others if settings.scoring in ("softmax", "relevancy") else []
+        self._sigmoid = texts.sigmoid(model) if settings.scoring == "sigmoid" else None
         vectors = prompt_embeddings(
             model, [*itertools.chain(*classes.values()), *needed], settings.templates
         )
@@ -117,7 +119,9 @@ class ClassScorer:
         settings = self._settings
         cosines = similarity.mask_similarity(views, self._weights, self._classes)
         score = cosines
-        if settings.scoring != "cosine":
+        if self._sigmoid:
+            score = similarity.sigmoid(cosines, *self._sigmoid)
+        elif settings.scoring != "cosine":
             others = similarity.prompt_similarity(views, self._weights, self._negatives)
             rule = {"softmax": similarity.softmax, "relevancy": similarity.relevancy}
             score = rule[settings.scoring](cosines, others, settings.temperature)

@@ -87,6 +87,24 @@ def softmax(similarity: Floats, others: Floats, temperature: float) -> Floats:
     return shares.astype(np.float32)
 
 
+def sigmoid(similarity: Floats, scale: float, bias: float) -> Floats:
+    """SigLIP's own similarity: (N, C) cosines to (N, C) float32, 0 to 1; each class by itself.
+
+    Source: Zhai et al. 2023 (https://arxiv.org/abs/2303.15343), algorithm 1.
+
+    >>> sigmoid(np.array([[0.1, 0.2]], np.float32), 100.0, -10.0).round(3).tolist()
+    [[0.5, 1.0]]
+
+    Args:
+        similarity: (N, C) cosines.
+        scale: cosines are multiplied by it; learned.
+        bias: added to the product; learned.
+    """
+    with np.errstate(over="ignore"):  # to a share of 0
+        shares: Floats = 1 / (1 + np.exp(-(similarity * np.float32(scale) + np.float32(bias))))
+    return shares
+
+
 def relevancy(similarity: Floats, others: Floats, temperature: float) -> Floats:
     """The least, over the negative prompts, of the softmax of class and prompt: (N, C), 0 to 1.
 

@@ -10,7 +10,7 @@ from PIL import Image
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
 
 from maskquery.clip import crops
-from maskquery.clip.crops import MEAN_COLOUR, Pixels
+from maskquery.clip.crops import OPENAI, Pixels
 from maskquery.clip.settings import Settings
 from maskquery.masks.packed import pack
 
@@ -47,7 +47,7 @@ def distance(ours: Pixels, theirs: Image.Image) -> int:
 
 
 def paste(image: Image.Image, side: int, at: tuple[int, int]) -> Image.Image:
-    canvas = Image.new("RGB", (side, side), MEAN_COLOUR)
+    canvas = Image.new("RGB", (side, side), OPENAI.mean_colour)
     canvas.paste(image, at)
     return canvas.resize((R, R), Image.Resampling.BICUBIC)
 
@@ -118,7 +118,7 @@ def test_masked_is_mean_colour_outside(x: int) -> None:
     crop = cut(image, (x, 7, x + 12, 19), mask, 12, views=("masked",))[0]
     inside = mask[7:19, x : x + 12]
     np.testing.assert_array_equal(crop[inside], image[7:19, x : x + 12][inside])
-    assert np.all(crop[~inside] == MEAN_COLOUR)
+    assert np.all(crop[~inside] == OPENAI.mean_colour)
 
 
 def test_blurred_is_a_gaussian_outside() -> None:
@@ -177,4 +177,4 @@ def test_the_black_view_is_black_where_the_masked_one_has_the_mean_colour() -> N
     half = R // 2 - 3  # the resizing looks over the edge
     np.testing.assert_array_equal(masked[:, :half], black[:, :half])
     assert (black[:, -half:] == 0).all()
-    assert (masked[:, -half:] == MEAN_COLOUR).all()
+    assert (masked[:, -half:] == OPENAI.mean_colour).all()

@@ -9,7 +9,7 @@ from PIL import Image
 from torchvision.transforms import Normalize, ToTensor
 
 from maskquery.clip import encoder, pooling
-from maskquery.clip.crops import MEAN_COLOUR, cut
+from maskquery.clip.crops import OPENAI, cut
 from maskquery.clip.openai import CLIP, tokenize
 from maskquery.clip.settings import Settings
 from maskquery.core.errors import UserError
@@ -127,7 +127,7 @@ def one_by_one(
         place = (side - (box[2] - box[0])) // 2, (side - (box[3] - box[1])) // 2
         visible = Image.fromarray(mask.astype(np.uint8) * 255)
         for stencil in (None, visible.crop(box)):
-            square = Image.new("RGB", (side, side), MEAN_COLOUR)
+            square = Image.new("RGB", (side, side), OPENAI.mean_colour)
             square.paste(whole.crop(box), place, stencil)
             with torch.no_grad():
                 result.append(clip.encode_image(transform(square)[None])[0])

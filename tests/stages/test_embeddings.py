@@ -245,7 +245,7 @@ def test_what_else_was_computed_before_changes_no_byte(
             r"clip\.views\[1\] is 'cropped'.*'masked', 'black' or 'blurred'",
         ),
         ("crop_padding: -1", r"clip\.crop_padding is -1"),
-        ("crop_shape: round", r"clip\.crop_shape is 'round'.*'square', 'pad' or 'centre'"),
+        ("crop_shape: round", r"clip\.crop_shape is 'round'.*'square', 'pad', 'centre' or 'model'"),
     ],
 )
 def test_wrong_params_end_in_one_line_without_torch(
