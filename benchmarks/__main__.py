@@ -16,6 +16,7 @@ from benchmarks import measuring
 NAMES = (
     "masks",
     "masks_published",
+    "mobile",
     "encoder",
     "embeddings",
     "memory",

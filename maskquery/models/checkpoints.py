@@ -65,6 +65,9 @@ def _clip(model: str, sha256: str) -> Checkpoint:
     return Checkpoint("clip", model, file, sha256, url)
 
 
+# Of ChaoningZhang/MobileSAM.
+_MOBILE_COMMIT = "f706ad9c4eb7f219c00d9050e46328518ffb65d2"
+
 # SAM: sizes and hashes agree in several unrelated public sources. CLIP: `clip.clip._MODELS`, where
 # the hash is a part of the address; copied because the import of clip loads torch.
 CHECKPOINTS = (
@@ -86,6 +89,14 @@ CHECKPOINTS = (
         "4b8939",
         2564550879,
         "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
+    ),
+    Checkpoint(
+        "sam",
+        "mobile",
+        "mobile_sam.pt",
+        "6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f",
+        f"https://github.com/ChaoningZhang/MobileSAM/raw/{_MOBILE_COMMIT}/weights/mobile_sam.pt",
+        40728226,
     ),
     _tiny("clip", "f2717944a396d1fdaa80003814ed653ce2c8c33e66b31a47b57812b11b3ec3f4"),
     _clip("RN50", "afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762"),
@@ -135,7 +146,7 @@ def model_validator(kind: Kind) -> Callable[[str], str]:
     'vit_b'
     >>> model_validator("sam")("vit_c")
     Traceback (most recent call last):
-    ValueError: must be one of tiny, vit_b, vit_l, vit_h
+    ValueError: must be one of tiny, vit_b, vit_l, vit_h, mobile
     """
 
     def validate(model: str) -> str:

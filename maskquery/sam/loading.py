@@ -10,6 +10,7 @@ from segment_anything import sam_model_registry
 from segment_anything.modeling import Sam
 
 from maskquery.models import checkpoints
+from maskquery.sam.mobile import CLASSIFIER, build_mobile_sam
 from maskquery.sam.tiny import build_tiny_sam
 
 DAMAGED = (
@@ -37,7 +38,8 @@ def load(model: str, device: torch.device) -> Sam:
     """
     with checkpoints.open_checkpoint("sam", model, DAMAGED) as file:
         weights = _read(file, model)
-        sam: Sam = build_tiny_sam() if model == "tiny" else sam_model_registry[model]()
+        build = {"tiny": build_tiny_sam, "mobile": build_mobile_sam} | sam_model_registry
+        sam: Sam = build[model]()
         sam.load_state_dict(weights)
     return sam.to(device).eval()
 
@@ -46,4 +48,6 @@ def _read(file: BinaryIO, model: str) -> dict[str, torch.Tensor]:
     if model == "tiny":
         return safetensors.torch.load(file.read())
     weights: dict[str, torch.Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+    if model == "mobile":
+        weights = {name: value for name, value in weights.items() if name not in CLASSIFIER}
     return weights

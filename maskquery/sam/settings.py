@@ -73,7 +73,7 @@ class SamParams(Settings):
     """The section `sam` of params.yaml: which SAM, and how it generates masks.
 
     Attributes:
-        model: `tiny` (the demo's), `vit_b`, `vit_l` or `vit_h`.
+        model: `tiny` (the demo's), `mobile` (MobileSAM), `vit_b`, `vit_l` or `vit_h`.
     """
 
     model: Annotated[str, AfterValidator(checkpoints.model_validator("sam"))]

@@ -123,7 +123,7 @@ def test_clip_table_is_clips_own() -> None:
 
 
 def test_sam_table_is_the_published_one() -> None:
-    assert checkpoints.names("sam") == ("tiny", "vit_b", "vit_l", "vit_h")
+    assert checkpoints.names("sam") == ("tiny", "vit_b", "vit_l", "vit_h", "mobile")
     assert checkpoints.find("sam", "vit_h").url == (
         "https://dl.fbaipublicfiles.com/segment_anything/sam_vit_h_4b8939.pth"
     )
