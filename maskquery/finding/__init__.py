@@ -19,6 +19,7 @@ from maskquery.core import params, yaml_text
 from maskquery.core.errors import RERUN, InterruptedWork, UserError
 from maskquery.evaluation import panels
 from maskquery.finding import asking, settings
+from maskquery.finding import preset as choice
 from maskquery.finding.settings import Given, Params
 from maskquery.formats import coco, folders, objects
 from maskquery.formats.objects import AnnotatedImage, Files
@@ -43,6 +44,7 @@ def find(
     threshold: float | str | None = None,
     out: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
+    preset: str | None = None,
 ) -> dict[str, AnnotatedImage]:
     """The masks of `source` whose score for a prompt is above the threshold, by image id.
 
@@ -63,6 +65,9 @@ def find(
             params.yaml, and made.json, which says what stood against each prompt.
         settings: other values by dotted key ("sam.points_per_side"), in place of those of
             params.yaml: the one in the current folder, else the package's own.
+        preset: "demo", "photo", "full_size" or "report"; None for "photo" outside a project, for
+            params.yaml as it is in one. Models chosen in `settings` bring what belongs to them: see
+            `finding.preset`.
 
     Raises:
         UsageError: an argument or a setting does not fit.
@@ -72,17 +77,22 @@ def find(
     values = [Given(key, value, "settings") for key, value in (settings or {}).items()]
     if threshold is not None:
         values.append(Given("threshold", threshold, "threshold"))
-    return run(Path(source), prompts, values, Path(out) if out else None)
+    return run(Path(source), prompts, values, Path(out) if out else None, preset)
 
 
 def run(
-    source: Path, prompts: str | Sequence[str], values: Sequence[Given], out: Path | None
+    source: Path,
+    prompts: str | Sequence[str],
+    values: Sequence[Given],
+    out: Path | None,
+    preset: str | None = None,
 ) -> dict[str, AnnotatedImage]:
     """As `find`, with values that name the place where they were given."""
-    question = ask(source, prompts, values)
+    question = ask(source, prompts, values, preset)
     if out:
         folders.Output(out, COMMAND, source).expect_replaceable()
     expect_source(source)
+    choice.tell_downloads(question.params.sam.model, question.params.clip.model)
     with tempfile.TemporaryDirectory() as temporary, _remedies_of_find():
         return _answer(question, out or Path(temporary) / "out")
 
@@ -102,12 +112,15 @@ class Question:
     negatives: Mapping[str, Sequence[str]]
 
 
-def ask(source: Path, prompts: str | Sequence[str], values: Sequence[Given]) -> Question:
+def ask(
+    source: Path, prompts: str | Sequence[str], values: Sequence[Given], preset: str | None = None
+) -> Question:
     """The question, checked, before anything is computed; raises what `find` raises."""
     prompts = asking.prompts_of(prompts)
     settings.expect_known(values)
     base = settings.base_here()
-    document = settings.put_in(params.read(base.params), values) | {"images": str(source)}
+    document = choice.apply(params.read(base.params), preset, values, base)
+    document = settings.put_in(document, values) | {"images": str(source)}
     settings.validate(document, values, base)
     document["threshold"] = settings.threshold_of(document, base)
     negatives = {prompt: asking.against(document, prompt) for prompt in prompts}

@@ -12,7 +12,7 @@ from maskquery import finding
 from maskquery.core import yaml_text
 from maskquery.core.arguments import Parser
 from maskquery.core.errors import UsageError, UserError
-from maskquery.finding import FAILURES, SCORES
+from maskquery.finding import FAILURES, SCORES, preset
 from maskquery.finding.settings import Given
 from maskquery.formats import folders
 from maskquery.formats.objects import AnnotatedImage
@@ -23,7 +23,9 @@ def main(arguments: Sequence[str]) -> str:
     """Find, and say what was found."""
     chosen = parser().parse_args(arguments)
     expect_texts(chosen.prompts)
-    images = finding.run(chosen.source, chosen.prompts, values_on_command_line(chosen), chosen.out)
+    images = finding.run(
+        chosen.source, chosen.prompts, values_on_command_line(chosen), chosen.out, chosen.preset
+    )
     parts = [
         _count(prompt, list(images.values()), chosen.out)
         for prompt in dict.fromkeys(chosen.prompts)
@@ -116,8 +118,13 @@ def parser() -> Parser:
         help="a mask is found if its score is above it, -1 to 1",
     )
     add("--out", type=Path, default=Path("found"), help="folder to make (%(default)s)")
-    add("--sam", metavar="MODEL", help="tiny, vit_b, vit_l, vit_h")
-    add("--clip", metavar="MODEL", help="tiny, ViT-B/32, ...")
+    add(
+        "--preset",
+        choices=preset.NAMES,
+        help="settings; outside a project photo, or demo with models that are tiny",
+    )
+    add("--sam", metavar="MODEL", help="tiny, mobile, vit_b, vit_l, vit_h")
+    add("--clip", metavar="MODEL", help="tiny, ViT-B/32, openclip:ARCH/TAG, ...")
     add("--points-per-side", type=int, metavar="N", help="of the grid of points that prompt SAM")
     add("--on-error", choices=["fail", "skip"], help="when an image fails, after all the others")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="any other of params.yaml")

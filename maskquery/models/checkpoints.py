@@ -264,6 +264,18 @@ def _open_if_intact(path: Path, checkpoint: Checkpoint) -> BinaryIO | None:
     return file if intact else None
 
 
+def absent(kind: Kind, model: str) -> Checkpoint | None:
+    """The entry of a model whose file is in no folder and will be downloaded; else None.
+
+    Of one of OpenCLIP's it is not known: the Hub says what it downloads.
+    """
+    if kind == "clip" and openclip.is_name(model):
+        return None
+    checkpoint = find(kind, model)
+    here = checkpoint.url is None or any(path.is_file() for path in _places(checkpoint))
+    return None if here else checkpoint
+
+
 def folder() -> Path:
     """The folder of downloads: $MASKQUERY_MODELS, or ~/.cache/maskquery/models."""
     chosen = os.environ.get("MASKQUERY_MODELS")

@@ -27,7 +27,8 @@ from maskquery.masks.packed import unpack
 from stages import embeddings, masks, predictions, scores
 from tests.support.builders import ROOT, loaded_modules
 
-COARSE = {  # and every mask, whatever the shipped models are
+TINY = {"sam.model": "tiny", "clip.model": "tiny"}
+COARSE = TINY | {  # and every mask, whatever the shipped models are
     "sam.points_per_side": 3,
     "sam.pred_iou_thresh": 0.0,
     "sam.stability_score_thresh": 0.0,
@@ -199,7 +200,7 @@ def test_finished_work_is_kept_in_the_users_cache_or_in_the_project(
 
 def test_the_packages_threshold_is_taken_where_none_is_given(tmp_path: Path) -> None:
     picture(tmp_path / "a.png")
-    find("a.png", "a chair", out="out")
+    find("a.png", "a chair", out="out", preset="demo")
     threshold = json.loads(PACKAGE.thresholds.read_text())["common"]
     assert json.loads((tmp_path / "out/made.json").read_text())["threshold"] == threshold
     with pytest.raises(UserError, match=r"on other settings .*: give a number \(--threshold\)"):
@@ -227,7 +228,7 @@ def test_params_of_the_current_folder_are_used(tmp_path: Path) -> None:
         (["torn.png", "a chair"], "1 of 1 images failed; .*'torn': torn.png cannot be read"),
         (["empty", "a chair"], "empty holds no images"),
         (["a.png", " "], "a prompt must not be empty"),
-        (["a.png", "x " * 100], "77 tokens"),
+        (["a.png", "x " * 100, "--preset", "demo"], "77 tokens"),
         (["a.png", "a chair", "--out", "."], r"^\. is the folder that this runs in, or is around"),
         (
             ["a.png", "a chair", "--out", ".."],

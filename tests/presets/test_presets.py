@@ -33,7 +33,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_every_preset_is_taken_by_every_stage(folder: Path) -> None:
-    assert presets.names() == ["full_size", "report"]
+    assert presets.names() == ["full_size", "photo", "report"]
     for name in presets.names():
         main([name])
         for stage in STAGES:
@@ -57,7 +57,9 @@ def test_other_keys_and_comments_stay(folder: Path) -> None:
 
 
 def test_an_unknown_preset_is_refused() -> None:
-    with pytest.raises(UserError, match="there is no preset 'reprot'; there are full_size, report"):
+    with pytest.raises(
+        UserError, match="there is no preset 'reprot'; there are full_size, photo, report"
+    ):
         presets.read("reprot")
 
 
