@@ -1,6 +1,7 @@
 """Run CLIP on the crops of all masks, and write embeddings.parquet."""
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from maskquery.images import image_files
 from maskquery.jobs import cells, executor
 from maskquery.jobs.job import Result
 from maskquery.jobs.stats import RunStats
+from maskquery.models import tiny
 from maskquery.tables import embedding_table
 
 
@@ -39,25 +41,33 @@ def write_embeddings(images: Path, masks: Path, embeddings: Path, *, clip: ClipP
         stats = RunStats(len(names))
         with cells.exclusive_output(embeddings), stats.interruptible():
             results = executor.results(clip_job, names, files, stats)
-            tables = _tables(results, clip_job, stats)
+            sizes: Counter[tuple[int, int]] = Counter()
+            tables = _tables(results, clip_job, stats, sizes)
             first = next(tables)
             dimensions = first.schema.field("embedding").type.list_size
             origin = {"sam": store.columns(names[0]).attributes.get("sam"), "clip": clip_job.origin}
             tables = itertools.chain([first], tables)
             count = embedding_table.write(embeddings, tables, dimensions, origin)
             cells.record(embeddings, job.KIND, stats.cell_keys)
+    sam = origin["sam"]
+    if not (isinstance(sam, dict) and sam.get("model") == "tiny"):  # else it was said of the masks
+        tiny.warn("clip.model", clip.model, sizes.total() - sizes[tiny.ROOM_SIZE])
     views = ", ".join(clip.views)
     return f"embeddings: {count} rows for {len(names)} images, views: {views}; {stats.summary()}"
 
 
 def _tables(
-    results: Iterable[Result[job.ImageSource]], clip_job: job.ClipJob, stats: RunStats
+    results: Iterable[Result[job.ImageSource]],
+    clip_job: job.ClipJob,
+    stats: RunStats,
+    sizes: Counter[tuple[int, int]],
 ) -> Iterator[pa.Table]:
-    """Yield the rows of each image, then raise an error if an image failed."""
+    """Yield the rows of each image, counting `sizes`; at the end raise an error if one failed."""
     views = clip_job.description.settings.views
     for result in results:
         # Workers of a cluster read the store themselves, and send no columns.
         source = result.source
         columns = clip_job.store.columns(result.image) if source is None else source.columns
+        sizes[columns.height, columns.width] += 1
         yield embedding_table.rows_of(columns, views, job.stack_views(result.parts))
     stats.expect_success("fail", "")

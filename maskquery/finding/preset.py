@@ -92,9 +92,11 @@ def tell_downloads(sam: str, clip: str) -> None:
         if entry
     ]
     if missing:
-        files = " and ".join(f"{entry.file} ({_size(entry.size)})" for entry in missing)
+        files = " and ".join(f"{entry.file} ({_size(entry)})" for entry in missing)
         console.log(f"find: downloads {files} into {checkpoints.folder()}, once")
 
 
-def _size(size: int | None) -> str:
-    return "of a size that the server will say" if size is None else f"{size / 1e6:.0f} MB"
+def _size(entry: checkpoints.Checkpoint) -> str:
+    if entry.size is not None:
+        return f"{entry.size / 1e6:.0f} MB"
+    return f"about {entry.about} MB" if entry.about else "of a size that the server will say"

@@ -35,6 +35,7 @@ class Checkpoint:
         sha256: of its bytes, in hex.
         url: where it is published; None if it is a part of this package.
         size: bytes; None if it is not known before the download.
+        about: MB, where no exact size is known: of the same architecture in the same format.
         path: where it is, if that is known already.
         revision: the commit of the Hub's repository that it is of, if it is from there.
     """
@@ -45,6 +46,7 @@ class Checkpoint:
     sha256: str
     url: str | None
     size: int | None = None
+    about: int | None = None
     path: Path | None = None
     revision: str | None = None
 
@@ -59,10 +61,10 @@ def _sam(model: str, release: str, size: int, sha256: str) -> Checkpoint:
     return Checkpoint("sam", model, file, sha256, url, size)
 
 
-def _clip(model: str, sha256: str) -> Checkpoint:
+def _clip(model: str, sha256: str, about: int | None = None) -> Checkpoint:
     file = model.replace("/", "-").replace("@", "-") + ".pt"
     url = f"https://openaipublic.azureedge.net/clip/models/{sha256}/{file}"
-    return Checkpoint("clip", model, file, sha256, url)
+    return Checkpoint("clip", model, file, sha256, url, about=about)
 
 
 # Of ChaoningZhang/MobileSAM.
@@ -99,13 +101,13 @@ CHECKPOINTS = (
         40728226,
     ),
     _tiny("clip", "f2717944a396d1fdaa80003814ed653ce2c8c33e66b31a47b57812b11b3ec3f4"),
-    _clip("RN50", "afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762"),
+    _clip("RN50", "afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762", 256),
     _clip("RN101", "8fa8567bab74a42d41c5915025a8e4538c3bdbe8804a470a72f30b0d94fab599"),
     _clip("RN50x4", "7e526bd135e493cef0776de27d5f42653e6b4c8bf9e0f653bb11773263205fdd"),
     _clip("RN50x16", "52378b407f34354e150460fe41077663dd5b39c54cd0bfd2b27167a4a06ec9aa"),
     _clip("RN50x64", "be1cfb55d75a9666199fb2206c106743da0f6468c9d327f3e0d0a543a9919d9c"),
-    _clip("ViT-B/32", "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"),
-    _clip("ViT-B/16", "5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f"),
+    _clip("ViT-B/32", "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af", 354),
+    _clip("ViT-B/16", "5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f", 351),
     _clip("ViT-L/14", "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836"),
     _clip("ViT-L/14@336px", "3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02"),
 )

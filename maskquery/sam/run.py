@@ -10,6 +10,7 @@ from maskquery.jobs.digests import HashedImage
 from maskquery.jobs.job import Result
 from maskquery.jobs.stats import OnError, RunStats
 from maskquery.masks import mask_store
+from maskquery.models import tiny
 from maskquery.sam import job
 from maskquery.sam.settings import SamParams
 
@@ -45,14 +46,16 @@ def write_masks(
     order = mask_store.shard_order(source.paths)
     stats = RunStats(len(order))
     counts: list[int] = []  # of masks, in each image
+    sizes: Counter[tuple[int, int]] = Counter()  # of images; not known of those of workers
     turned: list[str] = []  # ids; not known of images that workers of a cluster read
     sam_job = job.Description(max_pixels, sam.model, sam).open()
     with cells.exclusive_output(masks), stats.interruptible():
         results = executor.results(sam_job, order, source.paths, stats)
-        groups = _groups(results, counts, turned)
+        groups = _groups(results, counts, turned, sizes)
         mask_store.MaskStore.write(masks, _check(groups, source, stats, failures, on_error))
         cells.record(masks, job.KIND, stats.cell_keys)
         source.expect_unchanged()  # last: DVC hashes the folder right after
+    tiny.warn("sam.model", sam.model, sizes.total() - sizes[tiny.ROOM_SIZE])
     without = f", {counts.count(0)} of them without any" if 0 in counts else ""
     line = f"masks: {sum(counts)} masks in {len(counts)} images{without}; {stats.summary()}"
     return line + _remarks(turned, source.others)
@@ -73,7 +76,10 @@ def _remarks(turned: Collection[str], others: Counter[str]) -> str:
 
 
 def _groups(
-    results: Iterable[Result[HashedImage]], counts: list[int], turned: list[str]
+    results: Iterable[Result[HashedImage]],
+    counts: list[int],
+    turned: list[str],
+    sizes: Counter[tuple[int, int]],
 ) -> Iterator[mask_store.EncodedMasks]:
     """The encoded masks of each image.
 
@@ -82,10 +88,13 @@ def _groups(
         counts: the number of masks of each image is appended.
         turned: the ids of images whose EXIF orientation turns them and keeps their size (a label
             map of the unturned image would go unnoticed) are appended.
+        sizes: heights and widths are counted.
     """
     for result in results:
         group = mask_store.decode(result.parts[job.KIND], result.image)
         counts.append(group.count)
+        if result.source:
+            sizes[result.source.header.height, result.source.header.width] += 1
         if result.source and result.source.header.orientation in (2, 3, 4):
             turned.append(result.image)
         yield group
