@@ -14,7 +14,7 @@ from segment_anything import sam_model_registry
 from segment_anything.modeling import Sam
 
 from benchmarks import scenes
-from benchmarks.masks_published import passing_half, scaled_up
+from benchmarks.masks_published import passing_half, scale_up
 from benchmarks.measuring import Row, Times
 from maskquery.sam.encoder import fuse_encoder
 from maskquery.sam.generator import MaskGenerator
@@ -31,7 +31,7 @@ def measure() -> Iterator[Row]:
     alone = in_turn(*(encoding(sam) for sam in models))
     times = (32 / SIDE) ** 2
     ours, theirs = (
-        scaled_up(statistics.median(all_), statistics.median(encoder), times)
+        scale_up(statistics.median(all_), statistics.median(encoder), times)
         for all_, encoder in ((whole.ours, alone.ours), (whole.theirs, alone.theirs))
     )
     figures = whole.figures() | {

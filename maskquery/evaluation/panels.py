@@ -3,13 +3,13 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from hashlib import sha256
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from maskquery.evaluation import lettering
 from maskquery.evaluation.counts import agreement, iou
 from maskquery.evaluation.ground_truth import TruePlanes
 from maskquery.masks.packed import Packed, unpack
@@ -32,7 +32,6 @@ CELL = 400
 
 _HATCH, _STRIPE = 8, 3  # pixels, from stripe to stripe, and of a stripe
 _TITLE = 24  # pixels, the height of a line of text
-_FONT = 15
 _GAP = 8
 _PAPER, _INK, _FRAME = (255, 255, 255), (40, 40, 40), (170, 170, 170)
 
@@ -165,22 +164,18 @@ def panel(pictures: Sequence[tuple[str, Picture]], legend: Sequence[Layer]) -> I
 
 def _fitting(title: str) -> str:
     """The title, without its beginning if it is wider than a picture."""
-    if _font().getlength(title) <= CELL:
+    title, font = lettering.drawable(title), lettering.font()
+    if font.getlength(title) <= CELL:
         return title
-    while _font().getlength(f"…{title}") > CELL:
+    while font.getlength(f"…{title}") > CELL:
         title = title[1:]
     return f"…{title}"
 
 
 def _write(draw: ImageDraw.ImageDraw, x: int, y: int, text: str) -> int:
     """Write a line at the top left corner x, y; its width in pixels."""
-    draw.text((x, y + 3), text, _INK, _font())
-    return round(draw.textlength(text, _font()))
-
-
-@cache
-def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(_FONT)
+    draw.text((x, y + 3), text, _INK, lettering.font())
+    return round(draw.textlength(text, lettering.font()))
 
 
 def file_name(image: str) -> str:
