@@ -92,7 +92,7 @@ def run(
     if out:
         folders.Output(out, COMMAND, source).expect_replaceable()
     expect_source(source)
-    choice.tell_downloads(question.params.sam.model, question.params.clip.model)
+    choice.tell(question.remark, question.params.sam.model, question.params.clip.model)
     with tempfile.TemporaryDirectory() as temporary, _remedies_of_find():
         return _answer(question, out or Path(temporary) / "out")
 
@@ -105,11 +105,13 @@ class Question:
         document: the contents of the params.yaml that says so.
         params: what is in it.
         negatives: what stands against each prompt.
+        remark: what `preset.apply` says.
     """
 
     document: Mapping[str, Any]
     params: Params
     negatives: Mapping[str, Sequence[str]]
+    remark: str = ""
 
 
 def ask(
@@ -119,13 +121,14 @@ def ask(
     prompts = asking.prompts_of(prompts)
     settings.expect_known(values)
     base = settings.base_here()
-    document = choice.apply(params.read(base.params), preset, values, base)
+    document = params.read(base.params)
+    remark = choice.apply(document, preset, values, base)
     document = settings.put_in(document, values) | {"images": str(source)}
     settings.validate(document, values, base)
     document["threshold"] = settings.threshold_of(document, base)
     negatives = {prompt: asking.against(document, prompt) for prompt in prompts}
     document = asking.asking(document, negatives)
-    return Question(document, settings.validate(document, values, base), negatives)
+    return Question(document, settings.validate(document, values, base), negatives, remark)
 
 
 def expect_source(source: Path) -> None:

@@ -24,16 +24,17 @@ _SECTIONS = {"sam": ("sam",), "clip": ("clip", "scores")}
 """What belongs to a model."""
 
 
-def apply(
-    document: dict[str, Any], chosen: str | None, given: Sequence[Given], base: Base
-) -> dict[str, Any]:
-    """The contents of a params.yaml with those of a preset in their places.
+def apply(document: dict[str, Any], chosen: str | None, given: Sequence[Given], base: Base) -> str:
+    """Put the values of a preset, or of models of another kind, into the contents of a params.yaml.
 
     Args:
         document: of the base's params.yaml, changed in place.
         chosen: one of `NAMES`; None for the one that suits.
         given: values that will be put in afterwards.
         base: of the project in the current folder, or of the package.
+
+    Returns:
+        A line that says what was put, for the user; empty if there is nothing to say.
 
     Raises:
         UsageError: there is no such preset.
@@ -51,22 +52,23 @@ def apply(
             negative = read(chosen)["scores"]["negative_prompts"][0]
             document["classes"] = {negative: [negative]}
         presets.apply(document, read(chosen))
-        if outside and chosen != DEMO:
-            console.log(f"find: preset {chosen}; `--preset` takes {', '.join(NAMES)}")
-        return document
+        if not outside or chosen == DEMO:
+            return ""
+        return f"find: preset {chosen}; `--preset` takes {', '.join(NAMES)}"
+    lines = []
     for kind, model in models.items():
         was = document.get(kind, {}).get("model")
         if (was == "tiny") != (model == "tiny"):
             keys = read(DEMO if model == "tiny" else PHOTO)
-            own = {key: keys[key] for key in _SECTIONS[kind]}
+            values = {key: keys[key] for key in _SECTIONS[kind]}
             if kind == "clip":
-                own["threshold"] = keys["threshold"]
-            presets.apply(document, own)
-            console.log(
+                values["threshold"] = keys["threshold"]
+            presets.apply(document, values)
+            lines.append(
                 f"find: {kind}.model {model} brings the settings of the preset "
-                f"{DEMO if model == 'tiny' else PHOTO} for {', '.join(own)}"
+                f"{DEMO if model == 'tiny' else PHOTO} for {', '.join(values)}"
             )
-    return document
+    return "\n".join(lines)
 
 
 def read(name: str) -> dict[str, Any]:
@@ -84,13 +86,15 @@ def read(name: str) -> dict[str, Any]:
     return keys if "threshold" in keys else {"threshold": FIRST_THRESHOLD, **keys}
 
 
-def tell_downloads(sam: str, clip: str) -> None:
-    """Say which files will be downloaded, how large they are, and where they go."""
+def tell(remark: str, sam: str, clip: str) -> None:
+    """Say what `apply` says, and which files of what size will be downloaded, and whereto."""
     missing = [
         entry
         for entry in (checkpoints.absent("sam", sam), checkpoints.absent("clip", clip))
         if entry
     ]
+    if remark:
+        console.log(remark)
     if missing:
         files = " and ".join(f"{entry.file} ({_size(entry)})" for entry in missing)
         console.log(f"find: downloads {files} into {checkpoints.folder()}, once")

@@ -63,7 +63,7 @@ def is_name(model: str) -> bool:
 
 
 @functools.cache
-def published() -> dict[str, dict[str, str]]:
+def table_of_weights() -> dict[str, dict[str, str]]:
     """Architecture to tag to "owner/repository/" or "owner/repository/file", as in open_clip."""
     table: dict[str, dict[str, str]] = json.loads(_TABLE.read_text(encoding="utf-8"))
     return table
@@ -86,11 +86,12 @@ def parse(model: str) -> Name:
     """
     architecture, _, rest = model.removeprefix(PREFIX).partition("/")
     tag, at, revision = rest.partition("@")
-    if architecture not in published():
-        near = difflib.get_close_matches(architecture, published(), 2) or [*published()][:2]
+    table = table_of_weights()
+    if architecture not in table:
+        near = difflib.get_close_matches(architecture, table, 2) or [*table][:2]
         raise ValueError(f"OpenCLIP has no {architecture}; it has {', '.join(near)} and others")
-    if tag not in published()[architecture]:
-        tags = ", ".join(published()[architecture])
+    if tag not in table[architecture]:
+        tags = ", ".join(table[architecture])
         raise ValueError(f"{architecture} of OpenCLIP has the weights {tags}, not {tag}")
     if at and not _COMMIT.fullmatch(revision):
         raise ValueError(f"after @ must follow a commit of 40 hex digits, not {revision!r}")
@@ -127,7 +128,7 @@ def _from_hub(model: str, name: Name, place: Path) -> Path:
         from huggingface_hub import hf_hub_download
     except ImportError as error:
         raise UserError(f"clip.model {model} needs open_clip", INSTALL) from error
-    owner, repository, file = published()[name.architecture][name.tag].split("/")
+    owner, repository, file = table_of_weights()[name.architecture][name.tag].split("/")
     repository = f"{owner}/{repository}"
     reasons = []
     for offline in (True, False):

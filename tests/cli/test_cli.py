@@ -84,7 +84,11 @@ def test_an_unknown_option_is_one_line_and_exit_code_2(name: str, tmp_path: Path
         ),
         (["cache", "gc", "--days", "-1"], 2, "argument --days: "),
         (["list", "s3://bucket", "--out", "a.txt"], 2, "--out a.txt: it must end in .json"),
-        (["preset", "reprot"], 2, "there is no preset 'reprot'; there are full_size, photo, report"),
+        (
+            ["preset", "reprot"],
+            2,
+            "there is no preset 'reprot'; there are full_size, photo, report",
+        ),
         (["find", "a.png", "a chair"], 1, "a.png does not exist"),
         (["metrics"], 1, "metrics/details.json cannot be read: run `dvc repro`"),
         (["preset", "report"], 1, "params.yaml is missing"),

@@ -79,7 +79,7 @@ def test_find_works_from_any_folder(installed: Path, tmp_path: Path) -> None:
     code = (
         "import os\n"
         "from maskquery import find\n"
-        "images = find('photo.jpg', 'a chair')\n"
+        "images = find('photo.jpg', 'a chair', preset='demo')\n"
         "assert 'MASKQUERY_CACHE' not in os.environ\n"
         "import maskquery; print(maskquery.__file__, images['photo'].union('a chair').shape)\n"
     )
@@ -114,7 +114,7 @@ def pinned() -> dict[str, Version]:
 
 def test_what_is_tested_is_within_the_ranges() -> None:
     extras = PROJECT["optional-dependencies"]
-    assert extras.keys() == {"explore", "ray", "s3"}
+    assert extras.keys() == {"explore", "openclip", "ray", "s3"}
     for text in (*PROJECT["dependencies"], *(each for extra in extras.values() for each in extra)):
         requirement = Requirement(text)
         assert requirement.specifier.contains(pinned()[requirement.name.lower()]), text

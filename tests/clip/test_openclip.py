@@ -224,11 +224,11 @@ def test_bilinear_and_unnormalised() -> None:
 def test_table_is_open_clips() -> None:
     """Every model of `list_pretrained`, and what we read of it is what we can do."""
     listed = open_clip.list_pretrained()
-    ours = {(a, tag) for a, tags in openclip.published().items() for tag in tags}
+    ours = {(a, tag) for a, tags in openclip.table_of_weights().items() for tag in tags}
     assert set(listed) <= ours
     for architecture, tag in listed:
         config = open_clip.get_pretrained_cfg(architecture, tag)
-        assert openclip.published()[architecture][tag] == config["hf_hub"]
+        assert openclip.table_of_weights()[architecture][tag] == config["hf_hub"]
         assert config["interpolation"] in ("bicubic", "bilinear")
         assert config["resize_mode"] in ("shortest", "squash")
         assert isinstance(open_clip.get_model_config(architecture)["vision_cfg"]["image_size"], int)

@@ -5,6 +5,7 @@ import importlib.util
 import io
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -229,6 +230,7 @@ def outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     (tmp_path / "photos/2024").mkdir(parents=True)
     Image.new("RGB", (48, 36), "grey").save(tmp_path / "photos/2024/kitchen.jpg")
+    shutil.copyfile(ROOT / "params.yaml", tmp_path / "params.yaml")  # the demo's models
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MASKQUERY_CACHE", str(tmp_path / ".cache"))
 
