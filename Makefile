@@ -54,8 +54,9 @@ help:  ## this list
 	@touch $@
 
 .PHONY: repro
-repro: .venv/installed  ## run what is out of date in the pipeline, then print the metrics
+repro: .venv/installed  ## check, run what is out of date in the pipeline, print the metrics
 	@# The stages' commands are `python -m ...`, with the python that comes first on the PATH.
+	@$(BIN)/maskquery check --mend
 	@PATH="$$(cd $(BIN) && pwd):$$PATH" dvc repro
 	@$(MAKE) --no-print-directory metrics
 

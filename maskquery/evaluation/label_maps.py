@@ -54,6 +54,32 @@ def read_labels(
     return labels
 
 
+def read_shape(path: File) -> tuple[int, int]:
+    """The height and width of a label map or an image, turned by its EXIF orientation.
+
+    Only the header is read.
+
+    Raises:
+        UserError: naming the file; it cannot be read, or is no map.
+    """
+    data = opening.read_bytes(path)
+    if not str(path).lower().endswith(".npy"):
+        with opening.open_image(path, data, max_pixels=None) as image:
+            return pixels.upright_size(image)
+    try:
+        stream = io.BytesIO(data)
+        version = np.lib.format.read_magic(stream)
+        if version == (1, 0):
+            shape, _, _ = np.lib.format.read_array_header_1_0(stream)
+        else:
+            shape, _, _ = np.lib.format.read_array_header_2_0(stream)
+        height, width = shape
+    except Exception as error:  # a damaged header makes numpy raise more than it documents
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path} cannot be read as .npy ({reason}): replace it") from None
+    return height, width
+
+
 def _npy(data: bytes, path: File) -> Labels:
     try:
         # And not np.load, which takes archives and pickles too.
