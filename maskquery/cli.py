@@ -25,7 +25,7 @@ COMMANDS = {
     "import": ("maskquery.formats.import_coco", "ground truth from a COCO file"),
     "pack": ("maskquery.formats.pack", "a folder of images into a few archives"),
     "list": ("maskquery.formats.list_images", "the images of a bucket"),
-    "check": ("maskquery.checking", "what is wrong with params and data, before a run"),
+    "check": ("maskquery.checking.command", "what is wrong with params and data, before a run"),
     "review": ("maskquery.review.command", "what this working tree does to the results"),
     "preset": ("maskquery.presets.command", "a named set of params into params.yaml"),
     "cache": ("maskquery.jobs.cleaning", "what the cache of finished work holds; clean it"),

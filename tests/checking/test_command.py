@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
-from maskquery import checking
+from maskquery.checking import command
 from maskquery.core.errors import UserError
 from tests.support.builders import ROOT
 
@@ -40,7 +40,7 @@ def change(section: str = "", **values: Any) -> None:
 
 
 def test_a_sound_project() -> None:
-    assert checking.main([]) == "check: params, images and ground truth fit"
+    assert command.main([]) == "check: params, images and ground truth fit"
 
 
 @pytest.mark.parametrize(
@@ -59,14 +59,14 @@ def test_a_sound_project() -> None:
 def test_params_that_do_not_fit(section: str, values: dict[str, Any], problem: str) -> None:
     change(section, **values)
     with pytest.raises(UserError, match=problem):
-        checking.main([])
+        command.main([])
 
 
 def test_all_problems_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     change("overlays", **{"class": "throne"})
     Path("labels/b.npy").unlink()
     with pytest.raises(UserError, match="image 'b' has no ground truth"):
-        checking.main([])
+        command.main([])
     assert "error: params.yaml: overlays.class is 'throne'" in capsys.readouterr().err
 
 
@@ -74,7 +74,7 @@ def test_all_problems_are_told(capsys: pytest.CaptureFixture[str]) -> None:
 def test_what_dvc_would_wait_for(folder: str) -> None:
     os.mkfifo(f"{folder}/c.png")
     with pytest.raises(UserError, match=f"{folder}/c.png is not a file, but a pipe"):
-        checking.main([])
+        command.main([])
 
 
 @pytest.mark.parametrize("kind", ["npy", "png"])
@@ -85,14 +85,14 @@ def test_a_label_map_of_another_size(kind: str) -> None:
         np.save(f"labels/{name}.npy", labels)
         Image.fromarray(labels).save(f"labels/{name}.png")
     with pytest.raises(UserError, match=f"labels/b.{kind} is 7 x 4 pixels and image 'b' 6 x 4"):
-        checking.main([])
+        command.main([])
 
 
 def test_an_image_that_is_turned() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (4, 6)).save("images/a.png", exif=exif)
-    checking.main([])
+    command.main([])
 
 
 def git(*arguments: str) -> None:
@@ -108,16 +108,16 @@ def test_a_dvc_lock_that_was_cut_off_is_mended(project: Path, size: int) -> None
     whole = Path("dvc.lock").read_bytes()
     Path("dvc.lock").write_bytes(whole[:size] + b"\n  oops: [")
     with pytest.raises(UserError, match=r"dvc\.lock is damaged"):
-        checking.main([])
-    checking.main(["--mend"])
+        command.main([])
+    command.main(["--mend"])
     assert Path("dvc.lock").read_bytes() == whole
     (aside,) = project.glob("dvc.lock.damaged-*")
     assert aside.read_bytes() == whole[:size] + b"\n  oops: ["
-    checking.main(["--mend"])
+    command.main(["--mend"])
     assert len(list(project.glob("dvc.lock*"))) == 2
 
 
 def test_without_a_commit_nobody_knows_a_whole_dvc_lock() -> None:
     Path("dvc.lock").write_text("stages: [")
     with pytest.raises(UserError, match="no commit has a whole one: remove it"):
-        checking.main(["--mend"])
+        command.main(["--mend"])
