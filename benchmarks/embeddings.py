@@ -97,8 +97,8 @@ def model(name: str, device: str) -> CLIP:
 
 def blobs(height: int, width: int) -> ImageMasks:
     rng = np.random.default_rng(0)
-    drawn = (blob(rng, height, width) for _ in range(2 * COUNT))
-    packed = np.stack([pack(mask) for mask in drawn if mask.any()][:COUNT])
+    masks = (blob(rng, height, width) for _ in range(2 * COUNT))
+    packed = np.stack([pack(mask) for mask in masks if mask.any()][:COUNT])
     zeros = np.zeros(COUNT)
     return image_masks(
         "image",

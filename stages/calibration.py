@@ -52,17 +52,19 @@ def run(masks: Path, scores: Path, thresholds: Path, settings: Params) -> str:
         images = mask_store.shard_order(part)
         truth, selection = settings.ground_truth, settings.selection
         census = truth.census()
-        found = list(image_curves(store, table, images, truth, selection, "calibration", census))
+        all_curves = list(
+            image_curves(store, table, images, truth, selection, "calibration", census)
+        )
     worths = [
-        calibration.worth([image[index] for image in found], settings.false_positive_cost)
+        calibration.worth([image[index] for image in all_curves], settings.false_positive_cost)
         for index in range(len(table.classes))
     ]
-    common, own = calibration.thresholds(worths, settings.threshold_shrinkage)
-    document = {"common": common, "classes": dict(zip(table.classes, own, strict=True))}
+    common, by_class = calibration.thresholds(worths, settings.threshold_shrinkage)
+    document = {"common": common, "classes": dict(zip(table.classes, by_class, strict=True))}
     files.write_json(thresholds, document)
-    if not found:
+    if not all_curves:
         return "calibration: no image of the calibration split with ground truth, so no threshold"
-    line = f"calibration: {len(found)} images, {len(worths)} thresholds, {common} for all"
+    line = f"calibration: {len(all_curves)} images, {len(worths)} thresholds, {common} for all"
     return line + census.clause()
 
 

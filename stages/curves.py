@@ -41,14 +41,17 @@ def run(masks: Path, scores: Path, iou: Path, precision_recall: Path, settings: 
         images = mask_store.shard_order(reported)
         truth, selection = settings.ground_truth, settings.selection
         census = truth.census()
-        found = list(image_curves(store, table, images, truth, selection, "curves", census))
-    files.write_file(iou, curve_tables.iou_table(found, table.classes).encode())
+        all_curves = list(image_curves(store, table, images, truth, selection, "curves", census))
+    files.write_file(iou, curve_tables.iou_table(all_curves, table.classes).encode())
     files.write_file(
-        precision_recall, curve_tables.precision_recall_table(found, table.classes).encode()
+        precision_recall,
+        curve_tables.precision_recall_table(all_curves, table.classes).encode(),
     )
-    if not found:
+    if not all_curves:
         return f"curves: no ground truth in {settings.ground_truth.folder}, so none"
-    line = f"curves: {len(found)} images, {len(table.classes)} classes: {iou}, {precision_recall}"
+    line = (
+        f"curves: {len(all_curves)} images, {len(table.classes)} classes: {iou}, {precision_recall}"
+    )
     return line + census.clause()
 
 

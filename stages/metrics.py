@@ -69,9 +69,9 @@ def run(predictions: Path, oracle: Path, outputs: Outputs, settings: Params) -> 
         census = truth.census()
         masks, chosen, results = 0, np.zeros(len(classes), np.int64), {}
         matrix = np.zeros((len(classes) + 1,) * 2, np.int64)
-        for prediction, own in compared(store, images, classes, label_maps, truth, census):
-            if own:
-                results[prediction.image], confusion = own
+        for prediction, outcome in compare_all(store, images, classes, label_maps, truth, census):
+            if outcome:
+                results[prediction.image], confusion = outcome
                 matrix += confusion
             masks += prediction.mask_count
             chosen += prediction.chosen
@@ -91,7 +91,7 @@ def run(predictions: Path, oracle: Path, outputs: Outputs, settings: Params) -> 
     return closing_line(short, tree, truth) + census.clause()
 
 
-def compared(
+def compare_all(
     store: mask_store.PredictionStore,
     images: Sequence[str],
     classes: Sequence[str],
@@ -122,17 +122,19 @@ def compared(
             confusion = semantic.confusion(prediction.masks, true, width)
         return breakdown.compare(prediction.masks, true, width), confusion
 
-    found = in_order(result, map(store.read, images))
-    for prediction, future in console.progress(found, len(images), "metrics"):
+    futures = in_order(result, map(store.read, images))
+    for prediction, future in console.progress(futures, len(images), "metrics"):
         yield prediction, future.result()
 
 
 def read_oracle(path: Path, classes: Sequence[str]) -> dict[str, dict[str, float]]:
     """What the stage `oracle` found for each class."""
     try:
-        found: dict[str, dict[str, float]] = json.loads(path.read_text(encoding="utf-8"))["classes"]
-        if list(found) == list(classes):
-            return found
+        by_class: dict[str, dict[str, float]] = json.loads(path.read_text(encoding="utf-8"))[
+            "classes"
+        ]
+        if list(by_class) == list(classes):
+            return by_class
     except (OSError, ValueError, KeyError, TypeError):
         pass
     raise UserError(f"{path} is missing, damaged or of other classes", "run `dvc repro`")

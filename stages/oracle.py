@@ -31,7 +31,7 @@ from maskquery.evaluation.census import Census
 from maskquery.evaluation.counts import DIGITS
 from maskquery.evaluation.curves import ImageCurve
 from maskquery.evaluation.ground_truth import GroundTruth
-from maskquery.evaluation.scored_masks import scored_masks
+from maskquery.evaluation.scored_masks import read_scored_masks
 from maskquery.images import image_files, sources
 from maskquery.jobs import cells, local
 from maskquery.jobs.stats import RunStats
@@ -63,29 +63,29 @@ def run(masks: Path, scores: Path, output: Path, settings: Params) -> str:
         UserError: an input is missing or damaged, an image failed, or the checkpoint cannot be had.
     """
     table, truth = score_table.read(scores), settings.ground_truth
-    found: dict[str, dict[str, float]] = {name: {} for name in table.classes}
+    by_class: dict[str, dict[str, float]] = {name: {} for name in table.classes}
     stats, census = RunStats(0), truth.census()
     with mask_store.MaskStore(masks) as store, cells.exclusive_output(output):
         everything = mask_store.shard_order(store.images())
         reported = splits.test_split(everything, settings.calibration)
         known = bool(ground_truth.pair(everything, truth.folder, truth.pattern))
         if known:
-            add(found, oracle_labels_and_threshold(store, table, reported, settings, census))
-            add(found, oracle_masks_iou(store, rescoring.read_origin(scores), stats, settings))
-        files.write_json(output, {"classes": found})
+            add(by_class, oracle_labels_and_threshold(store, table, reported, settings, census))
+            add(by_class, oracle_masks_iou(store, rescoring.read_origin(scores), stats, settings))
+        files.write_json(output, {"classes": by_class})
         cells.record(output, job.KIND, stats.cell_keys)
     if not known:
         return f"oracle: no ground truth in {truth.folder}, so none"
-    return closing_line(found) + census.clause()
+    return closing_line(by_class) + census.clause()
 
 
 Figures = Mapping[str, Mapping[str, float]]
 
 
-def add(found: dict[str, dict[str, float]], figures: Figures) -> None:
+def add(by_class: dict[str, dict[str, float]], figures: Figures) -> None:
     """Add to each class's figures those that have a value."""
-    for name, own in figures.items():
-        found[name] |= {key: round(v, DIGITS) for key, v in own.items() if not np.isnan(v)}
+    for name, values in figures.items():
+        by_class[name] |= {key: round(v, DIGITS) for key, v in values.items() if not np.isnan(v)}
 
 
 def oracle_labels_and_threshold(
@@ -97,22 +97,24 @@ def oracle_labels_and_threshold(
 ) -> Figures:
     """The metrics `labels`, `threshold` and `auroc` of each class."""
     unions: list[list[float]] = [[] for _ in table.classes]
-    found: list[list[ImageCurve]] = []
+    all_curves: list[list[ImageCurve]] = []
     known: list[bool] = []  # all but those that are all void
-    scored = scored_masks(store, table, reported, settings.ground_truth, settings.selection, census)
+    scored = read_scored_masks(
+        store, table, reported, settings.ground_truth, settings.selection, census
+    )
     for image in console.progress(scored, len(reported), "oracle"):
-        found.append(image.curves())
+        all_curves.append(image.curves())
         known.append(image.pixels > 0)
         for index in np.flatnonzero(image.true.any(axis=(1, 2))):
             unions[index].append(oracles.best_union(image.masks, image.true[index]))
     result = {}
     for place, name in enumerate(table.classes):
-        own = [each[place] for each in found]
-        scores = np.array([curve.best_score for curve in own])
-        shown = np.array([curve.true > 0 for curve in own])
+        of_class = [each[place] for each in all_curves]
+        scores = np.array([curve.best_score for curve in of_class])
+        shown = np.array([curve.true > 0 for curve in of_class])
         result[name] = {
             "labels": float(np.mean(unions[place])) if unions[place] else float("nan"),
-            "threshold": curves.mean_image_iou(own).best()[1],
+            "threshold": curves.mean_image_iou(of_class).best()[1],
             "auroc": presence.auroc(scores[known], shown[known]),
         }
     return result
@@ -126,14 +128,14 @@ def oracle_masks_iou(
     paths = image_files.find(settings.images)
     test: list[list[ImageCurve]] = []
     other: list[list[ImageCurve]] = []
-    for image, found in object_curves(store, origin, paths, settings.ground_truth, stats):
-        (test if image in reported else other).append(found)
+    for image, of_image in object_curves(store, origin, paths, settings.ground_truth, stats):
+        (test if image in reported else other).append(of_image)
     result = {}
     for index, name in enumerate(origin.prompts):
-        own = curves.mean_image_iou([each[index] for each in test])
+        curve = curves.mean_image_iou([each[index] for each in test])
         chosen_on = curves.mean_image_iou([each[index] for each in other])
-        threshold = (own if np.isnan(chosen_on.without) else chosen_on).best()[0]
-        result[name] = {"masks": own.at(threshold)}
+        threshold = (curve if np.isnan(chosen_on.without) else chosen_on).best()[0]
+        result[name] = {"masks": curve.at(threshold)}
     return result
 
 
@@ -190,11 +192,11 @@ def object_curves(
         stats.expect_success("fail", "")
 
 
-def closing_line(found: Figures) -> str:
+def closing_line(by_class: Figures) -> str:
     """The means over the classes."""
     parts = []
     for key in ("labels", "masks", "threshold"):
-        values = [own[key] for own in found.values() if key in own]
+        values = [row[key] for row in by_class.values() if key in row]
         parts.append(f"{key} {np.mean(values):.4f}" if values else f"{key} unknown")
     return f"oracle: mean IoU over the classes: {', '.join(parts)}"
 

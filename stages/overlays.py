@@ -66,7 +66,7 @@ def run(predictions: Path, table: Path, output: Path, settings: Params) -> str:
     name, count = settings.overlays.class_, settings.overlays.count
     paths = image_files.find(settings.images)
     with mask_store.PredictionStore(predictions) as store, files.replacing_folder(output) as folder:
-        drawn = 0
+        written = 0
         for prediction, true in islice(candidates(store, table, settings), count):
             if prediction.image not in paths:
                 raise UserError(
@@ -74,8 +74,8 @@ def run(predictions: Path, table: Path, output: Path, settings: Params) -> str:
                 )
             panel = draw(prediction, true, paths[prediction.image], name)
             panel.save(folder / panels.file_name(prediction.image), quality=panels.QUALITY)
-            drawn += 1
-    return f"overlays: {drawn} panels of {name} in {output}"
+            written += 1
+    return f"overlays: {written} panels of {name} in {output}"
 
 
 def candidates(

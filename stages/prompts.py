@@ -65,21 +65,21 @@ def run(masks: Path, embeddings: Path, scores: Path, output: Path, settings: Par
     """
     origin = rescoring.read_origin(scores)
     known = origin.prompts.keys()
-    detailed = {name: own for name, own in settings.detailed_prompts.items() if name in known}
+    detailed = {name: texts for name, texts in settings.detailed_prompts.items() if name in known}
     tree: dict[str, Any] = {}
     with mask_store.MaskStore(masks) as store:
         if detailed:
-            sides = zip(SIDES, (origin.prompts, {**origin.prompts, **detailed}), strict=True)
-            found = {
-                side: compared(store, rescored(embeddings, origin, prompts), settings)
-                for side, prompts in sides
+            both = (origin.prompts, {**origin.prompts, **detailed})
+            sides = {
+                side: evaluate(store, rescore(embeddings, origin, prompts), settings)
+                for side, prompts in zip(SIDES, both, strict=True)
             }
-            tree = report(found, list(detailed))
+            tree = report(sides, list(detailed))
     files.write_json(output, tree)
     return closing_line(tree, [name for name in settings.detailed_prompts if name not in known])
 
 
-def rescored(embeddings: Path, origin: Origin, prompts: Prompts) -> Scores:
+def rescore(embeddings: Path, origin: Origin, prompts: Prompts) -> Scores:
     """All masks' scores with these prompts, made as those of scores.parquet."""
     recipe = origin.recipe(prompts)
     return Scores(
@@ -94,20 +94,22 @@ def rescored(embeddings: Path, origin: Origin, prompts: Prompts) -> Scores:
     )
 
 
-def compared(store: MaskStore, table: Scores, settings: Params) -> dict[str, dict[str, Any]]:
+def evaluate(store: MaskStore, table: Scores, settings: Params) -> dict[str, dict[str, Any]]:
     """One side's figures of each class that some image of the test split shows."""
     images = mask_store.shard_order(store.images())
     reported = set(splits.test_split(images, settings.calibration))
     parts: dict[bool, list[list[ImageCurve]]] = {True: [], False: []}
     truth, selection = settings.ground_truth, settings.selection
-    found = image_curves(store, table, images, truth, selection, "prompts")
-    for image, own in zip(images, found, strict=False):  # without ground truth none is found
-        parts[image in reported].append(own)
+    all_curves = image_curves(store, table, images, truth, selection, "prompts")
+    for image, of_image in zip(
+        images, all_curves, strict=False
+    ):  # without ground truth none is found
+        parts[image in reported].append(of_image)
     classes = range(len(table.classes))
     test, other = (
         [[each[index] for each in parts[part]] for index in classes] for part in (True, False)
     )
-    thresholds = calibrated(other, settings) or calibrated(test, settings)
+    thresholds = calibrate(other, settings) or calibrate(test, settings)
     figures = {}
     for name, curves_of, threshold in zip(table.classes, test, thresholds, strict=False):
         iou = curves.mean_image_iou(curves_of)
@@ -120,11 +122,11 @@ def compared(store: MaskStore, table: Scores, settings: Params) -> dict[str, dic
     return figures
 
 
-def calibrated(classes: Sequence[Sequence[ImageCurve]], settings: Params) -> list[float]:
+def calibrate(classes: Sequence[Sequence[ImageCurve]], settings: Params) -> list[float]:
     """The threshold of each class that is best on these images; none if they show no class."""
     worths = [calibration.worth(images, settings.false_positive_cost) for images in classes]
-    _, own = calibration.thresholds(worths, settings.threshold_shrinkage)
-    return [threshold for threshold in own if threshold is not None]
+    _, by_class = calibration.thresholds(worths, settings.threshold_shrinkage)
+    return [threshold for threshold in by_class if threshold is not None]
 
 
 def false_positive_images(images: Sequence[ImageCurve], threshold: float) -> int:
@@ -134,24 +136,24 @@ def false_positive_images(images: Sequence[ImageCurve], threshold: float) -> int
     )
 
 
-def report(found: Mapping[str, Mapping[str, Any]], classes: Sequence[str]) -> dict[str, Any]:
+def report(sides: Mapping[str, Mapping[str, Any]], classes: Sequence[str]) -> dict[str, Any]:
     """Both sides of each class, and over the classes: the mean IoU, the sum of images with false
     positives.
     """
-    shown = [name for name in classes if name in found[SIDES[0]]]
+    shown = [name for name in classes if name in sides[SIDES[0]]]
     if not shown:
         return {}
     overall = {
         side: {
-            "mean_image_iou": float(np.mean([found[side][n]["mean_image_iou"] for n in shown])),
+            "mean_image_iou": float(np.mean([sides[side][n]["mean_image_iou"] for n in shown])),
             "false_positive_images": sum(
-                found[side][name]["false_positive_images"] for name in shown
+                sides[side][name]["false_positive_images"] for name in shown
             ),
         }
         for side in SIDES
     }
-    own = {name: {side: found[side][name] for side in SIDES} for name in shown}
-    return counts.tidy({"overall": overall, "classes": own})
+    by_class = {name: {side: sides[side][name] for side in SIDES} for name in shown}
+    return counts.tidy({"overall": overall, "classes": by_class})
 
 
 def closing_line(tree: Mapping[str, Any], unknown: Sequence[str]) -> str:

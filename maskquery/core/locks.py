@@ -17,8 +17,8 @@ def exclusive(path: Path, waiting: str = "") -> Iterator[None]:
         path: stays when the lock is released: removing it would let two hold it at once.
         waiting: told on stderr if somebody else holds the lock; nothing is told if empty.
     """
-    with _opened(path) as descriptor:
-        if not _taken(descriptor, fcntl.LOCK_EX):
+    with _open(path) as descriptor:
+        if not _try_lock(descriptor, fcntl.LOCK_EX):
             if waiting:
                 console.log(waiting)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -26,9 +26,9 @@ def exclusive(path: Path, waiting: str = "") -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def shared(path: Path) -> Iterator[None]:
+def share(path: Path) -> Iterator[None]:
     """Hold the lock `path` together with others; wait while somebody holds it alone."""
-    with _opened(path) as descriptor:
+    with _open(path) as descriptor:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
         yield
 
@@ -36,12 +36,12 @@ def shared(path: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def alone(path: Path) -> Iterator[bool]:
     """Hold the lock `path` alone, without waiting: False if that cannot be."""
-    with _opened(path) as descriptor:
-        yield _taken(descriptor, fcntl.LOCK_EX)
+    with _open(path) as descriptor:
+        yield _try_lock(descriptor, fcntl.LOCK_EX)
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[int]:
+def _open(path: Path) -> Iterator[int]:
     if path.is_dir():
         descriptor = os.open(path, os.O_RDONLY)
     else:
@@ -53,7 +53,7 @@ def _opened(path: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _taken(descriptor: int, kind: int) -> bool:
+def _try_lock(descriptor: int, kind: int) -> bool:
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -33,8 +33,8 @@ def intervals(columns: Sequence[ConfusionCounts]) -> list[Interval]:
     """
     shown = np.stack([column.true > 0 for column in columns], axis=1).astype(np.float64)
     ious = np.nan_to_num(np.stack([iou(column) for column in columns], axis=1)) * shown  # (I, C)
-    drawn = np.concatenate([ratio(draw @ ious, draw @ shown) for draw in draws(len(ious))])
-    return [middle(values) for values in (*drawn.T, row_means(drawn))]
+    samples = np.concatenate([ratio(draw @ ious, draw @ shown) for draw in draws(len(ious))])
+    return [middle(values) for values in (*samples.T, row_means(samples))]
 
 
 def draws(images: int) -> Iterator[npt.NDArray[np.float64]]:

@@ -45,7 +45,7 @@ def compare(predicted: Packed, truth: TruePlanes, width: int) -> ImageResult:
         truth: of the same classes.
         width: W, pixels.
     """
-    predicted, true = truth.known(predicted), truth.classes
+    predicted, true = truth.without_void(predicted), truth.classes
     edges = [regions.boundaries(planes, width) for planes in (predicted, true)]
     pixels = truth.pixels(width)
     return ImageResult(
@@ -63,15 +63,15 @@ def by_size(results: Sequence[ImageResult], index: int) -> dict[str, dict[str, A
     - images, mean_image_iou: of the images whose largest object of the class is of that size. False
       alarms belong to no object, so that an IoU is that of an image and not of an object.
     """
-    sizes, found, largest = [np.empty(0, np.intp)], [np.empty(0)], []
+    sizes, true_positives, largest = [np.empty(0, np.intp)], [np.empty(0)], []
     for result in results:
-        own = result.objects.classes == index
-        areas = result.objects.areas[own]
+        rows = result.objects.classes == index
+        areas = result.objects.areas[rows]
         bins = regions.size_of(areas, result.objects.pixels)
         sizes.append(bins)
-        found.append(ratio(result.objects.tp[own], areas))
+        true_positives.append(ratio(result.objects.tp[rows], areas))
         largest.append(int(bins.max()) if len(bins) else -1)
-    size, share = np.concatenate(sizes), np.concatenate(found)
+    size, share = np.concatenate(sizes), np.concatenate(true_positives)
     image_ious, of_image = iou(column([r.counts for r in results], index)), np.array(largest)
     return {
         name: {

@@ -36,7 +36,7 @@ def thresholds(
         shrinkage: from 0 to 1.
     """
     common = _best(mean(worths))
-    return common, [_drawn(_best(own), common, shrinkage) for own in worths]
+    return common, [_shrink(_best(curve), common, shrinkage) for curve in worths]
 
 
 def worth(images: Sequence[ImageCurve], cost: float) -> Curve:
@@ -54,8 +54,8 @@ def worth(images: Sequence[ImageCurve], cost: float) -> Curve:
 def false_positive_rate(images: Sequence[ImageCurve]) -> Curve:
     """The share of the images without the class that have a pixel predicted; 0 without such."""
     absent = [image for image in images if not image.true]
-    found = [image.scores[image.predicted > 0] for image in absent]
-    highest = np.array([scores[0] for scores in found if len(scores)], np.float32)
+    scores_of_images = [image.scores[image.predicted > 0] for image in absent]
+    highest = np.array([scores[0] for scores in scores_of_images if len(scores)], np.float32)
     scores = np.unique(highest)[::-1]
     count = np.searchsorted(-np.sort(highest)[::-1], -scores, side="right")
     return Curve(scores, ratio(count, np.full(len(scores), max(1, len(absent)))), 0.0)
@@ -76,7 +76,7 @@ def _best(worth: Curve) -> float | None:
     return worth.best()[0] if len(worth.scores) and not np.isnan(worth.without) else None
 
 
-def _drawn(own: float | None, common: float | None, share: float) -> float | None:
-    if own is None or common is None:
+def _shrink(best: float | None, common: float | None, share: float) -> float | None:
+    if best is None or common is None:
         return common
-    return round(own + share * (common - own), DECIMALS)
+    return round(best + share * (common - best), DECIMALS)

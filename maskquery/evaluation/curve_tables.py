@@ -28,11 +28,11 @@ def iou_table(images: Sequence[Sequence[ImageCurve]], classes: Sequence[str]) ->
         images: for each image C curves.
         classes: names of the C classes.
     """
-    own = {
+    by_name = {
         name: curves.mean_image_iou([each[index] for each in images])
         for index, name in enumerate(classes)
     }
-    shown = {name: curve for name, curve in own.items() if not np.isnan(curve.without)}
+    shown = {name: curve for name, curve in by_name.items() if not np.isnan(curve.without)}
     rows = thresholds(list(shown.values()))
     values = np.array([[curve.at(t) for curve in shown.values()] for t in rows])
     return _csv(
@@ -52,18 +52,19 @@ def precision_recall_table(images: Sequence[Sequence[ImageCurve]], classes: Sequ
         images: for each image C curves.
         classes: names of the C classes.
     """
-    everything = curves.pooled([curve for each in images for curve in each])
-    own = {"": everything}
+    everything = curves.pool([curve for each in images for curve in each])
+    by_name = {"": everything}
     for index, name in enumerate(classes):
-        pooled = curves.pooled([each[index] for each in images])
+        pooled = curves.pool([each[index] for each in images])
         if pooled.true:
-            own[f"{name} "] = pooled
+            by_name[f"{name} "] = pooled
     if not everything.true:
-        own = {}
-    header = [f"{name}{figure}" for name in own for figure in ("precision", "recall")]
-    rows = thresholds([pooled.iou for pooled in own.values()])
+        by_name = {}
+    header = [f"{name}{figure}" for name in by_name for figure in ("precision", "recall")]
+    rows = thresholds([pooled.iou for pooled in by_name.values()])
     return _csv(
-        ["threshold", *header], [[t, *(v for c in own.values() for v in _pair(c, t))] for t in rows]
+        ["threshold", *header],
+        [[t, *(v for c in by_name.values() for v in _pair(c, t))] for t in rows],
     )
 
 

@@ -150,7 +150,7 @@ def mean_image_iou(curves: Sequence[ImageCurve]) -> Curve:
     return Curve(scores, ratio(total, np.full(len(scores), count)), 0.0 if count else np.nan)
 
 
-def pooled(curves: Sequence[ImageCurve]) -> PooledCurve:
+def pool(curves: Sequence[ImageCurve]) -> PooledCurve:
     """The pixels of all images together, at every threshold."""
     scores = distinct(curves)
     tp, predicted = np.zeros(len(scores), np.int64), np.zeros(len(scores), np.int64)

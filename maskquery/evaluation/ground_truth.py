@@ -74,7 +74,7 @@ class TruePlanes:
     classes: Packed
     void: Packed | None
 
-    def known(self, masks: Packed) -> Packed:
+    def without_void(self, masks: Packed) -> Packed:
         """Masks, (..., H, W8) packed bits, without their void pixels."""
         return masks if self.void is None else masks & ~self.void
 

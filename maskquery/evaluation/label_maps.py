@@ -150,7 +150,7 @@ def _colour(
             raise UserError(f"{path} has three channels, all the same: save it with one")
         raise UserError(f"{path} is in colour: give each label's colour in ground_truth.palette")
     if not loss:
-        return _listed(colours, palette, path)
+        return _to_labels(colours, palette, path)
     if "WebP" in loss:
         raise UserError(f"{path} is a {loss}, which changes labels: save it as PNG")
     return _nearly(colours, palette, path)
@@ -186,7 +186,7 @@ def _expect_one_page(image: Image.Image, path: File) -> None:
         raise UserError(f"{path} has {image.n_frames} pages: a label map has one")
 
 
-def _listed(colours: Colours, palette: Palette, path: File) -> Labels:
+def _to_labels(colours: Colours, palette: Palette, path: File) -> Labels:
     """The label of each colour, of several the lowest: (H, W, 3) to (H, W).
 
     Raises:

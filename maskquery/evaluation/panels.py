@@ -59,39 +59,39 @@ def panel_of(
     """
     # Everything is drawn at the panel's scale: a camera's 12 megapixels would take seconds.
     width, picture = image.shape[1], shrink(image)
-    found = shrink_mask(unpack(predicted, width))
+    shown_mask = shrink_mask(unpack(predicted, width))
     over, pictures = "overlay", [(title, picture)]
     if truth is None:
-        painted = layers(found, None)
+        painted = layers(shown_mask, None)
     else:
         true, void = shrink_mask(unpack(truth.classes[0], width)), None
         if truth.void is not None:
             void = shrink_mask(unpack(truth.void, width))
-        painted = layers(found, true, void)
-        counts = agreement(truth.known(predicted[None]), truth.classes, truth.pixels(width))
+        painted = layers(shown_mask, true, void)
+        counts = agreement(truth.without_void(predicted[None]), truth.classes, truth.pixels(width))
         over = f"overlay: IoU {iou(counts)[0]:.2f}"
         shown = black_and_white(true)
         if void is not None:
-            shown[hatched(void)] = VOID
+            shown[hatch(void)] = VOID
         pictures.append((f"ground truth: {name}", shown))
-    pictures.append((f"prediction: {name}", black_and_white(found)))
+    pictures.append((f"prediction: {name}", black_and_white(shown_mask)))
     pictures.append((over, paint(picture, painted)))
     return panel(pictures, painted)
 
 
 def shrink(image: Picture) -> Picture:
     """The (H, W, 3) uint8 image with its longer side brought to `CELL` pixels."""
-    scaled = Image.fromarray(image).resize(_scaled(image.shape), Image.Resampling.BILINEAR)
+    scaled = Image.fromarray(image).resize(_size_of_panel(image.shape), Image.Resampling.BILINEAR)
     return np.asarray(scaled)
 
 
 def shrink_mask(mask: Mask) -> Mask:
     """The (H, W) bool mask with its longer side brought to `CELL` pixels, by majority."""
     grey = Image.fromarray(mask.astype(np.uint8) * 255)
-    return np.asarray(grey.resize(_scaled(mask.shape), Image.Resampling.BOX)) > 127
+    return np.asarray(grey.resize(_size_of_panel(mask.shape), Image.Resampling.BOX)) > 127
 
 
-def _scaled(shape: tuple[int, ...]) -> tuple[int, int]:
+def _size_of_panel(shape: tuple[int, ...]) -> tuple[int, int]:
     """Width and height for Pillow."""
     scale = CELL / max(shape[:2])
     return max(1, round(shape[1] * scale)), max(1, round(shape[0] * scale))
@@ -107,10 +107,10 @@ def layers(predicted: Mask, true: Mask | None, void: Mask | None = None) -> list
         Layer("miss", true & ~predicted & known, MISS),
         Layer("false positive", predicted & ~true & known, FALSE_ALARM),
     ]
-    return coloured if void is None else [*coloured, Layer("void", hatched(void), VOID)]
+    return coloured if void is None else [*coloured, Layer("void", hatch(void), VOID)]
 
 
-def hatched(mask: Mask) -> Mask:
+def hatch(mask: Mask) -> Mask:
     """Diagonal stripes of the (H, W) bool mask."""
     height, width = mask.shape
     striped: Mask = np.add.outer(np.arange(height), np.arange(width)) % _HATCH < _STRIPE

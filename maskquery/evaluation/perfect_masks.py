@@ -19,21 +19,21 @@ def objects_of(
     columns = store.columns(image)
     height, width = columns.height, columns.width
     values = ground_truth.labels_of(label_map, truth, image, height, width)
-    found = [
+    masks = [
         pack(mask)
         for value in np.unique(values)
         if value not in truth.ignore
         for mask in regions.regions(values == value)
     ]
-    stack = np.array(found, np.uint8).reshape(-1, height, -(-width // 8))
-    sure = np.ones(len(found))
+    stack = np.array(masks, np.uint8).reshape(-1, height, -(-width // 8))
+    sure = np.ones(len(masks))
     return image_masks(
         image,
         width,
         stack,
         predicted_iou=sure,
         stability_score=sure,
-        points=np.zeros((len(found), 2)),
+        points=np.zeros((len(masks), 2)),
         attributes={
             key: columns.attributes[key]
             for key in ("sha256", "decoded")

@@ -63,9 +63,9 @@ def objects(predicted: Packed, true: Packed, width: int) -> Objects:
         box = _box(plane)
         names, areas = _regions(plane[box])
         hit = unpack(predicted[index], width)[box]
-        found = np.bincount(names[hit], minlength=len(areas) + 1)[1:]
+        true_positives = np.bincount(names[hit], minlength=len(areas) + 1)[1:]
         kept = areas >= SPECK * pixels
-        columns.append((np.full(kept.sum(), index, np.int64), areas[kept], found[kept]))
+        columns.append((np.full(kept.sum(), index, np.int64), areas[kept], true_positives[kept]))
     classes, sizes, tp = (np.concatenate(parts) for parts in zip(*columns, strict=True))
     return Objects(classes, sizes, tp, pixels)
 

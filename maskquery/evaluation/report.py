@@ -41,11 +41,11 @@ def details(
     """
     columns = [column([result.counts for result in results], i) for i in range(len(classes))]
     levels, up_to = breakdown.clutter_of(results)
-    own, whole = {}, bootstrap.intervals(columns)
+    by_class, whole = {}, bootstrap.intervals(columns)
     for index, (name, counts) in enumerate(zip(classes, columns, strict=True)):
         edges = column([result.boundary for result in results], index)
         figures = class_figures(counts)
-        own[name] = {
+        by_class[name] = {
             **figures,
             "boundary_iou": mean(iou(edges)[counts.true > 0]),
             "interval": whole[index],
@@ -60,12 +60,12 @@ def details(
     return tidy(
         {
             "overall": {
-                **_overall(list(own.values())),
+                **_overall(list(by_class.values())),
                 **semantic.figures(confusion),
                 "interval": whole[-1],
             },
             "clutter_up_to": dict(zip(breakdown.CLUTTER, up_to, strict=True)),
-            "classes": own,
+            "classes": by_class,
             "baselines": {
                 baseline: {
                     name: class_figures(predict(counts))["mean_image_iou"]
@@ -108,9 +108,9 @@ def _overall(classes: Sequence[Tree]) -> Tree:
     for key in ("images_without_class", "false_positive_images"):
         tree[key] = sum(each[key] for each in classes)
     for group in ("presence", "oracle", "iou_gap"):
-        known = [each[group] for each in classes if group in each]
-        names = list(dict.fromkeys(name for each in known for name in each))
-        tree[group] = {n: _mean([each[n] for each in known if n in each]) for n in names}
+        parts = [each[group] for each in classes if group in each]
+        names = list(dict.fromkeys(name for each in parts for name in each))
+        tree[group] = {n: _mean([each[n] for each in parts if n in each]) for n in names}
     for group in ("sizes", "clutter"):
         tree[group] = breakdown.over_classes([each[group] for each in classes])
     return tree
@@ -129,5 +129,7 @@ def summary(tree: Tree, first: str) -> Tree:
         if group in overall:
             short[group] = overall[group]
     of_class = ("mean_image_iou", "false_positive_images")
-    own = {key: tree["classes"][first][key] for key in of_class if key in tree["classes"][first]}
-    return {**short, "classes": {first: own}}
+    by_class = {
+        key: tree["classes"][first][key] for key in of_class if key in tree["classes"][first]
+    }
+    return {**short, "classes": {first: by_class}}

@@ -43,7 +43,7 @@ class ScoredMasks:
         ]
 
 
-def scored_masks(
+def read_scored_masks(
     store: MaskStore,
     table: score_table.Scores,
     images: Sequence[str],
@@ -66,7 +66,7 @@ def scored_masks(
         )
         scores = table.of(image, group.ids, store.folder)
         eligible = rules.eligible(group, scores, np.ones(scores.shape, np.bool_), settings)
-        masks = true.known(rules.refine(group, slice(None), settings))
+        masks = true.without_void(rules.refine(group, slice(None), settings))
         yield ScoredMasks(masks, scores, eligible, true.classes, true.pixels(group.width))
 
 
@@ -80,5 +80,5 @@ def image_curves(
     census: Census | None = None,
 ) -> Iterator[list[ImageCurve]]:
     """The curves of each class in each image, as `scored_masks`; `desc` names the progress bar."""
-    scored = scored_masks(store, table, images, truth, settings, census)
+    scored = read_scored_masks(store, table, images, truth, settings, census)
     return (each.curves() for each in console.progress(scored, len(images), desc))

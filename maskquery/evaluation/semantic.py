@@ -17,7 +17,7 @@ from maskquery.masks.packed import Packed, mask_areas, unpack
 
 def is_measurable(truth: GroundTruth) -> bool:
     """Whether the ground truth gives each pixel one class at most: no two classes share a label."""
-    labels = [label for own in truth.labels.values() for label in set(own)]
+    labels = [label for labels_of_class in truth.labels.values() for label in set(labels_of_class)]
     return len(labels) == len(set(labels))
 
 

@@ -25,13 +25,13 @@ def test_split(images: Iterable[str], patterns: Sequence[str]) -> list[str]:
     Raises:
         UserError: there are none.
     """
-    found = [image for image in images if not _fits(image, patterns)]
-    if not found:
+    split = [image for image in images if not _fits(image, patterns)]
+    if not split:
         raise UserError(
             f"calibration: every image fits {list(patterns)}, so none is left to report on",
             "name fewer",
         )
-    return found
+    return split
 
 
 def _fits(image: str, patterns: Sequence[str]) -> bool:

@@ -245,8 +245,8 @@ class Workspace:
         name = names[column] if column < len(names) else None
         true = np.zeros(masks.shape[1:], np.uint8)
         if name in self.measured:
-            known = self._true(image, [str(name)], group.height, group.width)
-            chosen, true = known.known(chosen), known.classes[0]
+            truth = self._true(image, [str(name)], group.height, group.width)
+            chosen, true = truth.without_void(chosen), truth.classes[0]
         return curves.image_curve(chosen, scored.score[scored.eligible[:, column], column], true)
 
     def like_text(self, text: str, count: int) -> list[Hit]:

@@ -148,7 +148,7 @@ def exclusive_output(output: Path) -> Iterator[None]:
     place = cache.key(str(output.absolute()))
     lock = cache.root() / "locks" / f"{place[:16]}.lock"
     waiting = f"waiting for another process that makes {output}, and holds {lock}"
-    with locks.exclusive(lock, waiting), locks.shared(cache.root() / IN_USE):
+    with locks.exclusive(lock, waiting), locks.share(cache.root() / IN_USE):
         _register_project()
         yield
 

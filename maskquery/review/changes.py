@@ -148,7 +148,7 @@ def is_measured(metrics: Mapping[str, float]) -> bool:
     return "mean_image_iou" in metrics
 
 
-def worsened(
+def find_worsenings(
     before: Mapping[str, float], now: Mapping[str, float], tolerance: Mapping[str, float]
 ) -> list[Worsening]:
     """The metrics that got worse by more than their tolerance, or are gone.

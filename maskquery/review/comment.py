@@ -37,7 +37,7 @@ def write(base: str, folder: Path) -> tuple[Path, list[str]]:
         f"## What this does to the results, against {base[:10]}",
         _verdict(verdict),
         _section(
-            "Figures",
+            "Metrics",
             _table(history.difference("metrics", base), ("old", "new", "diff")),
             "No figure of `metrics/` changed.",
         ),
@@ -75,13 +75,13 @@ def _section(title: str, body: str, otherwise: str) -> str:
     return f"### {title}\n\n{body or otherwise}"
 
 
-def _table(found: Mapping[str, Mapping[str, Any]], columns: Sequence[str]) -> str:
+def _table(names_by_file: Mapping[str, Mapping[str, Any]], columns: Sequence[str]) -> str:
     """What DVC found to differ, a row for each name; "" if nothing does."""
     names = {"old": "before", "new": "now", "diff": "change"}
     rows = [
-        [file, name, *(_cell(own.get(column)) for column in columns)]
-        for file, tree in sorted(found.items())
-        for name, own in sorted(tree.items())
+        [file, name, *(_cell(values.get(column)) for column in columns)]
+        for file, tree in sorted(names_by_file.items())
+        for name, values in sorted(tree.items())
     ]
     if not rows:
         return ""
@@ -154,7 +154,7 @@ def escape(text: str) -> str:
     """A name as Markdown shows it: no table cell, markup or mention begins in it."""
     plain = " ".join(text.split())
     outer = r"(?<![^\W_])_|_(?![^\W_])"  # underscores but for those within a word
-    return re.sub(rf"{outer}|[^\w /.,-]", lambda found: f"&#{ord(found[0])};", plain)
+    return re.sub(rf"{outer}|[^\w /.,-]", lambda match: f"&#{ord(match[0])};", plain)
 
 
 def _is_measured(images: str | None) -> bool:
@@ -203,8 +203,8 @@ def _prediction_table(changed: Sequence[PredictionChange]) -> str:
     return "\n".join(lines)
 
 
-def _panel_line(drawn: Sequence[Path]) -> str:
-    return f"Panels, before above and now below: {', '.join(f'`{path.name}`' for path in drawn)}"
+def _panel_line(paths: Sequence[Path]) -> str:
+    return f"Panels, before above and now below: {', '.join(f'`{path.name}`' for path in paths)}"
 
 
 def _panel_lines(base: str, changed: Sequence[ImageChange], folder: Path) -> str:

@@ -63,13 +63,13 @@ def _chart(old: Rows, new: Rows, column: str) -> list[str]:
         f'    title "Mean image IoU over the threshold, {column}: first line before, second now"',
         f'    x-axis "threshold" {low:.3f} --> {high:.3f}',
         f'    y-axis "mean image IoU" 0 --> {max(top, 0.01):.3f}',
-        f"    line [{_sampled(old, column, grid)}]",
-        f"    line [{_sampled(new, column, grid)}]",
+        f"    line [{_sample(old, column, grid)}]",
+        f"    line [{_sample(new, column, grid)}]",
         "```",
     ]
 
 
-def _sampled(rows: Rows, column: str, grid: Sequence[float]) -> str:
+def _sample(rows: Rows, column: str, grid: Sequence[float]) -> str:
     """The value at each threshold of the grid: that of the last row at or below it."""
     known = [row["threshold"] for row in rows]
     places = [max(bisect_right(known, at) - 1, 0) for at in grid]

@@ -164,4 +164,6 @@ def _compare(
             verdict.failures.append(
                 f"review.tolerance names {name}, of which neither more nor less is better"
             )
-    verdict.failures.extend(f"worse: {worse}" for worse in changes.worsened(before, now, tolerance))
+    verdict.failures.extend(
+        f"worse: {worse}" for worse in changes.find_worsenings(before, now, tolerance)
+    )

@@ -53,11 +53,11 @@ def draw(selected: Sequence[Change], before: Path, folder: Path) -> list[Path]:
         UserError: an input is missing or damaged.
     """
     settings = params.load(Params)
-    found = image_files.find(settings.images)
-    drawn = []
+    paths_by_image = image_files.find(settings.images)
+    written = []
     with mask_store.PredictionStore(before) as old, mask_store.PredictionStore(PREDICTIONS) as new:
         for change in selected:
-            if change.image not in found:
+            if change.image not in paths_by_image:
                 raise UserError(
                     f"{settings.images} has no image {change.image!r}", "run `dvc repro`"
                 )
@@ -65,13 +65,15 @@ def draw(selected: Sequence[Change], before: Path, folder: Path) -> list[Path]:
             if _is_comparable(old, new, change):
                 stores = {"before": old, "now": new}
             sheets = [
-                _panel(store, change, settings, found[change.image], f"{when}: {change.image}")
+                _panel(
+                    store, change, settings, paths_by_image[change.image], f"{when}: {change.image}"
+                )
                 for when, store in stores.items()
             ]
             path = folder / panels.file_name(f"{change.class_name}\0{change.image}")
-            _stacked(sheets).save(path, quality=panels.QUALITY)
-            drawn.append(path)
-    return drawn
+            _stack(sheets).save(path, quality=panels.QUALITY)
+            written.append(path)
+    return written
 
 
 def _panel(
@@ -106,7 +108,7 @@ def _is_comparable(
     return same_size and change.class_name in before.classes
 
 
-def _stacked(sheets: Sequence[Image.Image]) -> Image.Image:
+def _stack(sheets: Sequence[Image.Image]) -> Image.Image:
     width, height = max(s.width for s in sheets), sum(s.height for s in sheets)
     whole = Image.new("RGB", (width, height), (255, 255, 255))
     y = 0

@@ -44,19 +44,19 @@ def changes(before: Path, now: Path) -> list[PredictionChange]:
     Raises:
         UserError: a store is missing or damaged.
     """
-    found = []
+    changes = []
     with mask_store.PredictionStore(before) as old, mask_store.PredictionStore(now) as new:
         known = set(old.images())
         for image in mask_store.shard_order(new.images()):
             pair = (old.read(image) if image in known else None, new.read(image))
-            found += _of_image(*pair)
-    return sorted(found, key=lambda c: (-c.share, c.image, c.class_name))
+            changes += _of_image(*pair)
+    return sorted(changes, key=lambda c: (-c.share, c.image, c.class_name))
 
 
 def classes_of(store: Path) -> tuple[str, ...]:
     """The classes that predictions are of."""
-    with mask_store.PredictionStore(store) as opened:
-        return opened.read(opened.images()[0]).classes
+    with mask_store.PredictionStore(store) as predictions:
+        return predictions.read(predictions.images()[0]).classes
 
 
 def _of_image(old: ImagePredictions | None, new: ImagePredictions) -> list[PredictionChange]:
@@ -84,10 +84,10 @@ def by_class(changed: Sequence[PredictionChange]) -> list[tuple[str, int, list[i
     names = sorted({change.class_name for change in changed})
     rows = []
     for name in names:
-        own = [change for change in changed if change.class_name == name]
+        of_class = [change for change in changed if change.class_name == name]
         masks, pixels = (
-            [sum(getattr(change, key)[when] for change in own) for when in (0, 1)]
+            [sum(getattr(change, key)[when] for change in of_class) for when in (0, 1)]
             for key in ("masks", "pixels")
         )
-        rows.append((name, len(own), masks, pixels))
+        rows.append((name, len(of_class), masks, pixels))
     return rows

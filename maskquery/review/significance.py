@@ -67,19 +67,19 @@ def differences(before: str, now: str) -> list[Difference]:
     for image, name in both:
         cell = images[image], classes[name]
         moved[cell], shown[cell] = new[image, name] - old[image, name], 1
-    drawn = np.concatenate(
+    samples = np.concatenate(
         [ratio(draw @ moved, draw @ shown) for draw in bootstrap.draws(len(images))]
     )
     counts = shown.sum(axis=0).astype(int)
-    own = ratio(moved.sum(axis=0), counts)
+    means = ratio(moved.sum(axis=0), counts)
     named = [
-        _difference(f"classes.{name}.{MEAN}", int(counts[place]), own[place], drawn[:, place])
+        _difference(f"classes.{name}.{MEAN}", int(counts[place]), means[place], samples[:, place])
         for name, place in classes.items()
     ]
-    mean = _difference(MEAN, len(images), own.mean(), bootstrap.row_means(drawn))
+    mean = _difference(MEAN, len(images), means.mean(), bootstrap.row_means(samples))
     return [mean, *named]
 
 
-def _difference(name: str, images: int, change: float, drawn: Floats) -> Difference:
-    interval = bootstrap.middle(drawn) if images >= LEAST_IMAGES else None
+def _difference(name: str, images: int, change: float, samples: Floats) -> Difference:
+    interval = bootstrap.middle(samples) if images >= LEAST_IMAGES else None
     return Difference(name, images, float(change), interval)

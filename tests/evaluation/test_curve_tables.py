@@ -55,8 +55,8 @@ def test_precision_and_recall_are_those_of_all_pixels(seed: int) -> None:
         "threshold", "precision", "recall", "chair precision", "chair recall", "lamp precision",
         "lamp recall",
     ]  # fmt: skip
-    chair = curves.pooled([each[0] for each in images])
-    everything = curves.pooled([curve for each in images for curve in each])
+    chair = curves.pool([each[0] for each in images])
+    everything = curves.pool([curve for each in images for curve in each])
     for row in rows[:-1]:
         if not np.isnan(chair.precision.at(row["threshold"])):
             expected = chair.precision.at(row["threshold"])

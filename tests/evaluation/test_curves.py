@@ -47,7 +47,7 @@ def test_every_threshold_gives_what_predicting_and_counting_gives(
     images: list[tuple[Bools, curves.Scores, Bools]],
 ) -> None:
     each = [curves.image_curve(pack(masks), scores, pack(true)) for masks, scores, true in images]
-    mean, together = curves.mean_image_iou(each), curves.pooled(each)
+    mean, together = curves.mean_image_iou(each), curves.pool(each)
     for threshold in GRID:
         direct = slow(images, threshold)
         shown = direct.true > 0

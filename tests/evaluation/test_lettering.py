@@ -20,7 +20,7 @@ def test_what_the_font_lacks_is_an_escape(text: str, escaped: str) -> None:
 
 
 def title_of(title: str) -> np.ndarray:
-    image, mask = np.zeros((30, 300, 3), np.uint8), np.zeros((30, 300), np.bool_)
+    image, mask = np.zeros((30, 304, 3), np.uint8), np.zeros((30, 38), np.uint8)
     sheet: Image.Image = panels.panel_of(image, mask, None, "a chair", title)
     return np.asarray(sheet)[:22]
 

@@ -35,20 +35,20 @@ def test_a_damaged_file_is_named(text: str, message: str) -> None:
     [(0.5, 0.0, False), (0.49, 0.02, False), (0.47, 0.02, True), (0.7, 0.0, False)],
 )
 def test_a_metric_may_fall_by_its_tolerance(mean: float, tolerance: float, worse: bool) -> None:
-    worsened = changes.worsened({"f1": 0.5}, {"f1": mean}, {"f1": tolerance})
-    assert [each.name for each in worsened] == (["f1"] if worse else [])
+    worsenings = changes.find_worsenings({"f1": 0.5}, {"f1": mean}, {"f1": tolerance})
+    assert [each.name for each in worsenings] == (["f1"] if worse else [])
 
 
 @pytest.mark.parametrize(("now", "worse"), [(21, False), (29, False), (31, False), (32, True)])
 def test_where_less_is_better_a_metric_may_rise_by_its_tolerance(now: int, worse: bool) -> None:
     name = "classes.chair.false_positive_images"
-    worsened = changes.worsened({name: 29}, {name: now}, {name: 2})
-    assert bool(worsened) == worse
+    worsenings = changes.find_worsenings({name: 29}, {name: now}, {name: 2})
+    assert bool(worsenings) == worse
 
 
 def test_a_metric_that_is_gone_is_worse_and_a_new_one_is_not() -> None:
-    worsened = changes.worsened({"f1": 0.5}, {"recall": 0.1}, {"f1": 0.5, "recall": 0.0})
-    assert [str(each) for each in worsened] == ["f1: 0.5000 -> gone (tolerance 0.5)"]
+    worsenings = changes.find_worsenings({"f1": 0.5}, {"recall": 0.1}, {"f1": 0.5, "recall": 0.0})
+    assert [str(each) for each in worsenings] == ["f1: 0.5000 -> gone (tolerance 0.5)"]
 
 
 METRICS = changes.figures((ROOT / "metrics/metrics.json").read_text(), "metrics.json")
@@ -58,12 +58,12 @@ METRICS = changes.figures((ROOT / "metrics/metrics.json").read_text(), "metrics.
 @pytest.mark.parametrize("move", [-0.25, 0.25])
 def test_every_metric_of_the_demo_is_gated_on_its_side_only(name: str, move: float) -> None:
     before = METRICS.get(name, 0.6)
-    worse = changes.worsened({name: before}, {name: before + move}, {name: 0.2})
+    worse = changes.find_worsenings({name: before}, {name: before + move}, {name: 0.2})
     sign = {"images": 0, "masks": 0}.get(name, 1)
     if "false_positive" in name or name.startswith("iou_gap."):
         sign = -1
     assert bool(worse) == (sign * move < 0)
-    assert not changes.worsened({name: before}, {name: before + move}, {name: 0.3})
+    assert not changes.find_worsenings({name: before}, {name: before + move}, {name: 0.3})
 
 
 @pytest.mark.parametrize("name", ["chair", "oracle", "images", "a.b", "masks", "iou_gap.oracle"])
@@ -92,8 +92,8 @@ def test_every_metric_of_the_demo_knows_which_way_is_better() -> None:
         if sign is not None:
             up, down = {name: metrics[name] + 1}, {name: metrics[name] - 1}
             bad, good = (down, up) if sign == changes.MORE else (up, down)
-            assert changes.worsened({name: metrics[name]}, bad, {name: 0.5})
-            assert not changes.worsened({name: metrics[name]}, good, {name: 0.5})
+            assert changes.find_worsenings({name: metrics[name]}, bad, {name: 0.5})
+            assert not changes.find_worsenings({name: metrics[name]}, good, {name: 0.5})
 
 
 def test_images_are_listed_by_the_size_of_their_change() -> None:
