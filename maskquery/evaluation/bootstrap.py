@@ -16,9 +16,14 @@ DRAWS = 1000
 SEED = 0
 CONFIDENCE = 0.95
 
+LEAST_IMAGES = 5
+"""Draws of fewer images say more about these images than about others: there is no interval."""
+
 _NUMBERS = 4_000_000  # in memory at a time
 
 Interval = dict[str, float]
+
+_NONE = {"low": float("nan"), "high": float("nan"), "images": float("nan")}
 
 
 def intervals(columns: Sequence[ConfusionCounts]) -> list[Interval]:
@@ -28,13 +33,18 @@ def intervals(columns: Sequence[ConfusionCounts]) -> list[Interval]:
         columns: each class's counts, (I,) each, of the same images.
 
     Returns:
-        `low` and `high` of each; NaN where the class is in no image. A draw without an image that
-        shows the class says nothing about the class.
+        `low` and `high` of each, and `images`, how many show the class (of the mean: any class);
+        all NaN below `LEAST_IMAGES`. A draw without an image that shows the class says nothing
+        about the class.
     """
     shown = np.stack([column.true > 0 for column in columns], axis=1).astype(np.float64)
     ious = np.nan_to_num(np.stack([iou(column) for column in columns], axis=1)) * shown  # (I, C)
     samples = np.concatenate([ratio(draw @ ious, draw @ shown) for draw in draws(len(ious))])
-    return [middle(values) for values in (*samples.T, row_means(samples))]
+    images = [*shown.sum(axis=0).astype(int).tolist(), int(shown.any(axis=1).sum())]
+    return [
+        {**middle(values), "images": number} if number >= LEAST_IMAGES else dict(_NONE)
+        for values, number in zip((*samples.T, row_means(samples)), images, strict=True)
+    ]
 
 
 def draws(images: int) -> Iterator[npt.NDArray[np.float64]]:

@@ -11,6 +11,7 @@ import pydantic
 
 from maskquery.core import params, yaml_text
 from maskquery.core.errors import UserError
+from maskquery.evaluation import bootstrap
 from maskquery.review import changes, history, significance
 
 METRICS = Path("metrics/metrics.json")
@@ -135,7 +136,7 @@ def _expect_no_significant_fall(
     if not compared or compared[0].interval is None:
         verdict.failures.append(
             f"review.gate is significant, and {IMAGES} of {base[:10]} and of today have fewer than "
-            f"{significance.LEAST_IMAGES} images in common"
+            f"{bootstrap.LEAST_IMAGES} images in common"
         )
     for difference in compared:
         named = difference.name == significance.MEAN or difference.name in tolerance

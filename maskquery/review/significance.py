@@ -17,9 +17,6 @@ from maskquery.evaluation.bootstrap import Interval
 from maskquery.evaluation.counts import Floats, ratio
 from maskquery.review import changes
 
-LEAST_IMAGES = 5
-"""With fewer, the draws say little of other images, and there is no interval."""
-
 MEAN = "mean_image_iou"
 
 
@@ -31,7 +28,7 @@ class Difference:
         name: of the metric: `mean_image_iou`, or `classes.NAME.mean_image_iou`.
         images: how many show the class; of the mean, how many show some class.
         change: now minus base.
-        interval: `low` and `high`; None below `LEAST_IMAGES` images.
+        interval: `low` and `high`; None below `bootstrap.LEAST_IMAGES` images.
     """
 
     name: str
@@ -81,5 +78,5 @@ def differences(before: str, now: str) -> list[Difference]:
 
 
 def _difference(name: str, images: int, change: float, samples: Floats) -> Difference:
-    interval = bootstrap.middle(samples) if images >= LEAST_IMAGES else None
+    interval = bootstrap.middle(samples) if images >= bootstrap.LEAST_IMAGES else None
     return Difference(name, images, float(change), interval)
