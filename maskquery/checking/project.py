@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from maskquery.checking.lock_file import expect_lock_file
+from maskquery.clip import prompts as clip_prompts
 from maskquery.clip.settings import ClipParams
 from maskquery.core import params
 from maskquery.core.errors import UserError
@@ -31,6 +32,7 @@ class Params(params.Section):
     clip: ClipParams
     scores: class_embeddings.Settings
     classes: Classes
+    detailed_prompts: dict[params.Text, tuple[params.Text, ...]]
     selection: Selection
     ground_truth: GroundTruth
     calibration: splits.Patterns
@@ -48,7 +50,12 @@ def problems() -> Iterator[str]:
     except UserError as error:
         yield str(error)
         return
-    checks: list[Callable[[Params], object]] = [expect_views, expect_overlays, expect_truth]
+    checks: list[Callable[[Params], object]] = [
+        expect_views,
+        expect_prompts,
+        expect_overlays,
+        expect_truth,
+    ]
     for check in checks:
         try:
             check(settings)
@@ -59,6 +66,16 @@ def problems() -> Iterator[str]:
 def expect_views(settings: Params) -> None:
     """Refuse weights of other views than those that are embedded."""
     class_embeddings.in_order(settings.scores.view_weights, settings.clip.views)
+
+
+def expect_prompts(settings: Params) -> None:
+    """Refuse prompts that are too long for CLIP."""
+    model, templates = settings.clip.model, settings.scores.templates
+    for section in ("classes", "detailed_prompts"):
+        for name, prompts in getattr(settings, section).items():
+            clip_prompts.expect_short(model, prompts, templates, f"{section}.{name}")
+    negatives = settings.scores.negative_prompts
+    clip_prompts.expect_short(model, negatives, templates, "scores.negative_prompts")
 
 
 def expect_overlays(settings: Params) -> None:

@@ -13,7 +13,7 @@ from maskquery.evaluation.curves import Curve, ImageCurve
 DECIMALS = 4
 """Of a class's threshold between its own best and the common one."""
 
-Cost = Annotated[float, pydantic.Field(ge=0)]
+Cost = Annotated[float, pydantic.Field(ge=0, le=1e6)]
 """What a class's image false positive rate costs in mean image IoU, see `worth`; 0 looks at IoU
 alone.
 """

@@ -23,14 +23,16 @@ def font() -> ImageFont.FreeTypeFont:
 
 
 def drawable(text: str) -> str:
-    r"""A text whose every character the font has; others as Python writes them in ASCII.
+    r"""A text of one line whose every character the font has; others as Python writes them.
 
     >>> drawable("Stühle, café")
     'Stühle, café'
-    >>> print(drawable("犬 red"))
-    \u72ac red
+    >>> print(drawable("犬\\nred"))
+    \u72ac\nred
     """
-    return "".join(each if _has(each) else ascii(each)[1:-1] for each in text)
+    return "".join(
+        each if each.isprintable() and _has(each) else ascii(each)[1:-1] for each in text
+    )
 
 
 @cache

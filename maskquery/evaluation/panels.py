@@ -174,6 +174,7 @@ def _fitting(title: str) -> str:
 
 def _write(draw: ImageDraw.ImageDraw, x: int, y: int, text: str) -> int:
     """Write a line at the top left corner x, y; its width in pixels."""
+    text = lettering.drawable(text)
     draw.text((x, y + 3), text, _INK, lettering.font())
     return round(draw.textlength(text, lettering.font()))
 

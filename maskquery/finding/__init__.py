@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from maskquery.clip import prompts as clip_prompts
 from maskquery.clip.run import write_embeddings
-from maskquery.core import params, yaml_text
+from maskquery.core import console, params, yaml_text
 from maskquery.core.errors import RERUN, InterruptedWork, UserError
 from maskquery.evaluation import panels
 from maskquery.finding import asking, settings
@@ -93,6 +94,8 @@ def run(
         folders.Output(out, COMMAND, source).expect_replaceable()
     expect_source(source)
     choice.tell(question.remark, question.params.sam.model, question.params.clip.model)
+    if warning := clip_prompts.warning(question.negatives):
+        console.log(warning)
     with tempfile.TemporaryDirectory() as temporary, _remedies_of_find():
         return _answer(question, out or Path(temporary) / "out")
 
@@ -128,7 +131,9 @@ def ask(
     document["threshold"] = settings.threshold_of(document, base)
     negatives = {prompt: asking.against(document, prompt) for prompt in prompts}
     document = asking.asking(document, negatives)
-    return Question(document, settings.validate(document, values, base), negatives, remark)
+    checked = settings.validate(document, values, base)
+    clip_prompts.expect_short(checked.clip.model, prompts, checked.scores.templates)
+    return Question(document, checked, negatives, remark)
 
 
 def expect_source(source: Path) -> None:

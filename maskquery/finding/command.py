@@ -5,6 +5,7 @@ maskquery find photo.jpg "a red chair" --threshold 0.3 --out found
 
 import argparse
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -62,7 +63,7 @@ def expect_texts(prompts: Sequence[str]) -> None:
         UsageError: naming it.
     """
     for prompt in prompts:
-        if Path(prompt).is_file():
+        if os.path.isfile(prompt):  # noqa: PTH113 - a long prompt is no path, and no error
             raise UsageError(
                 f"the prompt {prompt!r} is a file, and only the first argument may be one",
                 "for several images name their folder, and put each prompt in quotes",

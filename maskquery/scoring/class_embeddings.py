@@ -13,7 +13,7 @@ from maskquery.core.params import Section, Text
 from maskquery.scoring import similarity
 from maskquery.scoring.similarity import Embeddings, Floats
 
-Weight = Annotated[float, Field(ge=0)]
+Weight = Annotated[float, Field(ge=0, le=1e6)]
 
 
 def _not_all_zero(weights: dict[str, float]) -> dict[str, float]:
@@ -44,7 +44,7 @@ class Settings(Section):
             bias of its weights, and compares with nothing; see `maskquery.scoring.similarity`.
         negative_prompts: prompts for what is none of the classes; one that is a prompt of a class
             is left out.
-        temperature: similarities are divided by it before a softmax, above 0.
+        temperature: similarities are divided by it before a softmax.
         quality: exponent of what SAM says of a mask, multiplied into its score; 0 is without.
     """
 
@@ -53,8 +53,8 @@ class Settings(Section):
     prompts: Literal["first", "best", "average"]
     scoring: Literal["cosine", "softmax", "relevancy", "sigmoid"]
     negative_prompts: tuple[Text, ...]
-    temperature: Annotated[float, Field(gt=0)]
-    quality: Annotated[float, Field(ge=0)]
+    temperature: Annotated[float, Field(ge=1e-6, le=1e6)]
+    quality: Annotated[float, Field(ge=0, le=1000)]
 
     @model_validator(mode="after")
     def _relevant_to_something(self) -> "Settings":

@@ -228,7 +228,7 @@ def test_params_of_the_current_folder_are_used(tmp_path: Path) -> None:
         (["torn.png", "a chair"], "1 of 1 images failed; .*'torn': torn.png cannot be read"),
         (["empty", "a chair"], "empty holds no images"),
         (["a.png", " "], "a prompt must not be empty"),
-        (["a.png", "x " * 100, "--preset", "demo"], "77 tokens"),
+        (["a.png", "x " * 100, "--preset", "demo"], "and CLIP reads 77"),
         (["a.png", "a chair", "--out", "."], r"^\. is the folder that this runs in, or is around"),
         (
             ["a.png", "a chair", "--out", ".."],
@@ -406,3 +406,14 @@ def test_a_prompt_that_was_not_asked_for_has_no_answer(tmp_path: Path) -> None:
     with pytest.raises(KeyError, match="'a chiar' was not looked for, but 'a chair'"):
         found["a"].union("a chiar")
     assert "array" not in repr(found)
+
+
+def test_a_prompt_of_two_lines_is_drawn_and_a_negation_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompt = "not a\nchair\x1b[31m"
+    source = ROOT / "data/rooms/images/room-001.jpg"
+    images = find(source, [prompt], preset="demo", out=tmp_path / "out")
+    assert images["room-001"].classes == (prompt,)
+    assert (tmp_path / "out/overlays/room-001.jpg").exists()
+    assert r"CLIP reads no negation: 'not a\nchair\x1b[31m' scores" in capsys.readouterr().err

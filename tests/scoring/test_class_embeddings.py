@@ -104,7 +104,7 @@ def test_the_quality_is_multiplied_into_the_score() -> None:
         ({"templates": ("a photo",)}, "must hold one {}"),
         ({"templates": ("{} and {}",)}, "must hold one {}"),
         ({"templates": ()}, "at least 1 item"),
-        ({"temperature": 0.0}, "greater than 0"),
+        ({"temperature": 0.0}, "greater than or equal to 0.000001"),
         ({"quality": -1.0}, "greater than or equal to 0"),
         ({"view_weights": {"crop": 0.0}}, "must give some view a weight"),
     ],
