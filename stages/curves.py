@@ -36,6 +36,7 @@ def run(masks: Path, scores: Path, iou: Path, precision_recall: Path, settings: 
         UserError: an input is missing or damaged, or does not fit the others.
     """
     table = score_table.read(scores)
+    curve_tables.expect_names(table.classes)
     with mask_store.MaskStore(masks) as store:
         reported = splits.test_split(store.images(), settings.calibration)
         images = mask_store.shard_order(reported)

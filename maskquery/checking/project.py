@@ -8,7 +8,7 @@ from maskquery.clip import prompts as clip_prompts
 from maskquery.clip.settings import ClipParams
 from maskquery.core import params
 from maskquery.core.errors import UserError
-from maskquery.evaluation import ground_truth, label_maps, splits
+from maskquery.evaluation import curve_tables, ground_truth, label_maps, splits
 from maskquery.evaluation.ground_truth import GroundTruth
 from maskquery.images import image_files
 from maskquery.images.sources import File
@@ -69,7 +69,8 @@ def expect_views(settings: Params) -> None:
 
 
 def expect_prompts(settings: Params) -> None:
-    """Refuse prompts that are too long for CLIP."""
+    """Refuse names of classes that a table has for something else, and too long prompts."""
+    curve_tables.expect_names(tuple(settings.classes))
     model, templates = settings.clip.model, settings.scores.templates
     for section in ("classes", "detailed_prompts"):
         for name, prompts in getattr(settings, section).items():

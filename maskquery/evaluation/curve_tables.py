@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from maskquery.core.errors import UserError
 from maskquery.evaluation import curves
 from maskquery.evaluation.counts import DIGITS, Floats
 from maskquery.evaluation.curves import Curve, ImageCurve, PooledCurve
@@ -17,6 +18,23 @@ ROWS = 128
 _STEPS = 100  # in 1: where evenly spaced thresholds begin and end is a multiple of 1 / _STEPS
 
 ALL = "all classes"
+
+_COLUMNS = ("threshold", ALL)
+"""Columns of the table of IoU that are no class's."""
+
+
+def expect_names(classes: Sequence[str]) -> None:
+    """Refuse a class that would have the name of another column.
+
+    Raises:
+        UserError: naming it.
+    """
+    for name in classes:
+        if name in _COLUMNS:
+            raise UserError(
+                f"classes.{name}: {name!r} is the name of another column of metrics/curves.csv",
+                "choose another name",
+            )
 
 
 def iou_table(images: Sequence[Sequence[ImageCurve]], classes: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from maskquery.core.errors import UserError
 from maskquery.evaluation import curve_tables, curves
 from maskquery.masks.packed import pack
 
@@ -76,3 +77,9 @@ def test_precision_and_recall_are_those_of_all_pixels(seed: int) -> None:
 def test_without_an_image_there_is_a_header_alone() -> None:
     assert curve_tables.iou_table([], CLASSES) == "threshold,all classes\n"
     assert curve_tables.precision_recall_table([], CLASSES) == "threshold\n"
+
+
+@pytest.mark.parametrize("name", ["threshold", "all classes"])
+def test_a_class_has_no_name_of_another_column(name: str) -> None:
+    with pytest.raises(UserError, match=f"classes.{name}: '{name}' is the name of another column"):
+        curve_tables.expect_names(["chair", name])
