@@ -30,8 +30,10 @@ def metrics_of(folder: Path) -> dict[str, float]:
     chosen = chosen[chosen["score"] > np.float32(params["threshold"])]
     chosen = without_wholes(chosen, masks, params["selection"]["part_share"])
     counts: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+    pairs = np.zeros((len(names) + 1, len(names) + 1), np.int64)
     for image, own in masks.items():
         labels = np.load(folder / truth["folder"] / f"{image}.npy")
+        planes = []
         for name in names:
             predicted = np.zeros(labels.shape, bool)
             for mask_id in chosen[(chosen["image"] == image) & (chosen["class"] == name)][
@@ -41,6 +43,7 @@ def metrics_of(folder: Path) -> dict[str, float]:
             true = np.zeros(labels.shape, bool)
             for label in truth["labels"][name]:
                 true |= labels == label
+            planes.append((predicted, true))
             counts[name].append(
                 {
                     "both": int((predicted & true).sum()),
@@ -56,6 +59,7 @@ def metrics_of(folder: Path) -> dict[str, float]:
                     ],
                 }
             )
+        np.add.at(pairs, (one_label([t for _, t in planes]), one_label([p for p, _ in planes])), 1)
     clutter = [sum(len(counts[n][i]["objects"]) for n in names) for i in range(len(masks))]
     ordered, count = sorted(clutter), len(clutter)
     edges = [ordered[math.ceil(count / 3) - 1], ordered[math.ceil(2 * count / 3) - 1]]
@@ -66,7 +70,7 @@ def metrics_of(folder: Path) -> dict[str, float]:
     shares = {name: [c["true"] / c["pixels"] for c in counts[name] if c["true"]] for name in names}
     return flat(
         {
-            "overall": over_classes(list(classes.values())),
+            "overall": over_classes(list(classes.values())) | with_one_label(pairs),
             "clutter_up_to": dict(
                 zip(("low", "medium", "high"), (*edges, ordered[-1]), strict=True)
             ),
@@ -79,6 +83,43 @@ def metrics_of(folder: Path) -> dict[str, float]:
             },
         }
     )
+
+
+def one_label(planes: list[Bools]) -> npt.NDArray[np.int64]:
+    """Each pixel's class, from 1: of several that with the fewest pixels, of equals the last."""
+    sizes = [plane.sum() - number / len(planes) for number, plane in enumerate(planes)]
+    ranked = [np.where(plane, size, np.inf) for plane, size in zip(planes, sizes, strict=True)]
+    return np.where(np.any(planes, axis=0), np.argmin(ranked, axis=0) + 1, 0)
+
+
+def with_one_label(pairs: npt.NDArray[np.int64]) -> dict[str, float | None]:
+    """The figures of pixels by true (row) and predicted (column) class, 0 being none."""
+    ious, weights = [], pairs.sum(axis=1)
+    for number in range(len(pairs)):
+        either = pairs[number].sum() + pairs[:, number].sum() - pairs[number, number]
+        ious.append(pairs[number, number] / either if either else None)
+    return {
+        "miou": average([iou for iou in ious[1:] if iou is not None]),
+        "miou_with_background": average([iou for iou in ious if iou is not None]),
+        "frequency_weighted_iou": sum((i or 0) * w for i, w in zip(ious, weights, strict=True))
+        / weights.sum(),
+        "pixel_accuracy": sum(pairs[n, n] for n in range(len(pairs))) / pairs.sum(),
+    }
+
+
+def presence(counts: list[dict[str, Any]]) -> dict[str, float | None]:
+    """Whether an image is said to show the class, against whether it does."""
+    says, does = ([bool(c[key]) for c in counts] for key in ("predicted", "true"))
+    tp = sum(a and b for a, b in zip(says, does, strict=True))
+    fp, fn = sum(says) - tp, sum(does) - tp
+    tn = len(counts) - tp - fp - fn
+    root = math.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
+    return {
+        "precision": tp / (tp + fp) if tp + fp else None,
+        "recall": tp / (tp + fn) if tp + fn else None,
+        "f1": 2 * tp / (2 * tp + fp + fn) if tp + fp + fn else None,
+        "mcc": (tp * tn - fp * fn) / root if root else None,
+    }
 
 
 def without_wholes(
@@ -205,6 +246,7 @@ def figures(counts: list[dict[str, Any]], levels: list[int]) -> dict[str, Any]:
         "recall": total["both"] / total["true"] if total["true"] else None,
         "f1": 2 * total["both"] / both if both else None,
         "boundary_iou": average([c["band"][0] / c["band"][1] for c in shown]),
+        "presence": presence(counts),
         "sizes": by_size(counts),
         "clutter": by_clutter(counts, levels),
         "images_with_class": len(shown),
