@@ -46,7 +46,7 @@ help:  ## this list
 # What the extra `explore` needs, in the versions that are tested.
 .venv/installed-explore: .venv/installed requirements-dev.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt \
-		$$(grep -oE '^(starlette|uvicorn)==[^ ]+' requirements-dev.txt)
+		$$(grep -oE '^(fastapi|uvicorn)==[^ ]+' requirements-dev.txt)
 	@touch $@
 
 .venv/installed-dev: .venv/installed requirements-dev.txt

@@ -1,20 +1,48 @@
-"""From texts to the scores of masks, by the settings of the page: the stage's own recipe."""
+"""From texts to the scores of masks, by the settings of the page: as the stage and `find` do it."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Annotated, get_args
+from typing import Annotated, Self, get_args
 
+import numpy as np
 import pydantic
+from pydantic import AfterValidator, Field, StringConstraints
 
+from maskquery.core.errors import UserError
 from maskquery.core.params import Section, Text
+from maskquery.finding import asking
 from maskquery.scoring import class_embeddings, similarity
-from maskquery.scoring.class_embeddings import ClassScorer
+from maskquery.scoring.class_embeddings import ClassScorer, OneVsRest
 from maskquery.scoring.similarity import Floats
 
 SCORINGS: tuple[str, ...] = get_args(class_embeddings.Settings.model_fields["scoring"].annotation)
 
-Line = Annotated[Text, pydantic.StringConstraints(max_length=500)]
+MAX_CLASSES, MAX_PROMPTS, MAX_LINES = 2_000, 500, 50
+"""Classes, prompts of a class, and lines of a text."""
+MAX_TEXT = 1_000
+"""Letters of a name, prompt or template."""
+MAX_FILLED = 20_000
+"""Texts for CLIP's text encoder: all prompts in all templates."""
+MIN_TEMPERATURE, MAX_NUMBER = 1e-6, 1e6
+
+Line = Annotated[Text, StringConstraints(max_length=500)]
+Short = Annotated[Text, StringConstraints(max_length=MAX_TEXT)]
+Prompts = Annotated[tuple[Short, ...], Field(min_length=1, max_length=MAX_PROMPTS)]
+
+
+def _bounded(settings: class_embeddings.Settings) -> class_embeddings.Settings:
+    """Refuse numbers with which scores overflow, and more texts than can be encoded at once."""
+    if not MIN_TEMPERATURE <= settings.temperature <= MAX_NUMBER:
+        raise ValueError(f"temperature must be from {MIN_TEMPERATURE:g} to {MAX_NUMBER:g}")
+    if settings.quality > MAX_NUMBER:
+        raise ValueError(f"quality must be {MAX_NUMBER:g} at most")
+    for key in ("templates", "negative_prompts"):
+        texts = getattr(settings, key)
+        if len(texts) > MAX_PROMPTS or any(len(text) > MAX_TEXT for text in texts):
+            raise ValueError(f"{key} must be {MAX_PROMPTS} texts of {MAX_TEXT} letters at most")
+    return settings
+
 
 _MEAN = "mean"
 """The one view that the views were folded into, see `Vectors.means`."""
@@ -27,14 +55,22 @@ class Settings(Section):
 
     Attributes:
         classes: class to its prompts.
-        text: prompts of no class, scored as one more; none if there are none.
+        text: lines of no class, each scored as `find` scores it; together one more column; none if
+            there are none.
         scores: how scores are made. Views were weighted when their embeddings were folded; their
             weights here change nothing.
     """
 
-    classes: dict[Text, Annotated[tuple[Text, ...], pydantic.Field(min_length=1)]]
-    text: Annotated[tuple[Line, ...], pydantic.Field(max_length=50)]
-    scores: class_embeddings.Settings
+    classes: Annotated[dict[Short, Prompts], Field(min_length=1, max_length=MAX_CLASSES)]
+    text: Annotated[tuple[Line, ...], Field(max_length=MAX_LINES)]
+    scores: Annotated[class_embeddings.Settings, AfterValidator(_bounded)]
+
+    @pydantic.model_validator(mode="after")
+    def _not_too_many(self) -> Self:
+        prompts = sum(map(len, self.classes.values())) + len(self.scores.negative_prompts)
+        if prompts * len(self.scores.templates) > MAX_FILLED:
+            raise ValueError(f"all prompts in all templates are more than {MAX_FILLED} texts")
+        return self
 
     @property
     def columns(self) -> list[tuple[str, ...]]:
@@ -42,15 +78,24 @@ class Settings(Section):
         return [*self.classes.values(), *([self.text] if self.text else [])]
 
     @property
+    def class_prompts(self) -> tuple[str, ...]:
+        """All prompts of all classes, each once."""
+        return _each_once(prompt for prompts in self.classes.values() for prompt in prompts)
+
+    @property
     def prompts(self) -> tuple[str, ...]:
-        """All prompts of all columns, each once."""
-        return tuple(dict.fromkeys(prompt for own in self.columns for prompt in own))
+        """All prompts of all columns, each once: the classes', then the text's lines."""
+        return _each_once((*self.class_prompts, *self.text))
 
 
-def of_masks(
+def _each_once(texts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(texts))
+
+
+def of_classes(
     model: str, means: Floats, predicted_iou: Floats, stability_score: Floats, settings: Settings
 ) -> Floats:
-    """The scores of N masks for C classes, or with the settings' text for C + 1: float32.
+    """The scores of N masks for C classes: (N, C) float32, as the stage `scores` gives them.
 
     Args:
         model: CLIP's name.
@@ -60,19 +105,52 @@ def of_masks(
         settings: the page's.
 
     Raises:
-        UserError: a text is too long, or is new and the checkpoint cannot be had.
+        UserError: a text is too long, or is new and the checkpoint cannot be had; or the settings
+            give scores that are no numbers.
     """
-    own = _recipe(model, settings.model_dump_json())
-    return own.score(means[:, None], predicted_iou, stability_score)[1]
+    scorer = _class_scorer(model, settings.model_copy(update={"text": ()}).model_dump_json())
+    return _finite(scorer.score(means[:, None], predicted_iou, stability_score)[1])
+
+
+def of_lines(
+    model: str, means: Floats, predicted_iou: Floats, stability_score: Floats, settings: Settings
+) -> Floats:
+    """The scores of N masks for the L lines of the text: (N, L) float32, as `find` gives them.
+
+    Arguments and errors are those of `of_classes`.
+    """
+    scorer = _line_scorer(model, settings.model_dump_json())
+    return _finite(scorer.score(means[:, None], predicted_iou, stability_score)[1])
+
+
+def _finite(score: Floats) -> Floats:
+    if not np.isfinite(score).all():
+        raise UserError(
+            "with these settings scores are no finite numbers",
+            "choose scores.temperature and scores.quality nearer to 1",
+        )
+    return score
 
 
 @lru_cache(maxsize=64)
-def _recipe(model: str, asked: str) -> ClassScorer:
+def _class_scorer(model: str, asked: str) -> ClassScorer:
     settings = Settings.model_validate_json(asked)
-    own = settings.scores.model_copy(update={"view_weights": {_MEAN: 1.0}})
-    classes = {**settings.classes, **({"": settings.text} if settings.text else {})}
     with _encoding:
-        return ClassScorer(model, [_MEAN], own, classes)
+        return ClassScorer(model, [_MEAN], _of_mean(settings), settings.classes)
+
+
+@lru_cache(maxsize=64)
+def _line_scorer(model: str, asked: str) -> OneVsRest:
+    settings = Settings.model_validate_json(asked)
+    document = settings.model_dump(include={"classes", "scores"})
+    negatives = {line: asking.against(document, line) for line in settings.text}
+    alone = _of_mean(settings).model_copy(update={"templates": ("{}",), "prompts": "best"})
+    with _encoding:
+        return OneVsRest(model, [_MEAN], alone, {line: [line] for line in negatives}, negatives)
+
+
+def _of_mean(settings: Settings) -> class_embeddings.Settings:
+    return settings.scores.model_copy(update={"view_weights": {_MEAN: 1.0}})
 
 
 def cosines(

@@ -8,15 +8,18 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import numpy as np
+import pydantic
 
 from maskquery.core.errors import UserError
 from maskquery.evaluation import curves, ground_truth, splits
-from maskquery.explore import pictures, regions, scores, vectors
+from maskquery.explore import pictures, reasons, regions, requests, scores, vectors
 from maskquery.explore.pictures import Pixels
+from maskquery.explore.reasons import Reasons
 from maskquery.explore.scores import Settings
 from maskquery.explore.settings import Files, Params
 from maskquery.images import image_files, sources
@@ -26,6 +29,7 @@ from maskquery.scoring import class_embeddings, provenance
 from maskquery.scoring.similarity import Floats
 from maskquery.selection import rules
 from maskquery.selection.rules import Bools
+from maskquery.selection.thresholds import COMMON, Threshold
 from maskquery.tables import score_table
 
 SAMPLE = 20_000
@@ -38,13 +42,20 @@ class Scored:
 
     Attributes:
         score: (N, C) float32, what a threshold is compared with; see `Settings.columns`.
-        eligible: (N, C) bool, which may stand for which column.
+        left_out: (N, C) uint8, why a mask may not stand for a column, 0 if it may; see
+            `maskquery.explore.reasons`.
         cosines: (N, P) float32, of `Settings.prompts`.
     """
 
     score: Floats
-    eligible: Bools
+    left_out: Reasons
     cosines: Floats
+
+    @property
+    def eligible(self) -> Bools:
+        """Which masks may stand for which column, (N, C) bool."""
+        result: Bools = self.left_out == 0
+        return result
 
 
 @dataclass(frozen=True)
@@ -64,6 +75,7 @@ class Workspace:
         start: the page's settings to begin with: params.yaml's.
         thresholds: the pipeline's threshold of each class, where it is a number that holds for all
             images.
+        text_threshold: the one that `find` takes for a text, where it is a number.
         vectors: all masks' embeddings.
     """
 
@@ -84,7 +96,8 @@ class Workspace:
         weights = class_embeddings.in_order(settings.scores.view_weights, views)
         self.vectors = vectors.load(files.embeddings, views, weights)
         self.thresholds = settings.threshold.by_class(files.thresholds, tuple(settings.classes))
-        self.start = Settings(classes=settings.classes, text=(), scores=settings.scores)
+        self.text_threshold = _text_threshold(settings.threshold, files.thresholds)
+        self.start = _start(settings)
         truth = settings.ground_truth
         self._truth = ground_truth.pair(self.images, truth.folder, truth.pattern)
         self.pixels = lru_cache(maxsize=8)(self._pixels)
@@ -194,22 +207,37 @@ class Workspace:
         if places is None or back is None:
             raise UserError(f"masks and embeddings of image {image!r} differ", "run `dvc repro`")
 
-        def columns(settings: Settings) -> tuple[Floats, Bools]:
-            # In the order of the embeddings, from which the stage's product comes to the bit.
-            trust = (group.predicted_iou[back], group.stability_score[back])
-            score = scores.of_masks(self._model, means, *trust, settings)[places]
-            everything = np.ones(score.shape, np.bool_)
-            chosen = rules.eligible(group, score, everything, self.settings.selection)
-            return score, chosen
-
-        score, eligible = columns(settings.model_copy(update={"text": ()}))
+        # In the order of the embeddings, from which the stage's product comes to the bit.
+        trust = (group.predicted_iou[back], group.stability_score[back])
+        score = scores.of_classes(self._model, means, *trust, settings)[places]
+        left_out = reasons.left_out(group, score, self.settings.selection)
         if settings.text:
-            more, also = columns(settings)
-            score = np.concatenate([score, more[:, -1:]], axis=1)
-            eligible = np.concatenate([eligible, also[:, -1:]], axis=1)
+            lines = scores.of_lines(self._model, means, *trust, settings)[places]
+            text, why = self._text_column(group, lines)
+            score = np.concatenate([score, text], axis=1)
+            left_out = np.concatenate([left_out, why], axis=1)
+        return Scored(score, left_out, self._cosines(means, settings)[places])
+
+    def _text_column(self, group: ImageMasks, lines: Floats) -> tuple[Floats, Reasons]:
+        """A text's lines as one column, (N, 1): a mask counts with its best line.
+
+        Lines do not exclude each other, as in `find`. A line for which the mask is left out counts
+        only if it is left out for all.
+        """
+        alone = self.settings.selection.model_copy(update={"exclusive": "none"})
+        why = reasons.left_out(group, lines, alone)
+        out = (why > 0).all(axis=1, keepdims=True)
+        best = np.where((why == 0) | out, lines, -np.inf).argmax(axis=1)[:, None]
+        return np.take_along_axis(lines, best, axis=1), np.take_along_axis(why, best, axis=1)
+
+    def _cosines(self, means: Floats, settings: Settings) -> Floats:
+        """(N, P): classes' prompts in their templates, lines of a text as they are."""
+        first, every = settings.class_prompts, settings.prompts
         templates = settings.scores.templates
-        cosines = scores.cosines(self._model, means, settings.prompts, templates)[places]
-        return Scored(score, eligible, cosines)
+        parts = [scores.cosines(self._model, means, first, templates)]
+        if more := every[len(first) :]:
+            parts.append(scores.cosines(self._model, means, more, ("{}",)))
+        return np.concatenate(parts, axis=1)
 
     def adaptive(self, scored: Scored) -> Floats | None:
         """The threshold of each column in an image, if the pipeline's rule looks at each image."""
@@ -225,7 +253,10 @@ class Workspace:
         step = max(1, len(self.vectors.ids) // SAMPLE)
         means = np.array(self.vectors.means[::step])
         trusted = np.ones(len(means), np.float32)
-        score = scores.of_masks(self._model, means, trusted, trusted, settings)
+        score = scores.of_classes(self._model, means, trusted, trusted, settings)
+        if settings.text:
+            lines = scores.of_lines(self._model, means, trusted, trusted, settings)
+            score = np.concatenate([score, lines.max(axis=1, keepdims=True)], axis=1)
         if not len(score):
             return [(0.0, 1.0)] * score.shape[1]
         ends = zip(score.min(axis=0).tolist(), score.max(axis=0).tolist(), strict=True)
@@ -268,3 +299,20 @@ class Workspace:
 
     def _hits(self, found: Sequence[tuple[int, float]]) -> list[Hit]:
         return [Hit(*self.vectors.name(row), similarity) for row, similarity in found]
+
+
+def _start(settings: Params) -> Settings:
+    try:
+        return Settings(classes=settings.classes, text=(), scores=settings.scores)
+    except pydantic.ValidationError as error:
+        problem = requests.sentence(error.errors(include_url=False))
+        raise UserError(f"params.yaml is more than the explorer shows: {problem}") from None
+
+
+def _text_threshold(threshold: Threshold, known: Path) -> float | None:
+    """The threshold that `find` takes for a text; none if it has none, or one for each image."""
+    rule = Threshold(COMMON) if threshold.is_from_file else threshold
+    return rule.by_class(known, [_TEXT]).get(_TEXT)
+
+
+_TEXT = "text"

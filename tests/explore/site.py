@@ -149,11 +149,11 @@ class Server:
 
 
 @contextmanager
-def serving(folder: Path, cache: Path) -> Iterator[Server]:
-    """Serve a workspace on a free port."""
+def serving(folder: Path, cache: Path, *options: str) -> Iterator[Server]:
+    """Serve a workspace on a free port, with further options of the command."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "MASKQUERY_CACHE": str(cache)}
     with subprocess.Popen(
-        [sys.executable, "-m", "maskquery", "explore", "--port", "0"],
+        [sys.executable, "-m", "maskquery", "explore", "--port", "0", *options],
         cwd=folder,
         env=environment,
         stderr=subprocess.PIPE,

@@ -19,9 +19,9 @@ def settings(text: tuple[str, ...] = (), **changes: object) -> Settings:
     return Settings(classes=CLASSES, text=text, scores=class_embeddings.Settings(**section))
 
 
-def of_masks(means: np.ndarray, wanted: Settings) -> np.ndarray:
+def of_classes(means: np.ndarray, wanted: Settings) -> np.ndarray:
     trusted = np.ones(len(means), np.float32)
-    return scores.of_masks("tiny", means, trusted, trusted, wanted)
+    return scores.of_classes("tiny", means, trusted, trusted, wanted)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def cosines(means: np.ndarray, *prompts: str) -> np.ndarray:
 def test_scores_are_those_of_the_stage_to_the_bit(means: np.ndarray) -> None:
     prompts = [texts.embeddings("tiny", own) for own in CLASSES.values()]
     wanted = mask_similarity(means[:, None], [1.0], prompts)
-    assert np.array_equal(of_masks(means, settings()), wanted)
+    assert np.array_equal(of_classes(means, settings()), wanted)
 
 
 def test_prompts_of_all_columns_are_named_once_and_compared(means: np.ndarray) -> None:
@@ -46,16 +46,25 @@ def test_prompts_of_all_columns_are_named_once_and_compared(means: np.ndarray) -
     np.testing.assert_allclose(found, cosines(means, *wanted.prompts), atol=1e-6)
 
 
-def test_a_text_is_one_more_column(means: np.ndarray) -> None:
-    score = of_masks(means, settings(text=("a desk", "a chair")))
-    assert score.shape == (30, 3)
-    best = cosines(means, "a desk", "a chair").max(axis=1)
-    np.testing.assert_allclose(score[:, 2], best, atol=1e-6)
+def test_each_line_of_a_text_is_a_column_of_its_own(means: np.ndarray) -> None:
+    trusted = np.ones(len(means), np.float32)
+    wanted = settings(text=("a desk", "a chair"), templates=["a photo of {}"])
+    score = scores.of_lines("tiny", means, trusted, trusted, wanted)
+    np.testing.assert_allclose(score, cosines(means, "a desk", "a chair"), atol=1e-6)
+
+
+def test_classes_that_a_line_does_not_name_stand_against_it(means: np.ndarray) -> None:
+    trusted = np.ones(len(means), np.float32)
+    wanted = settings(text=("a red chair",), scoring="softmax", negative_prompts=["a wall"])
+    score = scores.of_lines("tiny", means, trusted, trusted, wanted)[:, 0]
+    logits = cosines(means, "a red chair", "a wall", "a table") / SCORES["temperature"]
+    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+    np.testing.assert_allclose(score, weights[:, 0] / weights.sum(axis=1), atol=1e-4)
 
 
 @pytest.mark.parametrize("scoring", ["softmax", "relevancy"])
 def test_extreme_temperatures_give_numbers(means: np.ndarray, scoring: str) -> None:
-    score = of_masks(means, settings(scoring=scoring, temperature=1e-4))
+    score = of_classes(means, settings(scoring=scoring, temperature=1e-4))
     assert np.isfinite(score).all()
     assert score.min() >= 0
     assert score.max() <= 1
@@ -63,7 +72,7 @@ def test_extreme_temperatures_give_numbers(means: np.ndarray, scoring: str) -> N
 
 def test_templates_and_averages_are_those_of_params(means: np.ndarray) -> None:
     wanted = settings(templates=("{}", "a photo of {}"), prompts="average")
-    score = of_masks(means, wanted)[:, 1]
+    score = of_classes(means, wanted)[:, 1]
     directions = []
     for prompt in CLASSES["table"]:
         mean = texts.embeddings("tiny", [prompt, f"a photo of {prompt}"]).mean(axis=0)
@@ -73,5 +82,5 @@ def test_templates_and_averages_are_those_of_params(means: np.ndarray) -> None:
 
 
 def test_an_image_without_masks_has_no_scores(inside: Site) -> None:
-    score = of_masks(np.empty((0, 128), np.float32), settings(scoring="softmax"))
+    score = of_classes(np.empty((0, 128), np.float32), settings(scoring="softmax"))
     assert score.shape == (0, 2)
