@@ -168,19 +168,19 @@ def page_of_all(
 def test_the_page_shows_what_the_metrics_say(page_of_all: tuple[Any, Measured]) -> None:
     page, measured = page_of_all
     for name in ("chair", "table"):
-        page.get_by_label("Class").select_option(name)
+        page.get_by_role("combobox", name="Class").select_option(name)
         expect(page.locator("#ranked")).to_have_text("3 images")
         (row,) = [row for row in measured.rows if (row["image"], row["class"]) == (WIDE, name)]
         expect(page.locator("#figure")).to_have_text(f"IoU {float(row['iou']):.3f}")
-        for key, label in (("tp", "hit"), ("fn", "miss"), ("fp", "false")):
-            text = page.locator(f"#{label}-count").text_content()
+        for key in ("tp", "fn", "fp"):
+            text = page.locator(f"#{key}-count").text_content()
             assert re.sub(r"\D", "", text) == row[key]
         mean = f"Mean IoU {measured.means[name]:.3f} over the 2 images"
         expect(page.locator("#mean")).to_contain_text(mean)
     left_out = page.locator("#mask-list button.left-out")
     assert 0 < left_out.count() < 100
     left_out.first.focus()
-    expect(page.locator("#facts")).to_contain_text("left out for this class")
+    expect(page.locator("#reason")).to_contain_text("Left out: ")
     expect(left_out.first).not_to_have_class(re.compile("chosen"))
     expect(page.locator("#adaptive")).to_be_hidden()
 
@@ -189,7 +189,7 @@ def test_the_page_shows_what_the_metrics_say(page_of_all: tuple[Any, Measured]) 
 def test_a_button_takes_the_threshold_of_the_image(page_of_all: tuple[Any, Measured]) -> None:
     page, measured = page_of_all
     for name in ("table", "chair"):
-        page.get_by_label("Class").select_option(name)
+        page.get_by_role("combobox", name="Class").select_option(name)
         page.get_by_role("button", name=re.compile(r"^otsu in this image: 0\.\d+$")).click()
         (row,) = [row for row in measured.rows if (row["image"], row["class"]) == (WIDE, name)]
         expect(page.locator("#figure")).to_have_text(f"IoU {float(row['iou']):.3f}")

@@ -1,56 +1,68 @@
+// @ts-check
 // Search through the masks of all images, by a text or by a mask.
 
 import { picture, post } from "./api.js";
-import { shown } from "./figures.js";
+import { $, create, input, select } from "./dom.js";
+import { format } from "./figures.js";
 
-const $ = (id) => document.getElementById(id);
+/** @typedef {{text: string | null, image: string | null, mask: string | null}} Question */
 
 export class Search {
-  // guard(promise): shows what goes wrong; linkTo(image, mask): where a result leads.
+  round = Symbol();
+
+  /**
+   * @param {(promise: Promise<void>) => void} guard shows what goes wrong
+   * @param {(image: string, mask: string) => string} linkTo where a result leads
+   */
   constructor(guard, linkTo) {
-    this.linkTo = linkTo;
     this.guard = guard;
+    this.linkTo = linkTo;
     $("search").addEventListener("submit", (event) => {
       event.preventDefault();
-      const text = $("query").value.trim();
+      const text = input("query").value.trim();
       if (text) guard(this.find({ text, image: null, mask: null }, `“${text}”`));
     });
   }
 
+  /**
+   * @param {string} image
+   * @param {string} mask
+   */
   like(image, mask) {
-    $("query").value = "";
+    input("query").value = "";
     this.guard(this.find({ text: null, image, mask }, `the mask ${mask} of ${image}`));
   }
 
-  async find(what, name) {
+  /**
+   * @param {Question} question
+   * @param {string} name
+   */
+  async find(question, name) {
     const round = (this.round = Symbol());
-    $("found").textContent = `looking for ${name} …`;
+    $("search-status").textContent = `looking for ${name} …`;
+    /** @type {import("./api.js").Hit[]} */
     let hits = [];
     try {
-      hits = await post("/api/search", { ...what, count: Number($("count").value) });
+      hits = await post("/api/search", { ...question, count: Number(select("count").value) });
     } finally {
-      if (round === this.round) $("found").textContent = "";
+      if (round === this.round) $("search-status").textContent = "";
     }
     if (round !== this.round) return;
-    $("found").textContent = `The ${hits.length} masks most similar to ${name}`;
+    $("search-status").textContent = hits.length
+      ? `The ${hits.length} masks most similar to ${name}` : "There is no mask in any image.";
     $("results").replaceChildren(...hits.map((hit) => this.result(hit)));
   }
 
+  /** @param {import("./api.js").Hit} hit */
   result({ image, mask_id, similarity }) {
-    const item = document.createElement("li"), link = document.createElement("a");
-    link.href = this.linkTo(image, mask_id);
-    const crop = Object.assign(document.createElement("img"), { loading: "lazy", alt: `Mask in ${image}` });
-    crop.src = picture("crop", image, mask_id);
-    const text = Object.assign(document.createElement("div"), { className: "text" });
-    text.append(
-      Object.assign(document.createElement("span"), { className: "name", textContent: image, title: image }),
-      Object.assign(document.createElement("b"), { textContent: shown(similarity, 3) }));
-    link.append(crop, text);
-    const similar = Object.assign(document.createElement("button"),
-      { type: "button", textContent: "Find similar" });
+    const link = create("a", { href: this.linkTo(image, mask_id) },
+      create("img", { loading: "lazy", alt: `Mask in ${image}`, src: picture("crop", image, mask_id) }),
+      create("div", { className: "text" },
+        create("span", { className: "name", dir: "auto", textContent: image, title: image }),
+        create("b", { textContent: format(similarity, 3) })));
+    const similar = create("button", { type: "button", textContent: "Find similar" });
     similar.setAttribute("aria-label", `Find masks similar to this one of ${image}`);
     similar.addEventListener("click", () => this.like(image, mask_id));
-    item.append(link, similar);
-    return item;
+    return create("li", {}, link, similar);
   }
 }
