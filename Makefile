@@ -53,6 +53,12 @@ help:  ## this list
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
+# TypeScript checks the explorer's scripts; its versions and hashes are in the lock file.
+.venv/installed-scripts: .venv/installed-dev tests/explore/scripts/package-lock.json
+	@mkdir -p .venv/scripts && cp tests/explore/scripts/package*.json .venv/scripts/
+	@cd .venv/scripts && ../bin/npm ci --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
 .PHONY: repro
 repro: .venv/installed  ## check, run what is out of date in the pipeline, print the metrics
 	@# The stages' commands are `python -m ...`, with the python that comes first on the PATH.
@@ -73,11 +79,12 @@ test-fast: .venv/installed-dev  ## run the tests that take no more than two minu
 	@$(PYTEST) -m "not slow"
 
 .PHONY: check
-check: .venv/installed-dev  ## format, lint, types, import rules and docs
+check: .venv/installed-dev .venv/installed-scripts  ## format, lint, types, import rules and docs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	PYTHONPATH=. $(BIN)/lint-imports --no-logo
+	$(BIN)/node .venv/scripts/node_modules/typescript/bin/tsc --noEmit --project tests/explore/scripts
 	@$(MAKE) --no-print-directory docs
 
 .PHONY: docs

@@ -7,11 +7,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from maskquery.masks.packed import ImageMasks
 from tests.explore import site
-from tests.explore.site import Server
+from tests.explore.browsing import visit
+from tests.explore.site import WIDE, Server
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 expect.set_options(timeout=120_000)  # machines under test are busy
@@ -73,3 +74,36 @@ def browser() -> Iterator[Browser]:
         )
         yield launched
         launched.close()
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("screenshots", numbered=False)
+
+
+@pytest.fixture(scope="session")
+def warm(server: Server) -> Server:
+    """The server with torch loaded, which takes long on a busy machine."""
+    asked = {"text": "something not named before", "image": None, "mask": None, "count": 1}
+    assert server.post("/api/search", asked)[0] == 200
+    return server
+
+
+@pytest.fixture
+def page(browser: Browser, warm: Server) -> Iterator[Page]:
+    """A page on the wide image; a test fails if the page has thrown or logged an error."""
+    context = browser.new_context(viewport={"width": 1440, "height": 1000}, bypass_csp=False)
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    found, complaints = context.new_page(), list[str]()
+    found.on("pageerror", lambda error: complaints.append(str(error)))
+    found.on(
+        "console",
+        lambda message: complaints.append(message.text) if message.type == "error" else None,
+    )
+    found.on("dialog", lambda dialog: complaints.append(dialog.message))
+    found.set_default_timeout(120_000)
+    visit(found, warm, WIDE)
+    yield found
+    context.close()
+    asked_for = ("the server responded with a status of 400", "No.")  # by tests of errors
+    assert not [text for text in complaints if not any(each in text for each in asked_for)]

@@ -8,16 +8,16 @@ import io
 import itertools
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, Route, expect
+from playwright.sync_api import Page, Route, expect
 
 from maskquery.clip import texts
+from tests.explore.browsing import link, number, prompts_of, set_threshold, visit
 from tests.explore.conftest import Site, labels
 from tests.explore.site import CLASSES, EMPTY, HOSTILE, SPARE, THRESHOLD, VIEWS, WIDE, Server
 
@@ -25,59 +25,6 @@ HIT, MISS, FALSE = [0, 158, 115, 153], [0, 114, 178, 153], [213, 94, 0, 153]
 
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="session")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("screenshots", numbered=False)
-
-
-@pytest.fixture(scope="session")
-def warm(server: Server) -> Server:
-    """The server with torch loaded, which takes long on a busy machine."""
-    asked = {"text": "something not named before", "image": None, "mask": None, "count": 1}
-    assert server.post("/api/search", asked)[0] == 200
-    return server
-
-
-@pytest.fixture
-def page(browser: Browser, warm: Server) -> Iterator[Page]:
-    """A page on the wide image; a test fails if the page has thrown or logged an error."""
-    context = browser.new_context(viewport={"width": 1440, "height": 1000}, bypass_csp=False)
-    context.grant_permissions(["clipboard-read", "clipboard-write"])
-    found, complaints = context.new_page(), list[str]()
-    found.on("pageerror", lambda error: complaints.append(str(error)))
-    found.on(
-        "console",
-        lambda message: complaints.append(message.text) if message.type == "error" else None,
-    )
-    found.on("dialog", lambda dialog: complaints.append(dialog.message))
-    found.set_default_timeout(120_000)
-    visit(found, warm, WIDE)
-    yield found
-    context.close()
-    asked_for = ("the server responded with a status of 400", "No.")  # by tests of errors
-    assert not [text for text in complaints if not any(each in text for each in asked_for)]
-
-
-def visit(page: Page, server: Server, image: str, part: str = "all") -> None:
-    page.goto("about:blank")
-    page.goto(server.url + link(page, image))
-    expect(page.locator("#image-title")).to_have_text(image)
-    page.get_by_label("Split").select_option(part)
-    expect(page.locator("#ranked")).to_have_text(re.compile(r"^\d+ images"))
-
-
-def link(page: Page, image: str) -> str:
-    return "/#" + page.evaluate("image => new URLSearchParams({image}).toString()", image)
-
-
-def prompts_of(page: Page) -> Locator:
-    return page.get_by_role("textbox", name=re.compile("^Prompts"))
-
-
-def set_threshold(page: Page, value: float) -> None:
-    page.locator("#number").fill(str(value))
 
 
 def pixels(page: Page, canvas: str) -> np.ndarray:
@@ -110,10 +57,6 @@ def union(workspace: Site, image: str, score: np.ndarray, threshold: float) -> n
     masks = workspace.masks[image]
     stack = np.unpackbits(masks.masks, axis=-1, count=masks.width).astype(bool)
     return stack[score > np.float32(threshold)].any(axis=0)
-
-
-def number(text: str | None) -> int:
-    return int(re.sub(r"\D", "", text or ""))
 
 
 def test_overlay_and_iou_follow_the_threshold(page: Page, server: Server, workspace: Site) -> None:
@@ -431,7 +374,7 @@ def test_every_control_has_a_name_and_can_be_reached(page: Page) -> None:
     assert nameless == []
     reached = set()
     page.locator("body").focus()
-    for _ in range(60):
+    for _ in range(25):
         page.keyboard.press("Tab")
         reached.add(page.evaluate("document.activeElement.id || document.activeElement.name"))
     assert {"tab-images", "tab-search", "order", "split", "outline", "class", "prompts"} <= reached

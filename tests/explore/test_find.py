@@ -22,7 +22,10 @@ ROOM = "room-001"
 PROMPTS = ["a red chair", "a lamp", "a submarine"]
 CHANGES: dict[str, dict[str, Any]] = {
     "softmax": {},
-    "cosine": {"threshold": 0.2, "scores": {"scoring": "cosine", "templates": ["a photo of {}", "{}"]}},
+    "cosine": {
+        "threshold": 0.2,
+        "scores": {"scoring": "cosine", "templates": ["a photo of {}", "{}"]},
+    },
     "average": {"scores": {"prompts": "average", "quality": 0.5}},
     "selected": {
         "selection": {"part_share": 0.5, "duplicate_iou": 0.7, "min_area": 0.002,

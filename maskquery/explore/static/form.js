@@ -16,7 +16,7 @@ const lines = (text) => [...new Set(text.split("\n").map((line) => line.trim()).
 /** @param {Workspace} start */
 export function fill(start) {
   for (const name of Object.keys(start.settings.classes)) select("class").add(new Option(name, name));
-  select("class").add(new Option("any text (no ground truth)", TEXT));
+  select("class").add(new Option("any text", TEXT));
   for (const scoring of start.scorings) select("scoring").add(new Option(scoring, scoring));
   select("scoring").addEventListener("change", showNegatives);
   for (const id of ["prompts", "negatives"]) {

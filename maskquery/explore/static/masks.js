@@ -27,6 +27,14 @@ export class Masks {
   /** @param {(mask: number, kept: boolean) => void} onMask */
   constructor(onMask) {
     this.onMask = onMask;
+    // The list is one stop of the Tab key; arrows go through it.
+    $("mask-list").addEventListener("keydown", (event) => {
+      const by = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 }[event.key];
+      const mask = this.buttons.findIndex((button) => button === event.target);
+      if (!by || mask < 0) return;
+      event.preventDefault();
+      this.buttons[this.neighbour(mask, by)].focus();
+    });
   }
 
   /**
@@ -55,13 +63,14 @@ export class Masks {
   list(scores, reasons) {
     [this.scores, this.reasons] = [scores, reasons];
     this.order = this.buttons.map((_, mask) => mask).sort((a, b) => scores[b] - scores[a]);
-    $("mask-list").replaceChildren(...this.order.map((mask) => {
+    $("mask-list").replaceChildren(...this.order.map((mask, place) => {
+      this.buttons[mask].tabIndex = place ? -1 : 0;
       this.buttons[mask].textContent = format(scores[mask], 3);
       return create("li", {}, this.buttons[mask]);
     }));
     const count = this.order.length, out = reasons.filter(Boolean).length;
     $("masks-title").textContent = count ? `Masks (${count}, by score)` : "No mask in this image";
-    $("mask-help").textContent = !count ? "SAM found nothing here that its filters keep."
+    $("mask-help").textContent = !count ? "SAM gives no mask here that passes its filters."
       : "Point at the image or choose here; a click keeps it."
         + (out ? " Struck through: left out by the selection; point at one to see by which rule." : "");
   }
