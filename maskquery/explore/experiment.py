@@ -42,7 +42,8 @@ def line(
             changes.append((f"classes.{name}", prompts))
     if scores.view_weights != settings.scores.view_weights:
         raise UserError("scores.view_weights in params.yaml has changed", "start the explorer anew")
-    unused = ("negative_prompts", "temperature") if settings.scores.scoring == "cosine" else ()
+    compares = settings.scores.scoring in ("softmax", "relevancy")
+    unused = () if compares else ("negative_prompts", "temperature")
     for key, value in settings.scores:
         if key not in unused and getattr(scores, key) != value:
             changes.append((f"scores.{key}", value))

@@ -57,6 +57,7 @@ BODIES: list[tuple[str, Any]] = [
     (SCORES_URL, section(negative_prompts=["a" * 1001])),
     (SCORES_URL, section(scoring="best")),
     (SCORES_URL, section(scoring="relevancy", negative_prompts=[])),
+    (SCORES_URL, section(scoring="sigmoid")),  # the tiny model has none
     (SCORES_URL, section(unknown=1)),
     (SCORES_URL, section(view_weights={})),
     (SCORES_URL, scores_body(classes={})),

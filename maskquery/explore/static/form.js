@@ -26,7 +26,7 @@ export function fill(start) {
 }
 
 function showNegatives() {
-  $("softmax").hidden = select("scoring").value === "cosine";
+  $("softmax").hidden = !["softmax", "relevancy"].includes(select("scoring").value);
   grow(textarea("negatives"));
 }
 
