@@ -205,7 +205,9 @@ function drawChart() {
   [low, high] = [low - margin, high + margin];
   Object.assign(input("threshold"), { min: String(low), max: String(high), value: String(state.threshold) });
   const curve = truth && regions?.curve(best, truth);
-  chart.draw(curve?.true ? steps(curve) : [], truth ? meanSteps(gallery.known) : [], low, high);
+  const image = curve?.true ? steps(curve) : [], mean = truth ? meanSteps(gallery.known) : [];
+  chart.draw(image, mean, low, high);
+  document.body.classList.toggle("without-curves", !image.length && !mean.length && !gallery.loading);
 }
 
 /** Everything that follows the threshold; it must be quick. */
