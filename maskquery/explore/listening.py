@@ -29,10 +29,10 @@ def resolve(host: str, port: int) -> tuple[socket.AddressFamily, Any]:
         UserError: it stands for none.
     """
     try:
-        found = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM)  # noqa: S104
+        addresses = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM)  # noqa: S104
     except (OSError, UnicodeError) as error:
         raise _not_listened(host, port, error) from None
-    for _, _, _, _, address in found:
+    for _, _, _, _, address in addresses:
         number = ipaddress.ip_address(str(address[0]))
         mapped = number.ipv4_mapped if isinstance(number, ipaddress.IPv6Address) else None
         if (mapped or number).is_unspecified:
@@ -40,7 +40,7 @@ def resolve(host: str, port: int) -> tuple[socket.AddressFamily, Any]:
                 f"--host {host or repr(host)} names no machine",
                 "give the address that browsers call",
             )
-    family, _, _, _, address = found[0]
+    family, _, _, _, address = addresses[0]
     return family, address
 
 

@@ -31,7 +31,7 @@ def jpeg(pixels: Pixels, quality: int = 90) -> bytes:
 
 def thumbnail(pixels: Pixels) -> bytes:
     """(H, W, 3) uint8 RGB as a small JPEG file."""
-    return jpeg(_shrunk(pixels, THUMBNAIL), 80)
+    return jpeg(_shrink(pixels, THUMBNAIL), 80)
 
 
 def crop(pixels: Pixels, mask: Bools, box: tuple[int, int, int, int]) -> bytes:
@@ -47,10 +47,10 @@ def crop(pixels: Pixels, mask: Bools, box: tuple[int, int, int, int]) -> bytes:
     x0, y0 = max(0, x0 - margin), max(0, y0 - margin)
     part = (slice(y0, y1 + margin), slice(x0, x1 + margin))
     shaded = np.where(mask[part][..., None], pixels[part], (pixels[part] * SHADE).astype(np.uint8))
-    return jpeg(_shrunk(shaded, CROP))
+    return jpeg(_shrink(shaded, CROP))
 
 
-def _shrunk(pixels: Pixels, side: int) -> Pixels:
+def _shrink(pixels: Pixels, side: int) -> Pixels:
     image = Image.fromarray(pixels)
     image.thumbnail((side, side), Image.Resampling.BILINEAR)
     return np.asarray(image)

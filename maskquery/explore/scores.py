@@ -158,12 +158,12 @@ def cosines(
 ) -> Floats:
     """How similar N masks, (N, D), are to P prompts: (N, P) float32."""
     return similarity.prompt_similarity(
-        means[:, None], [1.0], encoded(model, tuple(prompts), templates)
+        means[:, None], [1.0], encode(model, tuple(prompts), templates)
     )
 
 
 @lru_cache(maxsize=64)
-def encoded(model: str, prompts: tuple[str, ...], templates: tuple[str, ...]) -> Floats:
+def encode(model: str, prompts: tuple[str, ...], templates: tuple[str, ...]) -> Floats:
     """Prompts to (P, D) float32, each of length 1; torch is loaded for those that are new."""
     with _encoding:
         return class_embeddings.prompt_embeddings(model, prompts, templates)

@@ -172,7 +172,7 @@ def image_file(workspace: Workspace, image: str) -> bytes:
 def score_image(workspace: Workspace, asked: ScoresRequest) -> dict[str, Any]:
     """Scores, left-out masks, similarities to prompts, and what a threshold may be."""
     workspace.path(asked.image)
-    scored = workspace.scored(asked.image, asked.settings)
+    scored = workspace.score(asked.image, asked.settings)
     adaptive = workspace.adaptive(scored)
     return {
         "scores": scored.score.tolist(),

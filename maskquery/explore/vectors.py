@@ -23,7 +23,7 @@ from maskquery.tables import embedding_table
 Floats = npt.NDArray[np.float32]
 
 VERSION = 2  # raise it when the same embeddings give other files
-_NOTE = "made.json"
+_NOTE = "note.json"
 
 
 @dataclass(frozen=True)
@@ -99,17 +99,17 @@ def load(embeddings: Path, views: Sequence[str], weights: Sequence[float]) -> Ve
     stamp = status and [status.st_ino, status.st_size, status.st_mtime_ns]
     note = {"version": VERSION, "stamp": stamp, "views": list(views), "weights": list(weights)}
     folder = cache.root() / "explore" / cache.key(str(embeddings.resolve()))[:16]
-    found = _note(folder)
-    if found is None or any(found.get(key) != value for key, value in note.items()):
+    known = _note(folder)
+    if known is None or any(known.get(key) != value for key, value in note.items()):
         _make(embeddings, views, weights, folder, note)
-        found = _note(folder) or {}
-    count, dimensions = found["shape"]
+        known = _note(folder) or {}
+    count, dimensions = known["shape"]
     return Vectors(
-        images=tuple(found["images"]),
-        starts=np.array(found["starts"], np.int64),
-        ids=_mapped(folder / "ids", np.uint64, (count,)),
-        means=_mapped(folder / "means", np.float32, (count, dimensions)),
-        lengths=_mapped(folder / "lengths", np.float32, (count,)),
+        images=tuple(known["images"]),
+        starts=np.array(known["starts"], np.int64),
+        ids=_map(folder / "ids", np.uint64, (count,)),
+        means=_map(folder / "means", np.float32, (count, dimensions)),
+        lengths=_map(folder / "lengths", np.float32, (count,)),
     )
 
 
@@ -134,19 +134,19 @@ def _make(
                 lengths.write(np.linalg.norm(mean, axis=1).astype(np.float32).tobytes())
                 images.append(stack.image)
                 starts.append(starts[-1] + len(stack.ids))
-        made = {**note, "images": images, "starts": starts, "shape": [starts[-1], dimensions]}
-        (temporary / _NOTE).write_text(json.dumps(made), encoding="utf-8")
+        document = {**note, "images": images, "starts": starts, "shape": [starts[-1], dimensions]}
+        (temporary / _NOTE).write_text(json.dumps(document), encoding="utf-8")
 
 
 def _note(folder: Path) -> dict[str, Any] | None:
     try:
-        found = json.loads((folder / _NOTE).read_text(encoding="utf-8"))
+        known = json.loads((folder / _NOTE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) else None
+    return known if isinstance(known, dict) else None
 
 
-def _mapped(path: Path, kind: Any, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+def _map(path: Path, kind: Any, shape: tuple[int, ...]) -> npt.NDArray[Any]:
     """An array in a file; an empty file cannot be mapped."""
     if not shape[0]:
         return np.empty(shape, kind)

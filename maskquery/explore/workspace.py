@@ -1,6 +1,6 @@
 """What the explorer shows: the pipeline's files, read only, by image and mask id.
 
-A request names an image by its id, which is looked up among those that were found: no path is ever
+A request names an image by its id, which is looked up among the known ones: no path is ever
 made of what a request says.
 """
 
@@ -192,7 +192,7 @@ class Workspace:
         truth = self.settings.ground_truth
         return ground_truth.true_planes(self._truth[image], truth, classes, image, height, width)
 
-    def scored(self, image: str, settings: Settings) -> Scored:
+    def score(self, image: str, settings: Settings) -> Scored:
         """The scores of an image's masks.
 
         Those of the classes are the same with and without a text.
@@ -202,8 +202,8 @@ class Workspace:
     def _scored(self, image: str, asked: str) -> Scored:
         settings, (group, _) = Settings.model_validate_json(asked), self.masks(image)
         rows = self.vectors.rows(image)
-        own, means = self.vectors.ids[rows], np.array(self.vectors.means[rows])
-        places, back = score_table.locate(group.ids, own), score_table.locate(own, group.ids)
+        ids, means = self.vectors.ids[rows], np.array(self.vectors.means[rows])
+        places, back = score_table.locate(group.ids, ids), score_table.locate(ids, group.ids)
         if places is None or back is None:
             raise UserError(f"masks and embeddings of image {image!r} differ", "run `dvc repro`")
 
@@ -270,7 +270,7 @@ class Workspace:
             column: of the scores, see `Settings.columns`.
             settings: how scores are made.
         """
-        scored, (group, masks) = self.scored(image, settings), self.masks(image)
+        scored, (group, masks) = self.score(image, settings), self.masks(image)
         chosen = masks[scored.eligible[:, column]]
         names = list(settings.classes)
         name = names[column] if column < len(names) else None
@@ -282,7 +282,7 @@ class Workspace:
 
     def like_text(self, text: str, count: int) -> list[Hit]:
         """The masks of all images that are most similar to a text, from the most similar on."""
-        (vector,) = scores.encoded(self._model, (text,), self.settings.scores.templates)
+        (vector,) = scores.encode(self._model, (text,), self.settings.scores.templates)
         return self._hits(self.vectors.like_text(vector, count))
 
     def like_mask(self, image: str, mask_id: int, count: int) -> list[Hit]:
@@ -297,8 +297,8 @@ class Workspace:
             raise UserError(f"image {image!r} has no mask {mask_id}")
         return self._hits(self.vectors.like_mask(rows.start + int(places[0]), count))
 
-    def _hits(self, found: Sequence[tuple[int, float]]) -> list[Hit]:
-        return [Hit(*self.vectors.name(row), similarity) for row, similarity in found]
+    def _hits(self, rows: Sequence[tuple[int, float]]) -> list[Hit]:
+        return [Hit(*self.vectors.name(row), similarity) for row, similarity in rows]
 
 
 def _start(settings: Params) -> Settings:

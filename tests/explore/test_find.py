@@ -86,7 +86,7 @@ def test_the_same_question_gives_the_same_pixels(
 def page(workspace: Workspace, text: tuple[str, ...], threshold: float) -> np.ndarray:
     """What the page shows for a text: (H, W) bool."""
     settings = workspace.start.model_copy(update={"text": text})
-    scored, (group, planes) = workspace.scored(ROOM, settings), workspace.masks(ROOM)
+    scored, (group, planes) = workspace.score(ROOM, settings), workspace.masks(ROOM)
     above = scored.eligible[:, -1] & (scored.score[:, -1] > np.float32(threshold))
     stack = unpack(planes[above], group.width)
     union: np.ndarray = np.any(stack, axis=0)

@@ -122,8 +122,8 @@ def test_void_counts_for_nothing_here_as_there(opened: Path) -> None:
 def test_a_text_leaves_the_classes_as_they_are(opened: Path) -> None:
     measure(opened, SELECTIONS["all"])
     with Workspace(Files(), params.load(Params)) as found:
-        own = found.scored(WIDE, found.start)
-        more = found.scored(WIDE, found.start.model_copy(update={"text": ("a chair",)}))
+        own = found.score(WIDE, found.start)
+        more = found.score(WIDE, found.start.model_copy(update={"text": ("a chair",)}))
     assert np.array_equal(own.score, more.score[:, :-1])
     assert np.array_equal(own.eligible, more.eligible[:, :-1])
     assert not own.eligible.all()
@@ -134,7 +134,7 @@ def test_a_text_leaves_the_classes_as_they_are(opened: Path) -> None:
 def test_a_rule_that_looks_at_each_image_is_followed(opened: Path, rule: str) -> None:
     measured = measure(opened, SELECTIONS["all"], rule)
     with Workspace(Files(), params.load(Params)) as found:
-        limits = found.adaptive(found.scored(WIDE, found.start))
+        limits = found.adaptive(found.score(WIDE, found.start))
         assert limits is not None
         for name, column in (("chair", 0), ("table", 1)):
             curve = found.curve(WIDE, column, found.start)

@@ -266,7 +266,7 @@ def test_without_a_single_mask_there_is_nothing_to_find(inside: Site, tmp_path: 
     embedding_table.write(files.embeddings, [], 128, clip)
     mask_store.MaskStore.write(files.masks, [inside.masks[EMPTY]])
     with Workspace(files, params.load(Params)) as workspace:
-        assert workspace.scored(EMPTY, workspace.start).score.shape == (0, 3)
+        assert workspace.score(EMPTY, workspace.start).score.shape == (0, 3)
         assert len(workspace.spread(workspace.start)) == 3
         assert workspace.curve(EMPTY, 0, workspace.start).true == 0
         assert workspace.like_text("a chair", 5) == []

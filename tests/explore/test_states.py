@@ -120,3 +120,23 @@ def test_what_is_known_of_a_mask_is_seen_without_scrolling(page: Page) -> None:
         box = page.locator(each).bounding_box()
         assert box is not None
         assert box["y"] + box["height"] <= 950, each
+
+
+def test_without_images_the_page_says_what_to_do(page: Page, server: Server) -> None:
+    start = page.evaluate("fetch('/api/workspace').then(answer => answer.json())")
+    page.route("**/api/workspace", lambda route: route.fulfill(json={**start, "images": []}))
+    page.goto("about:blank")
+    page.goto(server.url)
+    expect(page.locator("#no-images")).to_be_visible()
+    expect(page.locator("#images-view")).to_be_hidden()
+    expect(page.get_by_role("alert")).to_be_hidden()
+
+
+def test_where_no_image_shows_the_class_there_is_no_chart(page: Page) -> None:
+    page.get_by_label("Split").select_option("calibration")
+    page.evaluate("location.hash = '#image=b+2'")
+    expect(page.locator("#image-title")).to_have_text(SPARE)
+    expect(page.locator("#mean")).to_have_text("No image of these shows chair.")
+    expect(page.locator("#chart")).to_be_hidden()
+    page.get_by_label("Split").select_option("all")
+    expect(page.locator("#chart")).to_be_visible()
