@@ -24,7 +24,6 @@ MAX_TEXT = 1_000
 """Letters of a name, prompt or template."""
 MAX_FILLED = 20_000
 """Texts for CLIP's text encoder: all prompts in all templates."""
-MIN_TEMPERATURE, MAX_NUMBER = 1e-6, 1e6
 
 Line = Annotated[Text, StringConstraints(max_length=500)]
 Short = Annotated[Text, StringConstraints(max_length=MAX_TEXT)]
@@ -32,11 +31,7 @@ Prompts = Annotated[tuple[Short, ...], Field(min_length=1, max_length=MAX_PROMPT
 
 
 def _bounded(settings: class_embeddings.Settings) -> class_embeddings.Settings:
-    """Refuse numbers with which scores overflow, and more texts than can be encoded at once."""
-    if not MIN_TEMPERATURE <= settings.temperature <= MAX_NUMBER:
-        raise ValueError(f"temperature must be from {MIN_TEMPERATURE:g} to {MAX_NUMBER:g}")
-    if settings.quality > MAX_NUMBER:
-        raise ValueError(f"quality must be {MAX_NUMBER:g} at most")
+    """Refuse more texts, and longer ones, than can be encoded at once."""
     for key in ("templates", "negative_prompts"):
         texts = getattr(settings, key)
         if len(texts) > MAX_PROMPTS or any(len(text) > MAX_TEXT for text in texts):
