@@ -30,7 +30,7 @@ Short = Annotated[Text, StringConstraints(max_length=MAX_TEXT)]
 Prompts = Annotated[tuple[Short, ...], Field(min_length=1, max_length=MAX_PROMPTS)]
 
 
-def _bounded(settings: class_embeddings.Settings) -> class_embeddings.Settings:
+def _expect_bounds(settings: class_embeddings.Settings) -> class_embeddings.Settings:
     """Refuse more texts, and longer ones, than can be encoded at once."""
     for key in ("templates", "negative_prompts"):
         texts = getattr(settings, key)
@@ -58,7 +58,7 @@ class Settings(Section):
 
     classes: Annotated[dict[Short, Prompts], Field(min_length=1, max_length=MAX_CLASSES)]
     text: Annotated[tuple[Line, ...], Field(max_length=MAX_LINES)]
-    scores: Annotated[class_embeddings.Settings, AfterValidator(_bounded)]
+    scores: Annotated[class_embeddings.Settings, AfterValidator(_expect_bounds)]
 
     @pydantic.model_validator(mode="after")
     def _not_too_many(self) -> Self:

@@ -103,7 +103,7 @@ class Workspace:
         self.pixels = lru_cache(maxsize=8)(self._pixels)
         self.masks = lru_cache(maxsize=2)(self._masks)  # hundreds of megabytes for a photo
         self._kept_spread = lru_cache(maxsize=32)(self._spread)
-        self._kept_scored = lru_cache(maxsize=256)(self._scored)
+        self._scores_kept = lru_cache(maxsize=256)(self._score_image)
 
     def __enter__(self) -> Self:
         return self
@@ -197,9 +197,9 @@ class Workspace:
 
         Those of the classes are the same with and without a text.
         """
-        return self._kept_scored(image, settings.model_dump_json())
+        return self._scores_kept(image, settings.model_dump_json())
 
-    def _scored(self, image: str, asked: str) -> Scored:
+    def _score_image(self, image: str, asked: str) -> Scored:
         settings, (group, _) = Settings.model_validate_json(asked), self.masks(image)
         rows = self.vectors.rows(image)
         ids, means = self.vectors.ids[rows], np.array(self.vectors.means[rows])
