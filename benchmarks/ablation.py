@@ -178,7 +178,9 @@ class Bench:
                 true = self._true[image]
                 counts.append(
                     agreement(
-                        true.without_void(prediction.masks), true.classes, true.pixels(prediction.width)
+                        true.without_void(prediction.masks),
+                        true.classes,
+                        true.pixels(prediction.width),
                     )
                 )
         figures = {
