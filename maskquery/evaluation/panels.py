@@ -19,9 +19,9 @@ Picture = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]
 
 # Okabe and Ito's, told apart with every common colour blindness: https://jfly.uni-koeln.de/color/
-HIT: Colour = (0, 158, 115)
-MISS: Colour = (0, 114, 178)
-FALSE_ALARM: Colour = (213, 94, 0)
+TRUE_POSITIVE: Colour = (0, 158, 115)
+FALSE_NEGATIVE: Colour = (0, 114, 178)
+FALSE_POSITIVE: Colour = (213, 94, 0)
 VOID: Colour = (240, 228, 66)
 
 OPACITY = 0.6
@@ -100,12 +100,12 @@ def _size_of_panel(shape: tuple[int, ...]) -> tuple[int, int]:
 def layers(predicted: Mask, true: Mask | None, void: Mask | None = None) -> list[Layer]:
     """What to colour, given the prediction and, if known, the ground truth, all (H, W) bool."""
     if true is None:
-        return [Layer("predicted", predicted, HIT)]
+        return [Layer("predicted", predicted, TRUE_POSITIVE)]
     known = np.ones_like(true) if void is None else ~void
     coloured = [
-        Layer("hit", predicted & true & known, HIT),
-        Layer("miss", true & ~predicted & known, MISS),
-        Layer("false positive", predicted & ~true & known, FALSE_ALARM),
+        Layer("true positive", predicted & true & known, TRUE_POSITIVE),
+        Layer("false negative", true & ~predicted & known, FALSE_NEGATIVE),
+        Layer("false positive", predicted & ~true & known, FALSE_POSITIVE),
     ]
     return coloured if void is None else [*coloured, Layer("void", hatch(void), VOID)]
 

@@ -62,8 +62,8 @@ def objects(predicted: Packed, true: Packed, width: int) -> Objects:
         plane = unpack(true[index], width)
         box = _box(plane)
         names, areas = _regions(plane[box])
-        hit = unpack(predicted[index], width)[box]
-        true_positives = np.bincount(names[hit], minlength=len(areas) + 1)[1:]
+        inside = unpack(predicted[index], width)[box]
+        true_positives = np.bincount(names[inside], minlength=len(areas) + 1)[1:]
         kept = areas >= SPECK * pixels
         columns.append((np.full(kept.sum(), index, np.int64), areas[kept], true_positives[kept]))
     classes, sizes, tp = (np.concatenate(parts) for parts in zip(*columns, strict=True))

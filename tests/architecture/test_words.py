@@ -8,7 +8,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 OLD = re.compile(
-    r"false[ _]alarm|\bceilings?_|\bCEILINGS\b|\brivals\b|\bside[ _-]cache\b|\bTally\b|\bRecipe\b"
+    r"false[ _]alarm|FALSE_ALARM|\bHIT\b|\bMISS\b|\bceilings?_|\bCEILINGS\b|\brivals\b"
+    r"|\bside[ _-]cache\b|\bTally\b|\bRecipe\b"
     r"|\b(calibration|test)[ _]part\b|\bperfect labels\b|scores\.contrast\b|\bimages_absent\b"
 )
 ALLOWED = {"maskquery/review/changes.py": {"false_alarm"}}  # the names of earlier versions

@@ -14,8 +14,8 @@ TRUE = np.array([[1, 0, 1, 0]], bool)
 def test_hits_misses_and_false_alarms_do_not_overlap() -> None:
     found = {layer.name: layer.mask.tolist() for layer in panels.layers(PREDICTED, TRUE)}
     assert found == {
-        "hit": [[True, False, False, False]],
-        "miss": [[False, False, True, False]],
+        "true positive": [[True, False, False, False]],
+        "false negative": [[False, False, True, False]],
         "false positive": [[False, True, False, False]],
     }
 
@@ -31,7 +31,7 @@ def test_colours_are_laid_over_the_pixels_of_their_layer_only() -> None:
     found = panels.paint(image, panels.layers(PREDICTED, TRUE))
     over = [
         [round(79 * (1 - panels.OPACITY) + part * panels.OPACITY) for part in colour]
-        for colour in (panels.HIT, panels.FALSE_ALARM, panels.MISS)
+        for colour in (panels.TRUE_POSITIVE, panels.FALSE_POSITIVE, panels.FALSE_NEGATIVE)
     ]
     assert found.tolist() == [[*over, [79, 79, 79]]]
     assert image.tolist() == np.full((1, 4, 3), [200, 30, 10]).tolist()
@@ -43,7 +43,7 @@ def test_the_colours_differ_for_those_who_do_not_see_red_or_green() -> None:
         [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
         [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
     ]
-    colours = np.array([panels.HIT, panels.MISS, panels.FALSE_ALARM]) / 255
+    colours = np.array([panels.TRUE_POSITIVE, panels.FALSE_NEGATIVE, panels.FALSE_POSITIVE]) / 255
     for matrix in matrices:
         seen = np.clip((colours**2.2) @ np.array(matrix).T, 0, 1) ** (1 / 2.2)
         for one, other in ((0, 1), (0, 2), (1, 2)):
@@ -95,12 +95,14 @@ def test_panels_hold_four_pictures_with_ground_truth_and_three_without() -> None
     found = [four[lower + y, left + x].tolist() for y in (50, 150) for x in (100, 300)]
     assert found == [[255] * 3, [255] * 3, [0] * 3, [0] * 3]
     over = [four[lower + y, right + x] for y in (50, 150) for x in (100, 300)]
-    expected = [panels.HIT, panels.FALSE_ALARM, panels.MISS, None]
+    expected = [panels.TRUE_POSITIVE, panels.FALSE_POSITIVE, panels.FALSE_NEGATIVE, None]
     for pixel, colour in zip(over, expected, strict=True):
         mixed = np.array([90] * 3 if colour is None else colour)
         np.testing.assert_allclose(pixel, mixed if colour is None else 36 + 0.6 * mixed, atol=1)
     assert three[top + 50, right + 300].tolist() == [255] * 3
-    np.testing.assert_allclose(three[top + 50, 824 + 100], 36 + 0.6 * np.array(panels.HIT), atol=1)
+    np.testing.assert_allclose(
+        three[top + 50, 824 + 100], 36 + 0.6 * np.array(panels.TRUE_POSITIVE), atol=1
+    )
     assert three[top + 150, 824 + 100].tolist() == [90] * 3
 
 

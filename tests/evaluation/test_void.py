@@ -156,7 +156,12 @@ def test_void_is_hatched_in_panels() -> None:
     assert 0.3 < striped[:200].mean() < 0.45
     assert not striped[200:].any()
     layers = panels.layers(np.ones((4, 4), bool), LABELS == 1, LABELS == 255)
-    assert [layer.name for layer in layers] == ["hit", "miss", "false positive", "void"]
+    assert [layer.name for layer in layers] == [
+        "true positive",
+        "false negative",
+        "false positive",
+        "void",
+    ]
     assert not any((layer.mask & (LABELS == 255)).any() for layer in layers[:3])
 
 

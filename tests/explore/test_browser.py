@@ -21,7 +21,11 @@ from tests.explore.browsing import link, number, prompts_of, set_threshold, visi
 from tests.explore.conftest import Site, labels
 from tests.explore.site import CLASSES, EMPTY, HOSTILE, SPARE, THRESHOLD, VIEWS, WIDE, Server
 
-HIT, MISS, FALSE = [0, 158, 115, 153], [0, 114, 178, 153], [213, 94, 0, 153]
+TRUE_POSITIVE, FALSE_NEGATIVE, FALSE_POSITIVE = (
+    [0, 158, 115, 153],
+    [0, 114, 178, 153],
+    [213, 94, 0, 153],
+)
 
 
 pytestmark = pytest.mark.slow
@@ -75,7 +79,11 @@ def expect_overlay(page: Page, workspace: Site, found: np.ndarray) -> None:
     iou = (found & true).sum() / (found | true).sum()
     expect(page.locator("#figure")).to_have_text(f"IoU {iou:.3f}")
     wanted = np.zeros((*true.shape, 4), np.uint8)
-    wanted[found & true], wanted[true & ~found], wanted[found & ~true] = HIT, MISS, FALSE
+    wanted[found & true], wanted[true & ~found], wanted[found & ~true] = (
+        TRUE_POSITIVE,
+        FALSE_NEGATIVE,
+        FALSE_POSITIVE,
+    )
     painted = pixels(page, "colours")
     assert np.array_equal(painted[..., 3], wanted[..., 3])
     # A canvas keeps colours multiplied by their opacity, and so rounded.
@@ -200,8 +208,8 @@ def test_images_are_ranked_and_filtered(
     expect(names).to_have_text(sorted(counts))
     page.get_by_label("Order").select_option("worst")
     for label, place, only in (
-        ("only false positives", 1, FALSE),
-        ("only false negatives", 2, MISS),
+        ("only false positives", 1, FALSE_POSITIVE),
+        ("only false negatives", 2, FALSE_NEGATIVE),
     ):
         page.get_by_label(label).check()
         wrong = {image: each[place] for image, each in counts.items() if each[place]}
