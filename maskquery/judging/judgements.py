@@ -64,7 +64,7 @@ class Judgement:
         bits: the mask's packed bits, compressed, as text, so that the mask is known when SAM no
             longer makes it; see `mask`.
         stratum: of the sampling design, when the mask was asked about.
-        probability: that one draw of the design is this mask; more than 0, at most 1.
+        probability: of many answers, the share that falls on this mask; more than 0, at most 1.
         time: of the answer, in UTC.
     """
 
@@ -116,7 +116,7 @@ def judge(
         width: W, pixels.
         verdict: one of `VERDICTS`.
         stratum: of the sampling design.
-        probability: that one draw of the design is this mask.
+        probability: of many answers, the share that falls on this mask.
         time: of the answer; None for now.
 
     Raises:
