@@ -158,7 +158,7 @@ def object_curves(
     Raises:
         UserError: an input is missing or damaged, an image failed, or the checkpoint cannot be had.
     """
-    recipe, everything = origin.recipe(origin.prompts), mask_store.shard_order(store.images())
+    scorer, everything = origin.scorer(origin.prompts), mask_store.shard_order(store.images())
     label_maps = ground_truth.pair(everything, truth.folder, truth.pattern)
     stats.requested = len(everything)
     with contextlib.ExitStack() as stack:
@@ -176,7 +176,7 @@ def object_curves(
         for result in local.results(clip_job, everything, paths, stats):
             image = result.image
             group = objects.read(image)
-            _, score = recipe.score(
+            _, score = scorer.score(
                 job.stack_views(result.parts), group.predicted_iou, group.stability_score
             )
             true = ground_truth.true_planes(

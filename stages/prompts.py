@@ -81,13 +81,13 @@ def run(masks: Path, embeddings: Path, scores: Path, output: Path, settings: Par
 
 def rescore(embeddings: Path, origin: Origin, prompts: Prompts) -> Scores:
     """All masks' scores with these prompts, made as those of scores.parquet."""
-    recipe = origin.recipe(prompts)
+    scorer = origin.scorer(prompts)
     return Scores(
         tuple(prompts),
         {
             stack.image: ImageScores(
                 stack.ids,
-                *recipe.score(stack.embeddings, stack.predicted_iou, stack.stability_score),
+                *scorer.score(stack.embeddings, stack.predicted_iou, stack.stability_score),
             )
             for stack in mask_embeddings.read(embeddings, origin.crops.views)
         },

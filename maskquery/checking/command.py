@@ -1,11 +1,11 @@
-"""Told before DVC hashes anything and before SAM runs: what a night of work would end in.
+"""Report what does not fit before DVC hashes anything and before SAM runs.
 
-    maskquery check             # tells what is wrong, and changes nothing
+    maskquery check             # prints what is wrong, and changes nothing
     maskquery check --mend      # also repairs a dvc.lock that a kill cut off; `make repro` does so
 
 Only names and headers are read. DVC opens every file below the images and the ground truth, and
-waits for ever where one is a pipe; a stage is told of a wrong label map only after all masks are
-made.
+waits for ever where one is a pipe; a label map that is missing is otherwise reported only after
+all masks are made.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""git: every call has a time limit, and where git refuses, its own words are told."""
+"""git: every call has a time limit, and errors quote git."""
 
 import os
 import subprocess

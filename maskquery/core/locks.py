@@ -15,7 +15,7 @@ def exclusive(path: Path, waiting: str = "") -> Iterator[None]:
 
     Args:
         path: stays when the lock is released: removing it would let two hold it at once.
-        waiting: told on stderr if somebody else holds the lock; nothing is told if empty.
+        waiting: logged if somebody else holds the lock; nothing is logged if empty.
     """
     with _open(path) as descriptor:
         if not _try_lock(descriptor, fcntl.LOCK_EX):

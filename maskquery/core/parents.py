@@ -6,8 +6,8 @@ So an orphan replaces no output (`files` asks before each), and ends at its next
 
 dvc runs a stage's command in a shell, which some shells replace by the command: the stage's parent
 is dvc or that shell, and in the second case dvc is the shell's parent. A process whose parent dies
-gets another one, so dvc is gone as soon as one of these numbers changes. A stage that no dvc
-started is watched by nobody: it may outlive its shell, as under `nohup`.
+gets another one, so dvc is gone as soon as one of these numbers changes. A stage that was
+not started by dvc is not watched: it may outlive its shell, as under `nohup`.
 """
 
 import os

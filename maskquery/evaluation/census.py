@@ -9,7 +9,7 @@ import numpy as np
 from maskquery.evaluation.label_maps import Labels
 
 SHOWN = 5
-"""Labels that are told one by one."""
+"""Labels that are listed one by one."""
 
 _MOST = 10_000
 """Labels that are counted one by one: more of them are numbers of objects, say."""

@@ -1,7 +1,7 @@
 """Files and DVC's own reports of another revision of this project.
 
 The project is the folder of params.yaml, which is the current one: the root of a git repository, or
-a folder in it. A file that a revision does not have and a git that fails are told apart.
+a folder in it. A missing file and a git that fails are distinguished.
 """
 
 import json

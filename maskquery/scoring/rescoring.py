@@ -29,8 +29,8 @@ class Origin:
     scores: class_embeddings.Settings
     prompts: Mapping[str, Sequence[str]]
 
-    def recipe(self, prompts: Mapping[str, Sequence[str]]) -> ClassScorer:
-        """The same recipe for these classes and prompts; raises what `ClassScorer` raises."""
+    def scorer(self, prompts: Mapping[str, Sequence[str]]) -> ClassScorer:
+        """A scorer of other prompts, else the same; raises what `ClassScorer` raises."""
         return ClassScorer(self.model, self.crops.views, self.scores, prompts)
 
 
