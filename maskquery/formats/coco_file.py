@@ -1,5 +1,6 @@
 """A COCO annotations file, checked before pycocotools sees it: its C code trusts what it gets."""
 
+import json
 import math
 from collections import Counter
 from collections.abc import Iterable
@@ -14,6 +15,8 @@ from pycocotools import mask as coco_mask
 from maskquery.core.errors import UserError
 
 Bools = npt.NDArray[np.bool_]
+
+_MOST_BITS = 60  # of a number in compressed RLE
 Polygon = Annotated[list[float], pydantic.Field(min_length=6)]
 Side = Annotated[int, pydantic.Field(ge=1)]
 Length = Annotated[int, pydantic.Field(ge=0)]
@@ -66,10 +69,19 @@ def read(path: Path) -> File:
         UserError: it cannot be read, is not of the format, or its parts do not fit together.
     """
     try:
-        file = File.model_validate_json(path.read_bytes())
+        data = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror})") from None
+    try:
+        text = data.decode(json.detect_encoding(data))  # UTF-16 and byte order marks, too
+        file = File.model_validate_json(text)
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is not COCO JSON: it is no text") from None
     except pydantic.ValidationError as error:
+        if '"segments_info"' in text[:1_000_000]:
+            raise UserError(
+                f"{path} is panoptic COCO JSON, which is not read", "give the one with instances"
+            ) from None
         first = error.errors(include_url=False)[0]
         place, message = ".".join(map(str, first["loc"])), first["msg"]
         if "segmentation" in first["loc"] and first["type"] == "model_type":
@@ -141,6 +153,8 @@ def lengths(text: str) -> list[int]:
     counts: list[int] = []
     value = shift = 0
     for character in text:
+        if shift > _MOST_BITS:
+            raise ValueError("its counts have a number that no image has pixels for")
         bits = ord(character) - 48
         if not 0 <= bits < 64:
             raise ValueError(f"its counts have the character {character!r}")

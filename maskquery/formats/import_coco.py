@@ -8,7 +8,7 @@ stands for a set of classes: 1, 2, ... for each class alone, further ones for ea
 pixels of their class like any others; categories that are no class are left out.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
@@ -24,6 +24,7 @@ from maskquery.core.errors import UsageError, UserError
 from maskquery.formats import coco_file, folders
 from maskquery.formats.coco_file import Annotation, File
 from maskquery.images import image_files, sources
+from maskquery.images.names import Matcher
 
 PATTERN = "{image}.png"
 MOST = 2**16 - 1
@@ -76,7 +77,9 @@ class Sets:
         return [label for members, label in self._labels.items() if number in members]
 
 
-def run(source: Path, out: Path, settings: Params, renamed: Mapping[str, str]) -> str:
+def run(
+    source: Path, out: Path, settings: Params, renamed: Mapping[str, str], *, match: bool = False
+) -> str:
     """Make `out` the folder of label maps; the closing line.
 
     Args:
@@ -84,6 +87,8 @@ def run(source: Path, out: Path, settings: Params, renamed: Mapping[str, str]) -
         out: replaced as a whole if it was made so.
         settings: the folder of images, and the classes.
         renamed: class by category, where their names differ.
+        match: whether a file_name that differs in folders, case, backslashes or percent-encoding
+            is that of the one image it can mean.
 
     Raises:
         UserError: the file is damaged, or does not fit the images or the classes.
@@ -93,18 +98,17 @@ def run(source: Path, out: Path, settings: Params, renamed: Mapping[str, str]) -
     file = coco_file.read(source)
     classes = tuple(settings.classes)
     names = class_names(file, classes, renamed, source)
-    entries = images_by_id(file, source)
+    entries = images_by_id(file, source, any_name=match)
     annotations: dict[int, list[Annotation]] = defaultdict(list)
     for annotation in file.annotations:
         if annotation.category_id in names:
             annotations[annotation.image_id].append(annotation)
     paths = image_files.find(settings.images)
     if missing := sorted(paths.keys() - entries.keys()):
-        raise UserError(
-            f"{len(missing)} of {len(paths)} images are not in {source}, the first is "
-            f"{missing[0]!r}; it has {min(entries, default='none')!r}, say: file_name must be the "
-            f"image's path in {settings.images}"
-        )
+        variants = _variants(missing, entries)
+        if not match or len(variants) < len(missing):
+            raise _missing(missing, variants, len(paths), source, settings.images)
+        entries |= {image: entries[name] for image, name in variants.items()}
     sets, used, shared = Sets(classes), 0, 0
     with output.replacing({"from": str(source), "classes": list(classes)}) as folder:
         for image, path in console.progress(paths.items(), len(paths), "import_coco"):
@@ -121,6 +125,27 @@ def run(source: Path, out: Path, settings: Params, renamed: Mapping[str, str]) -
         f"import_coco: {len(paths)} label maps of {used} annotations in {out}, "
         f"{shared} pixels are of several classes; "
         f"put {out / 'ground_truth.yaml'} into params.yaml in place of its ground_truth"
+    )
+
+
+def _variants(images: Sequence[str], entries: Mapping[str, object]) -> dict[str, str]:
+    """The entry that each image's name is another spelling of; no entry twice."""
+    matcher = Matcher(entries)
+    variants = {image: matcher.variant(image) for image in images}
+    names = {image: variant.name for image, variant in variants.items() if variant}
+    times = Counter(names.values())
+    return {image: name for image, name in names.items() if times[name] == 1}
+
+
+def _missing(
+    images: Sequence[str], variants: Mapping[str, str], total: int, source: Path, folder: Path
+) -> UserError:
+    what = f"{len(images)} of {total} images are not in {source}, the first is {images[0]!r}"
+    if len(variants) == len(images):
+        return UserError(f"{what}; it has {variants[images[0]]!r}", "take it for that by --match")
+    return UserError(
+        f"{what}; of {len(variants)} of them it has another spelling",
+        f"file_name must be the image's path in {folder}",
     )
 
 
@@ -147,8 +172,10 @@ def class_names(
     return {number: name for number, name in names.items() if name in classes}
 
 
-def images_by_id(file: File, source: Path) -> dict[str, coco_file.Image]:
+def images_by_id(file: File, source: Path, *, any_name: bool = False) -> dict[str, coco_file.Image]:
     """The entries of images by the ids that their files have in the pipeline.
+
+    With `any_name` a name may be an absolute path or a URL; it is only compared.
 
     Raises:
         UserError: a file's name is no path in a folder, or two would be one image.
@@ -156,7 +183,8 @@ def images_by_id(file: File, source: Path) -> dict[str, coco_file.Image]:
     entries: dict[str, coco_file.Image] = {}
     for entry in file.images:
         path = PurePosixPath(entry.file_name)
-        if path.is_absolute() or ".." in path.parts or not path.name:
+        is_inside = not path.is_absolute() and ".." not in path.parts
+        if not path.name or not (is_inside or any_name):
             raise UserError(f"{source}: file_name {entry.file_name!r} is no path in a folder")
         image = path.with_suffix("").as_posix()
         if image in entries:
@@ -215,9 +243,14 @@ def main(arguments: Sequence[str]) -> str:
     parser.add_argument("source", metavar="COCO_JSON", type=Path)
     parser.add_argument("--out", type=Path, default=Path("data/truth"), help="folder to make")
     parser.add_argument("--category", action="append", default=[], metavar="CATEGORY=CLASS")
+    parser.add_argument(
+        "--match",
+        action="store_true",
+        help="take a file_name in other folders, case or slashes for the image that it can mean",
+    )
     chosen = parser.parse_args(arguments)
     renamed = dict(map(_parse_renaming, chosen.category))
-    return run(chosen.source, chosen.out, params.load(Params), renamed)
+    return run(chosen.source, chosen.out, params.load(Params), renamed, match=chosen.match)
 
 
 def _parse_renaming(text: str) -> tuple[str, str]:

@@ -141,7 +141,7 @@ def changed(source: Path, **entry: Any) -> Path:
         ({"file_name": "low.png"}, "two entries would be image 'low'"),
         (
             {"file_name": "other.png"},
-            "1 of .* images are not in .* the first is 'bare'; it has '.*', say: file_name must",
+            "1 of .* images are not in .* the first is 'bare'; of 0 of them",
         ),
         ({"height": 8}, r"bare.png is 11 x 7 pixels, and in .* 11 x 8"),
     ],
@@ -152,6 +152,31 @@ def test_images_that_do_not_fit_are_refused(
     with pytest.raises(UserError, match=why):
         import_coco.run(changed(source, **entry), tmp_path / "truth", given(pipeline), {})
     assert not (tmp_path / "truth").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["JPEGImages/bare.png", r"set\bare.png", "/data/x/bare.png", "BARE.PNG", "a%2Fbare.png"]
+)
+def test_another_spelling_is_named_and_taken_if_asked(
+    pipeline: Pipeline, source: Path, tmp_path: Path, name: str
+) -> None:
+    out = tmp_path / "truth"
+    import_coco.run(source, out, given(pipeline), {})
+    expected = (out / "bare.png").read_bytes()
+    file = changed(source, file_name=name)
+    if not name.startswith("/"):
+        with pytest.raises(UserError, match=r"1 of .* images are not in .* by --match"):
+            import_coco.run(file, tmp_path / "other", given(pipeline), {})
+    import_coco.run(file, tmp_path / "other", given(pipeline), {}, match=True)
+    assert (tmp_path / "other/bare.png").read_bytes() == expected
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_file_in_another_encoding_is_read(
+    pipeline: Pipeline, source: Path, tmp_path: Path, encoding: str
+) -> None:
+    source.write_bytes(source.read_text(encoding="utf-8").encode(encoding))
+    import_coco.run(source, tmp_path / "truth", given(pipeline), {})
 
 
 def test_an_annotation_that_cannot_be_decoded_is_named(
