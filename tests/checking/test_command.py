@@ -17,6 +17,8 @@ from maskquery.checking.project import problems
 from maskquery.core.errors import UserError
 from tests.support.builders import ROOT
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -196,7 +196,12 @@ RAY_JOB = {
     "ttlSecondsAfterFinished": int,
     "rayClusterSpec": dict,
 }
-RAY_CLUSTER = {"rayVersion": str, "headGroupSpec": dict, "workerGroupSpecs": list}
+RAY_CLUSTER = {
+    "rayVersion": str,
+    "authOptions": dict,
+    "headGroupSpec": dict,
+    "workerGroupSpecs": list,
+}
 HEAD = {"rayStartParams": dict, "template": dict}
 WORKERS = {
     **HEAD,

@@ -20,6 +20,8 @@ from maskquery.sam.decoder import Decoded, PointDecoder
 from maskquery.sam.generator import MaskGenerator
 from maskquery.sam.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 ROOMS = Path(__file__).resolve().parents[2] / "data/rooms/images"
 
 Make = Callable[..., Settings]
